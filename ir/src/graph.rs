@@ -1,0 +1,175 @@
+//! The dataflow graph. This is the only file that names petgraph.
+//!
+//! A graph is append-only: an operand exists before the node that uses it, so the order of ids is a topological
+//! order. Passes read one graph and write another.
+
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+use smallvec::SmallVec;
+
+use crate::{Op, Type};
+
+/// A node of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
+/// One result of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value {
+    /// The node that computes it.
+    pub node: NodeId,
+    /// Which of its results it is.
+    pub result: u32,
+}
+
+/// The operands of a node.
+pub type Operands = SmallVec<[Value; 3]>;
+/// The types of the results of a node.
+pub type Types = SmallVec<[Type; 1]>;
+
+/// An op applied to operands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What it computes.
+    pub op: Op,
+    /// From what.
+    pub operands: Operands,
+    /// The types of its results.
+    pub results: Types,
+    /// Its name in the text form and, for inputs and states, to the user; unique in the graph.
+    pub name: Option<String>,
+    /// The body of an op that has one (`fused`): its inputs stand for the operands in order, its outputs are the
+    /// results.
+    pub body: Option<Box<Graph>>,
+}
+
+/// A value that the graph returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Its name to the user, unique among outputs.
+    pub name: String,
+    /// The value.
+    pub value: Value,
+}
+
+/// What a state becomes at the end of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The node of the state.
+    pub state: NodeId,
+    /// Its next value, of the same type.
+    pub value: Value,
+}
+
+/// A dataflow graph with named inputs, states, outputs and updates of states.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// The name in the text form, without `@`.
+    pub name: String,
+    /// What it returns.
+    pub outputs: Vec<Output>,
+    /// What its states become; at most one update per state.
+    pub updates: Vec<Update>,
+    /// Edges run from the node of an operand to its user and carry the operand's position.
+    nodes: DiGraph<Node, u32>,
+}
+
+impl Graph {
+    /// The empty graph of this name.
+    pub fn new(name: impl Into<String>) -> Graph {
+        Graph { name: name.into(), outputs: Vec::new(), updates: Vec::new(), nodes: DiGraph::new() }
+    }
+
+    /// Appends a node. It is the caller who has checked it; [`crate::Builder`] does.
+    ///
+    /// # Panics
+    /// Where an operand is not in the graph.
+    pub fn push(&mut self, node: Node) -> NodeId {
+        let operands = node.operands.clone();
+        let index = self.nodes.add_node(node);
+        for (position, operand) in operands.iter().enumerate() {
+            let source = NodeIndex::new(operand.node.0 as usize);
+            assert!(source < index, "operand {position} is not in the graph yet");
+            self.nodes.add_edge(source, index, position as u32);
+        }
+        NodeId(index.index() as u32)
+    }
+
+    /// The number of nodes.
+    pub fn len(&self) -> usize {
+        self.nodes.node_count()
+    }
+
+    /// Whether there is no node.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The ids of all nodes, each after its operands.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.len() as u32).map(NodeId)
+    }
+
+    /// All nodes with their ids, each after its operands.
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> {
+        self.ids().map(|id| (id, self.node(id)))
+    }
+
+    /// A node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[NodeIndex::new(id.0 as usize)]
+    }
+
+    /// The type of a value.
+    pub fn ty(&self, value: Value) -> &Type {
+        &self.node(value.node).results[value.result as usize]
+    }
+
+    /// The results of a node.
+    pub fn results(&self, id: NodeId) -> impl Iterator<Item = Value> + use<> {
+        (0..self.node(id).results.len() as u32).map(move |result| Value { node: id, result })
+    }
+
+    /// The nodes that use a result of `id`, with the position of the operand; once per use, latest user first.
+    pub fn users(&self, id: NodeId) -> impl Iterator<Item = (NodeId, usize)> {
+        let edges = self.nodes.edges_directed(NodeIndex::new(id.0 as usize), Direction::Outgoing);
+        edges.map(|edge| (NodeId(edge.target().index() as u32), *edge.weight() as usize))
+    }
+
+    /// The input nodes, in order.
+    pub fn inputs(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes().filter(|(_, node)| matches!(node.op, Op::Input(_)))
+    }
+
+    /// The state nodes, in order.
+    pub fn states(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes().filter(|(_, node)| matches!(node.op, Op::State(_)))
+    }
+
+    /// The node of this name.
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        self.nodes().find(|(_, node)| node.name.as_deref() == Some(name)).map(|(id, _)| id)
+    }
+
+    /// The values that must be computed: those of outputs and updates.
+    pub fn roots(&self) -> impl Iterator<Item = Value> {
+        self.outputs.iter().map(|output| output.value).chain(self.updates.iter().map(|update| update.value))
+    }
+
+    /// Names a node that has no name yet.
+    pub fn set_name(&mut self, id: NodeId, name: impl Into<String>) {
+        let node = &mut self.nodes[NodeIndex::new(id.0 as usize)];
+        node.name.get_or_insert_with(|| name.into());
+    }
+}
+
+impl PartialEq for Graph {
+    fn eq(&self, other: &Graph) -> bool {
+        self.name == other.name
+            && self.outputs == other.outputs
+            && self.updates == other.updates
+            && self.len() == other.len()
+            && self.nodes().all(|(id, node)| node == other.node(id))
+    }
+}

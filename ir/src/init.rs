@@ -1,0 +1,70 @@
+//! How a state starts. The numbers depend on the seed of the run and on the init alone.
+
+use crate::{DType, Error, Scalar, Tensor, Type, scalar};
+
+/// What a state holds before the first run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// The same value everywhere (converted to the state's dtype): `constant(0)`.
+    Constant(f64),
+    /// Uniform on `[low, high)`: `uniform(low, high, stream)`. States of different streams are independent.
+    Uniform {
+        /// The least value.
+        low: f64,
+        /// The bound above.
+        high: f64,
+        /// The stream of random numbers.
+        stream: u32,
+    },
+    /// Normal: `normal(mean, deviation, stream)`.
+    Normal {
+        /// The mean.
+        mean: f64,
+        /// The standard deviation.
+        deviation: f64,
+        /// The stream of random numbers.
+        stream: u32,
+    },
+    /// The seed of the run itself, for a state that keys `random`: `seed`. The state is an `i64[]`.
+    Seed,
+}
+
+impl Init {
+    /// Checks that a state of this type can start so.
+    ///
+    /// # Errors
+    /// Random numbers for a state that holds no floats; the seed for a state that is not an `i64[]`.
+    pub fn check(&self, ty: &Type) -> Result<(), Error> {
+        let is_random = matches!(self, Init::Uniform { .. } | Init::Normal { .. });
+        if is_random && !ty.dtype.is_float() {
+            let problem = format!("random numbers cannot start a state of type {ty}");
+            return Err(Error::new("state", problem, "make it a float state, or start from a constant"));
+        }
+        if *self == Init::Seed && *ty != Type::new(DType::I64, []) {
+            return Err(Error::new("state", format!("the seed cannot start a state of type {ty}"), "make it an i64[]"));
+        }
+        Ok(())
+    }
+
+    /// What a state of this type holds before the first run.
+    ///
+    /// ```
+    /// use ir::{DType, Init, Type};
+    /// let init = Init::Uniform { low: -1.0, high: 1.0, stream: 3 };
+    /// let tensor = init.materialize(&Type::new(DType::F32, [2]), 42);
+    /// assert!(tensor.as_slice::<f32>().unwrap().iter().all(|x| (-1.0..1.0).contains(x)));
+    /// ```
+    pub fn materialize(&self, ty: &Type, seed: u64) -> Tensor {
+        let draw = |element: f64| Scalar::from_f64(ty.dtype, element);
+        match *self {
+            Init::Constant(value) => Tensor::splat(ty.shape.clone(), draw(value)),
+            Init::Uniform { low, high, stream } => Tensor::from_fn(ty, |i| {
+                draw(low + (high - low) * scalar::uniform(seed, stream, i as u32, ty.dtype))
+            }),
+            Init::Normal { mean, deviation, stream } => {
+                Tensor::from_fn(ty, |i| draw(mean + deviation * scalar::normal(seed, stream, i as u32, ty.dtype)))
+            }
+            Init::Seed => Tensor::splat(ty.shape.clone(), Scalar::from_i64(ty.dtype, seed as i64)),
+        }
+    }
+}

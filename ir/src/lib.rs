@@ -1,0 +1,51 @@
+//! The intermediate representations of nnc, and their meaning: the graph, the kernel language and the plan; their
+//! text forms; the verifier; the reference interpreter.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`dtype`], [`shape`], [`tensor`] | element types, static shapes, values on the host |
+//! | [`scalar`] | the one table of elementwise functions |
+//! | [`ops`] | one definition per op |
+//! | [`graph`], [`builder`] | the dataflow graph, and what builds and checks it |
+//! | [`lowering`] | what an op tells the passes of how it is computed |
+//! | [`kernel`], [`affine`], [`vector`] | the kernel language, its indices, and vector programs |
+//! | [`plan`], [`init`] | ordered steps over placed memory; how states start |
+//! | [`text`], [`attr`] | printing and parsing |
+//! | [`verify`] | what holds at each stage |
+//! | [`eval`] | the reference interpreter |
+
+pub mod affine;
+pub mod attr;
+pub mod builder;
+pub mod dtype;
+pub mod error;
+pub mod eval;
+pub mod graph;
+pub mod init;
+pub mod kernel;
+pub mod lowering;
+pub mod ops;
+pub mod plan;
+pub mod scalar;
+pub mod shape;
+pub mod tensor;
+pub mod text;
+pub mod vector;
+pub mod verify;
+
+pub use affine::{Affine, AxisId};
+pub use attr::{Attr, AttrReader, Attrs};
+pub use builder::Builder;
+pub use dtype::DType;
+pub use error::Error;
+pub use graph::{Graph, Node, NodeId, Operands, Output, Types, Update, Value};
+pub use init::Init;
+pub use kernel::{Access, Accumulator, Buffer, BufferId, Index, Indices, Inst, Kernel, ReduceOp, Stmt, StoreMode, Var};
+pub use lowering::{Contraction, Expansion, Lowering, View};
+pub use ops::{Differentiated, Gradients, Op, OpDef, Sample, SampleOperand};
+pub use plan::{KernelId, Place, Plan, Slot, SlotId, Step};
+pub use scalar::{Num, ScalarFn};
+pub use shape::{Shape, Type};
+pub use tensor::{Element, Elements, Scalar, Tensor};
+pub use vector::{Comparison, Primitive, VectorInst, VectorProgram, VectorValue};
+pub use verify::Stage;

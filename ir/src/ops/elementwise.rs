@@ -1,0 +1,123 @@
+//! Elementwise functions: one op for all rows of the table.
+
+use smallvec::smallvec;
+
+use crate::eval::Array;
+use crate::ops::{Differentiated, Gradients, OpDef, Sample, SampleOperand, expect_operands};
+use crate::scalar::{Derivative, Signature};
+use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, ScalarFn, Type, Types};
+
+/// A function of the table applied to each element. All operands have the shape of the result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Elementwise {
+    /// The function.
+    pub function: ScalarFn,
+}
+
+impl OpDef for Elementwise {
+    fn names() -> Vec<&'static str> {
+        ScalarFn::ALL.iter().map(|function| function.name()).collect()
+    }
+
+    fn name(&self) -> &'static str {
+        self.function.name()
+    }
+
+    fn attrs(&self) -> Attrs {
+        vec![]
+    }
+
+    fn from_attrs(name: &str, _: &mut AttrReader<'_>) -> Result<Self, Error> {
+        let function = name.parse().map_err(|()| Error::new(name, "there is no such function", "see docs/IR.md"))?;
+        Ok(Elementwise { function })
+    }
+
+    fn infer(&self, operands: &[&Type], _: Option<&Graph>) -> Result<Types, Error> {
+        expect_operands(self.name(), operands, self.function.row().arity)?;
+        let dtypes: Vec<DType> = operands.iter().map(|ty| ty.dtype).collect();
+        let types = || operands.iter().map(|ty| ty.to_string()).collect::<Vec<_>>().join(", ");
+        let Some(dtype) = self.function.result_dtype(&dtypes) else {
+            let wanted = wanted(self.function.row().signature);
+            return Err(Error::new(self.name(), format!("it is not defined for {}", types()), wanted));
+        };
+        if operands.iter().any(|ty| ty.shape != operands[0].shape) {
+            let help = "broadcast the operands to one shape first";
+            return Err(Error::new(self.name(), format!("the operands differ in shape: {}", types()), help));
+        }
+        Ok(smallvec![Type { dtype, shape: operands[0].shape.clone() }])
+    }
+
+    fn eval(&self, operands: &[&Array], results: &[Type], _: Option<&Graph>) -> Vec<Array> {
+        let eval = self.function.row().eval;
+        let dtype = operands[0].ty.dtype;
+        let mut position = 0;
+        vec![Array::from_fn(&results[0], |_| {
+            let arguments: Vec<Num> = operands.iter().map(|operand| operand.get(position)).collect();
+            position += 1;
+            eval(dtype, &arguments)
+        })]
+    }
+
+    fn grad(&self, builder: &mut Builder, node: &Differentiated<'_>) -> Result<Gradients, Error> {
+        let none = smallvec![None; node.operands.len()];
+        match (&self.function.row().derivative, node.gradients[0]) {
+            (Derivative::Rule(rule), Some(gradient)) => {
+                Ok(rule(builder, node.operands, node.results[0], gradient)?.into_iter().collect())
+            }
+            _ => Ok(none),
+        }
+    }
+
+    fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
+        Lowering::Apply(self.function)
+    }
+
+    fn samples() -> Vec<Sample> {
+        ScalarFn::ALL.iter().flat_map(|&function| samples_of(function)).collect()
+    }
+}
+
+/// What to do about operands that a function does not take.
+fn wanted(signature: Signature) -> &'static str {
+    match signature {
+        Signature::Float => "give floats of one dtype; `cast_f32` converts",
+        Signature::Number => "give numbers of one dtype; `cast_f32` and its kin convert",
+        Signature::Compare => "give operands of one dtype; `cast_f32` and its kin convert",
+        Signature::Logic => "give `bool`s; a comparison makes them",
+        Signature::Select => "give a `bool` and two operands of one dtype",
+        Signature::Cast(_) => "give one operand",
+        Signature::I32 => "give `i32`s; `cast_i32` converts",
+        Signature::HighWord => "give an `i64`; `cast_i64` converts",
+    }
+}
+
+fn samples_of(function: ScalarFn) -> Vec<Sample> {
+    const SHAPES: [&[usize]; 7] = [&[], &[1], &[7], &[3, 5], &[2, 1, 13], &[17, 4], &[0, 3]];
+    let row = function.row();
+    let mut samples = Vec::new();
+    for dtypes in operand_dtypes(row.signature, row.arity) {
+        for shape in SHAPES {
+            let operands = dtypes.iter().enumerate().map(|(index, &dtype)| SampleOperand {
+                ty: Type::new(dtype, shape),
+                interval: row.domain.get(index).or(row.domain.last()).copied().unwrap_or((-4.0, 4.0)),
+                differentiable: dtype.is_float() && matches!(row.derivative, Derivative::Rule(_)),
+            });
+            samples.push(Sample { op: Elementwise { function }.into(), operands: operands.collect() });
+        }
+    }
+    samples
+}
+
+/// The dtypes that a function is sampled with.
+fn operand_dtypes(signature: Signature, arity: usize) -> Vec<Vec<DType>> {
+    let alike = |dtypes: &[DType]| dtypes.iter().map(|&dtype| vec![dtype; arity]).collect();
+    match signature {
+        Signature::Float => alike(&[DType::F32, DType::F64]),
+        Signature::Number => alike(&[DType::F32, DType::F64, DType::I32, DType::I64]),
+        Signature::Compare | Signature::Cast(_) => alike(&DType::ALL),
+        Signature::Logic => alike(&[DType::Bool]),
+        Signature::I32 => alike(&[DType::I32]),
+        Signature::HighWord => alike(&[DType::I64]),
+        Signature::Select => DType::ALL.iter().map(|&dtype| vec![DType::Bool, dtype, dtype]).collect(),
+    }
+}

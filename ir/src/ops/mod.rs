@@ -1,0 +1,228 @@
+//! Ops: one file each, and the list of them.
+
+mod concat;
+mod constant;
+mod elementwise;
+mod fused;
+mod gather;
+mod grad;
+mod iota;
+mod layout;
+mod matmul;
+mod random;
+mod reduce;
+mod source;
+
+use smallvec::SmallVec;
+
+use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Type, Types, Value};
+use crate::eval::Array;
+
+pub use concat::{Concat, Split};
+pub use constant::Constant;
+pub use elementwise::Elementwise;
+pub use fused::{Fused, FusedKind};
+pub use gather::{Gather, ScatterAdd};
+pub use grad::{Grad, StopGradient};
+pub use iota::Iota;
+pub use layout::{Broadcast, Pad, Reshape, Slice, Transpose};
+pub use matmul::MatMul;
+pub use random::{Distribution, Random};
+pub use reduce::{ArgMax, Reduce};
+pub use source::{Input, State};
+
+/// The gradients of the operands of a node; `None` where none flows.
+pub type Gradients = SmallVec<[Option<Value>; 3]>;
+
+/// All there is to know of an op. Every item is required: an op that lacks one does not compile.
+pub trait OpDef: Clone + std::fmt::Debug + PartialEq {
+    /// The names that this op has in the text form: one, except for elementwise functions and reductions.
+    fn names() -> Vec<&'static str>;
+
+    /// The name of this one.
+    fn name(&self) -> &'static str;
+
+    /// Its attributes, for printing.
+    fn attrs(&self) -> Attrs;
+
+    /// The op of this name with these attributes, which the reader checks.
+    fn from_attrs(name: &str, attrs: &mut AttrReader<'_>) -> Result<Self, Error>;
+
+    /// The shape rule: the types of the results, or what is wrong with the operands.
+    fn infer(&self, operands: &[&Type], body: Option<&Graph>) -> Result<Types, Error>;
+
+    /// The meaning: the results, computed slowly and obviously. Operands have been checked by `infer`.
+    fn eval(&self, operands: &[&Array], results: &[Type], body: Option<&Graph>) -> Vec<Array>;
+
+    /// The gradient rule: from the gradients of the results (`None` is zero), the gradient of each operand, built
+    /// from ordinary ops.
+    fn grad(&self, builder: &mut Builder, node: &Differentiated<'_>) -> Result<Gradients, Error>;
+
+    /// How it is computed.
+    fn lower(&self, operands: &[&Type], results: &[Type]) -> Lowering;
+
+    /// Instances to test it with, at odd sizes: primes, extents of 1 and 0.
+    fn samples() -> Vec<Sample>;
+}
+
+/// A node that is being differentiated.
+pub struct Differentiated<'a> {
+    /// Its operands.
+    pub operands: &'a [Value],
+    /// Its results.
+    pub results: &'a [Value],
+    /// The gradient of each result; `None` where it is zero. At least one is there.
+    pub gradients: &'a [Option<Value>],
+}
+
+/// An instance of an op for tests: the op, and what kind of operands it wants.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The op.
+    pub op: Op,
+    /// Its operands.
+    pub operands: Vec<SampleOperand>,
+}
+
+/// An operand of a sample: a tensor of this type with elements drawn uniformly from the interval.
+#[derive(Clone, Debug)]
+pub struct SampleOperand {
+    /// Its type.
+    pub ty: Type,
+    /// The least value and the bound above (of `i32` and `i64`, integers within).
+    pub interval: (f64, f64),
+    /// Whether the op is differentiated with respect to it in the gradient check.
+    pub differentiable: bool,
+}
+
+macro_rules! ops {
+    ($($op:ident,)+) => {
+        /// An op with its attributes.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(missing_docs, reason = "each is documented at its type")]
+        pub enum Op { $($op($op),)+ }
+
+        $(impl From<$op> for Op {
+            fn from(op: $op) -> Op {
+                Op::$op(op)
+            }
+        })+
+
+        impl Op {
+            /// The names of all ops in the text form, in the order of the list.
+            pub fn names() -> Vec<&'static str> {
+                [$(<$op as OpDef>::names()),+].concat()
+            }
+
+            /// The samples of all ops.
+            pub fn samples() -> Vec<Sample> {
+                [$(<$op as OpDef>::samples()),+].concat()
+            }
+
+            /// The op of this name with these attributes.
+            pub fn from_attrs(name: &str, mut attrs: AttrReader<'_>) -> Result<Op, Error> {
+                $(if <$op as OpDef>::names().contains(&name) {
+                    let op = <$op as OpDef>::from_attrs(name, &mut attrs)?;
+                    attrs.finish()?;
+                    return Ok(op.into());
+                })+
+                Err(unknown_op(name))
+            }
+
+            /// See [`OpDef::name`].
+            pub fn name(&self) -> &'static str {
+                match self { $(Op::$op(op) => op.name(),)+ }
+            }
+
+            /// See [`OpDef::attrs`].
+            pub fn attrs(&self) -> Attrs {
+                match self { $(Op::$op(op) => op.attrs(),)+ }
+            }
+
+            /// See [`OpDef::infer`].
+            pub fn infer(&self, operands: &[&Type], body: Option<&Graph>) -> Result<Types, Error> {
+                match self { $(Op::$op(op) => op.infer(operands, body),)+ }
+            }
+
+            /// See [`OpDef::eval`].
+            pub fn eval(&self, operands: &[&Array], results: &[Type], body: Option<&Graph>) -> Vec<Array> {
+                match self { $(Op::$op(op) => op.eval(operands, results, body),)+ }
+            }
+
+            /// See [`OpDef::grad`].
+            pub fn grad(&self, builder: &mut Builder, node: &Differentiated<'_>) -> Result<Gradients, Error> {
+                match self { $(Op::$op(op) => op.grad(builder, node),)+ }
+            }
+
+            /// See [`OpDef::lower`].
+            pub fn lower(&self, operands: &[&Type], results: &[Type]) -> Lowering {
+                match self { $(Op::$op(op) => op.lower(operands, results),)+ }
+            }
+        }
+    };
+}
+
+ops! {
+    Constant,
+    Input,
+    State,
+    Elementwise,
+    Broadcast,
+    Reshape,
+    Transpose,
+    Slice,
+    Pad,
+    Concat,
+    Split,
+    Reduce,
+    ArgMax,
+    MatMul,
+    Gather,
+    ScatterAdd,
+    Iota,
+    Random,
+    StopGradient,
+    Grad,
+    Fused,
+}
+
+/// Checks the number of operands.
+fn expect_operands(op: &str, operands: &[&Type], count: usize) -> Result<(), Error> {
+    match operands.len() == count {
+        true => Ok(()),
+        false => {
+            let problem = format!("it has {} operands", operands.len());
+            Err(Error::new(op, problem, format!("give {count}")))
+        }
+    }
+}
+
+/// A sample with `f32` operands of these shapes, differentiable, with elements in -2..2.
+fn sample(op: impl Into<Op>, shapes: &[&[usize]]) -> Sample {
+    let operand =
+        |shape: &&[usize]| SampleOperand { ty: Type::new(DType::F32, *shape), interval: (-2.0, 2.0), differentiable: true };
+    Sample { op: op.into(), operands: shapes.iter().map(operand).collect() }
+}
+
+/// The error for a name that no op has, with the nearest that one has.
+fn unknown_op(name: &str) -> Error {
+    let nearest = Op::names().into_iter().min_by_key(|known| edit_distance(name, known));
+    let help = nearest.map_or_else(String::new, |known| format!("did you mean `{known}`?"));
+    Error::new(name, "there is no op of this name", help)
+}
+
+/// The least number of insertions, deletions and replacements that turn `a` into `b` (Levenshtein).
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

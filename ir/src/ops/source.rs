@@ -1,0 +1,106 @@
+//! `input` and `state`: what a step starts from.
+
+use smallvec::smallvec;
+
+use crate::eval::Array;
+use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands};
+use crate::{Attr, AttrReader, Attrs, Builder, Error, Graph, Init, Lowering, Type, Types};
+
+/// A tensor that the caller gives at each run, under the name of its node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// Its type.
+    pub ty: Type,
+}
+
+/// A tensor that is kept from run to run, under the name of its node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Its type.
+    pub ty: Type,
+    /// What it holds before the first run.
+    pub init: Init,
+}
+
+impl OpDef for Input {
+    fn names() -> Vec<&'static str> {
+        vec!["input"]
+    }
+
+    fn name(&self) -> &'static str {
+        "input"
+    }
+
+    fn attrs(&self) -> Attrs {
+        vec![]
+    }
+
+    fn from_attrs(_: &str, attrs: &mut AttrReader<'_>) -> Result<Self, Error> {
+        Ok(Input { ty: attrs.declared_type()? })
+    }
+
+    fn infer(&self, operands: &[&Type], _: Option<&Graph>) -> Result<Types, Error> {
+        expect_operands("input", operands, 0)?;
+        Ok(smallvec![self.ty.clone()])
+    }
+
+    fn eval(&self, _: &[&Array], _: &[Type], _: Option<&Graph>) -> Vec<Array> {
+        panic!("the interpreter binds inputs itself")
+    }
+
+    fn grad(&self, _: &mut Builder, _: &Differentiated<'_>) -> Result<Gradients, Error> {
+        Ok(Gradients::new())
+    }
+
+    fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
+        Lowering::Leaf
+    }
+
+    fn samples() -> Vec<Sample> {
+        vec![]
+    }
+}
+
+impl OpDef for State {
+    fn names() -> Vec<&'static str> {
+        vec!["state"]
+    }
+
+    fn name(&self) -> &'static str {
+        "state"
+    }
+
+    fn attrs(&self) -> Attrs {
+        vec![("init", Attr::Init(self.init))]
+    }
+
+    fn from_attrs(_: &str, attrs: &mut AttrReader<'_>) -> Result<Self, Error> {
+        let init = match attrs.required("init")? {
+            Attr::Init(init) => init,
+            _ => return Err(attrs.expected("init", "an init such as `constant(0)` or `uniform(-0.1, 0.1, 3)`")),
+        };
+        Ok(State { ty: attrs.declared_type()?, init })
+    }
+
+    fn infer(&self, operands: &[&Type], _: Option<&Graph>) -> Result<Types, Error> {
+        expect_operands("state", operands, 0)?;
+        self.init.check(&self.ty)?;
+        Ok(smallvec![self.ty.clone()])
+    }
+
+    fn eval(&self, _: &[&Array], _: &[Type], _: Option<&Graph>) -> Vec<Array> {
+        panic!("the interpreter binds states itself")
+    }
+
+    fn grad(&self, _: &mut Builder, _: &Differentiated<'_>) -> Result<Gradients, Error> {
+        Ok(Gradients::new())
+    }
+
+    fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
+        Lowering::Leaf
+    }
+
+    fn samples() -> Vec<Sample> {
+        vec![]
+    }
+}

@@ -1,0 +1,110 @@
+//! The plan: which kernels run in which order on which memory. Plain data; the runtime does nothing but follow it.
+//!
+//! Pass `lower` writes a plan whose buffers have no places in the arena yet (stage `kernels`); pass `plan_memory`
+//! gives them places and decides which updates happen in place (stage `plan`).
+
+use smallvec::SmallVec;
+
+use crate::{Init, Kernel, Tensor, Type};
+
+/// A kernel of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KernelId(pub u32);
+
+/// A buffer of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotId(pub u32);
+
+/// Where the bytes of a slot are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// In the arena, the place yet to be found by `plan_memory`.
+    Unplaced,
+    /// In the arena, from this byte on (a multiple of [`Plan::ALIGNMENT`]).
+    Arena {
+        /// The first byte.
+        offset: usize,
+    },
+    /// The caller's, read only: the input of the slot's name.
+    Input,
+    /// The caller's, written: the output of the slot's name.
+    Output,
+    /// Kept from run to run: the state of the slot's name.
+    State {
+        /// What it holds before the first run.
+        init: Init,
+    },
+    /// Part of the plan.
+    Constant(Tensor),
+}
+
+/// A piece of memory that holds one value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// The name in the text form; of inputs, outputs and states, the name that the user knows.
+    pub name: String,
+    /// What it holds.
+    pub ty: Type,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Runs a kernel.
+    Call {
+        /// Which.
+        kernel: KernelId,
+        /// A slot for each of its parameters, in order. A slot may have another shape than the parameter, of as many
+        /// elements (reshape moves nothing). A written slot overlaps no other slot of the call, except one that it
+        /// equals: then the kernel reads each element before it writes it, in the same iteration.
+        slots: SmallVec<[SlotId; 6]>,
+    },
+    /// Copies all bytes of one slot to another of the same type.
+    Copy {
+        /// The source.
+        from: SlotId,
+        /// The destination.
+        to: SlotId,
+    },
+}
+
+/// A program ready to be compiled: kernels, memory, and the order of calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The name of the graph that it came from.
+    pub name: String,
+    /// The kernels, each called at least once.
+    pub kernels: Vec<Kernel>,
+    /// The memory.
+    pub slots: Vec<Slot>,
+    /// What runs, in order.
+    pub steps: Vec<Step>,
+    /// The size of the arena, in bytes; 0 before `plan_memory`.
+    pub arena_bytes: usize,
+    /// `(state, slot)`: what the state of that slot becomes at the end of a run, where no step has written it in
+    /// place. Empty after `plan_memory`, which turns each into an update in place or a copy.
+    pub updates: Vec<(SlotId, SlotId)>,
+}
+
+impl Plan {
+    /// Arena offsets are multiples of this many bytes: a cache line.
+    pub const ALIGNMENT: usize = 64;
+
+    /// A slot.
+    pub fn slot(&self, id: SlotId) -> &Slot {
+        &self.slots[id.0 as usize]
+    }
+
+    /// A kernel.
+    pub fn kernel(&self, id: KernelId) -> &Kernel {
+        &self.kernels[id.0 as usize]
+    }
+
+    /// The slots whose place satisfies `is`, in order.
+    pub fn slots_where(&self, is: impl Fn(&Place) -> bool) -> impl Iterator<Item = (SlotId, &Slot)> {
+        let ids = (0..self.slots.len() as u32).map(SlotId);
+        ids.zip(&self.slots).filter(move |(_, slot)| is(&slot.place))
+    }
+}

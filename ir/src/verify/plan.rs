@@ -1,0 +1,206 @@
+//! What holds of plans.
+
+use std::collections::HashSet;
+
+use super::memory::verify_memory;
+use super::{Stage, verify_kernel};
+use crate::{Access, Error, KernelId, Place, Plan, SlotId, Step};
+
+/// Checks a plan at stage `kernels` or `plan`.
+///
+/// - Always: its kernels are valid, and each is called; a call has a slot for each parameter, of its dtype and number
+///   of elements; inputs and constants are never written; a call writes no slot twice; a slot is written before it is
+///   read; every output is written; names of inputs, of states and of outputs are unique; updates are of states.
+/// - At `plan`: every slot has a place, aligned and within the arena; values that are alive at the same time do not
+///   overlap; no update is left.
+///
+/// # Errors
+/// The first of these that does not hold.
+pub fn verify_plan(plan: &Plan, stage: Stage) -> Result<(), Error> {
+    plan.kernels.iter().try_for_each(verify_kernel)?;
+    verify_slots(plan)?;
+    verify_steps(plan)?;
+    verify_updates(plan)?;
+    if stage < Stage::Plan {
+        return Ok(());
+    }
+    if let Some(&(state, _)) = plan.updates.first() {
+        return fail(&slot_name(plan, state), "its update is left", "run pass `plan_memory`");
+    }
+    verify_memory(plan)
+}
+
+pub(super) fn fail<T>(subject: &str, problem: impl Into<String>, help: &str) -> Result<T, Error> {
+    Err(Error::new(subject, problem, help))
+}
+
+/// How errors call a slot.
+pub(super) fn slot_name(plan: &Plan, id: SlotId) -> String {
+    plan.slots
+        .get(id.0 as usize)
+        .map_or_else(|| format!("slot {}", id.0), |slot| format!("slot %{}", slot.name))
+}
+
+/// The slots that a step reads, and those that it writes.
+pub(super) fn accesses(plan: &Plan, step: &Step) -> (Vec<SlotId>, Vec<SlotId>) {
+    match step {
+        Step::Copy { from, to } => (vec![*from], vec![*to]),
+        Step::Call { kernel, slots } => {
+            let (mut read, mut written) = (Vec::new(), Vec::new());
+            for ((_, parameter), &slot) in plan.kernel(*kernel).parameters().zip(slots) {
+                if parameter.access == Access::Write { written.push(slot) } else { read.push(slot) }
+            }
+            (read, written)
+        }
+    }
+}
+
+fn verify_slots(plan: &Plan) -> Result<(), Error> {
+    let mut names = HashSet::new();
+    for slot in &plan.slots {
+        let role = match slot.place {
+            Place::Input => "input",
+            Place::Output => "output",
+            Place::State { .. } => "state",
+            Place::Constant(ref tensor) if tensor.ty() != slot.ty => {
+                let problem = format!("it is {}, its constant {}", slot.ty, tensor.ty());
+                return fail(
+                    &format!("slot %{}", slot.name),
+                    problem,
+                    "give the slot the type of the constant",
+                );
+            }
+            _ => continue,
+        };
+        if !names.insert((role, &slot.name)) {
+            let help = "a name stands for one tensor of the user";
+            return fail(
+                &format!("slot %{}", slot.name),
+                format!("there are two {role}s of this name"),
+                help,
+            );
+        }
+    }
+    Ok(())
+}
+
+fn verify_steps(plan: &Plan) -> Result<(), Error> {
+    let mut is_called = vec![false; plan.kernels.len()];
+    let has_value = |place: &Place| matches!(place, Place::Input | Place::State { .. } | Place::Constant(_));
+    let mut is_written: Vec<bool> = plan.slots.iter().map(|slot| has_value(&slot.place)).collect();
+    for (number, step) in plan.steps.iter().enumerate() {
+        let subject = match step {
+            Step::Call { kernel, slots } => {
+                let subject = format!("step {number}");
+                verify_call(plan, *kernel, slots, &subject)?;
+                is_called[kernel.0 as usize] = true;
+                format!("step {number} (call @{})", plan.kernel(*kernel).name)
+            }
+            Step::Copy { from, to } => {
+                let subject = format!("step {number} (copy)");
+                verify_copy(plan, *from, *to, &subject)?;
+                subject
+            }
+        };
+        let (read, written) = accesses(plan, step);
+        for slot in read {
+            if !is_written[slot.0 as usize] {
+                return fail(
+                    &subject,
+                    format!("{} is read before it is written", slot_name(plan, slot)),
+                    "order the steps",
+                );
+            }
+        }
+        let mut distinct = HashSet::new();
+        for slot in written {
+            if matches!(plan.slot(slot).place, Place::Input | Place::Constant(_)) {
+                let problem = format!("{} is written, but it is read only", slot_name(plan, slot));
+                return fail(&subject, problem, "write to a slot of the arena, an output or a state");
+            }
+            if !distinct.insert(slot) {
+                let problem = format!("{} is written as two parameters", slot_name(plan, slot));
+                return fail(&subject, problem, "give each written parameter a slot of its own");
+            }
+            is_written[slot.0 as usize] = true;
+        }
+    }
+    if let Some(kernel) = is_called.iter().position(|is_called| !is_called) {
+        return fail(&format!("kernel @{}", plan.kernels[kernel].name), "no step calls it", "remove it");
+    }
+    for (id, _) in plan.slots_where(|place| *place == Place::Output) {
+        if !is_written[id.0 as usize] {
+            return fail(&slot_name(plan, id), "the output is never written", "write it by a call or a copy");
+        }
+    }
+    Ok(())
+}
+
+fn verify_call(plan: &Plan, kernel: KernelId, slots: &[SlotId], subject: &str) -> Result<(), Error> {
+    let Some(called) = plan.kernels.get(kernel.0 as usize) else {
+        return fail(subject, format!("there is no kernel {}", kernel.0), "call a kernel of the plan");
+    };
+    let parameters = called.parameters().count();
+    if parameters != slots.len() {
+        let problem = format!("{} slots for the {parameters} parameters of @{}", slots.len(), called.name);
+        return fail(subject, problem, "give a slot for each parameter");
+    }
+    for ((_, parameter), &id) in called.parameters().zip(slots) {
+        let slot = existing(plan, id, subject)?;
+        let fits =
+            slot.ty.dtype == parameter.ty.dtype && slot.ty.shape.elements() == parameter.ty.shape.elements();
+        if !fits {
+            let problem = format!(
+                "{} is {}, parameter %{} of @{} is {}",
+                slot_name(plan, id),
+                slot.ty,
+                parameter.name,
+                called.name,
+                parameter.ty
+            );
+            return fail(subject, problem, "give a slot of this dtype and number of elements");
+        }
+    }
+    Ok(())
+}
+
+fn verify_copy(plan: &Plan, from: SlotId, to: SlotId, subject: &str) -> Result<(), Error> {
+    let (source, target) = (existing(plan, from, subject)?, existing(plan, to, subject)?);
+    let fits = source.ty.dtype == target.ty.dtype && source.ty.shape.elements() == target.ty.shape.elements();
+    if !fits {
+        let (from, to) = (slot_name(plan, from), slot_name(plan, to));
+        let problem = format!("{from} is {}, {to} is {}", source.ty, target.ty);
+        return fail(subject, problem, "copy between slots of one dtype and number of elements");
+    }
+    Ok(())
+}
+
+fn existing<'a>(plan: &'a Plan, id: SlotId, subject: &str) -> Result<&'a crate::Slot, Error> {
+    match plan.slots.get(id.0 as usize) {
+        Some(slot) => Ok(slot),
+        None => fail(subject, format!("there is no slot {}", id.0), "use a slot of the plan"),
+    }
+}
+
+fn verify_updates(plan: &Plan) -> Result<(), Error> {
+    let mut updated = HashSet::new();
+    for &(state, value) in &plan.updates {
+        let name = slot_name(plan, state);
+        let (slot, next) = (existing(plan, state, &name)?, existing(plan, value, &name)?);
+        if !matches!(slot.place, Place::State { .. }) {
+            return fail(&name, "only a state can be updated", "make it a state");
+        }
+        if !updated.insert(state) {
+            return fail(&name, "the state is updated twice", "update each state once");
+        }
+        let fits = slot.ty.dtype == next.ty.dtype && slot.ty.shape.elements() == next.ty.shape.elements();
+        if !fits {
+            return fail(
+                &name,
+                format!("the state is {}, its update {}", slot.ty, next.ty),
+                "give an update of its type",
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! Errors of plans.
+
+use super::message;
+use crate::text::parse_plan;
+use crate::verify::{Stage, verify_plan};
+use crate::{KernelId, Place, Plan, SlotId, Step};
+
+const KERNEL: &str = "kernel @neg(%x: f32[16]) -> (%y: f32[16]) {
+  for i in 16 { %0 = load %x[i] %1 = neg %0 store %1, %y[i] }
+}";
+
+fn plan(items: &str) -> Plan {
+    let source =
+        format!("plan @p {{ slot %x : f32[16] = input slot %out : f32[16] = output {KERNEL} {items} }}");
+    parse_plan(&source).unwrap_or_else(|error| panic!("{}", error.render(&source, "test")))
+}
+
+fn check(plan: &Plan, stage: Stage) -> String {
+    message(verify_plan(plan, stage))
+}
+
+const CALL: &str = "steps { call @neg(%x, %out) }";
+
+#[test]
+fn a_call_is_valid_at_both_stages() {
+    assert_eq!(check(&plan(CALL), Stage::Kernels), "valid");
+    assert_eq!(check(&plan(CALL), Stage::Plan), "valid");
+}
+
+#[test]
+fn kernels_are_verified() {
+    let mut wrong = plan(CALL);
+    wrong.kernels[0].vars.clear();
+    assert!(check(&wrong, Stage::Kernels).starts_with("kernel @neg: there is no variable"));
+}
+
+#[test]
+fn names_of_the_user_are_unique() {
+    assert_eq!(
+        check(&plan(&format!("slot %x:1 : f32[] = input {CALL}")), Stage::Kernels),
+        "slot %x: there are two inputs of this name; a name stands for one tensor of the user"
+    );
+}
+
+#[test]
+fn a_constant_has_the_type_of_its_slot() {
+    let mut wrong = plan(&format!("slot %c : f32[2] = constant [1.0, 2.0] {CALL}"));
+    wrong.slots[2].ty.shape = [1, 2].into();
+    assert_eq!(
+        check(&wrong, Stage::Kernels),
+        "slot %c: it is f32[1, 2], its constant f32[2]; give the slot the type of the constant"
+    );
+}
+
+#[test]
+fn called_kernels_and_slots_exist() {
+    let mut wrong = plan(CALL);
+    wrong.steps[0] = Step::Call { kernel: KernelId(7), slots: Default::default() };
+    assert_eq!(check(&wrong, Stage::Kernels), "step 0: there is no kernel 7; call a kernel of the plan");
+    let mut wrong = plan(CALL);
+    wrong.steps.push(Step::Copy { from: SlotId(0), to: SlotId(9) });
+    assert_eq!(check(&wrong, Stage::Kernels), "step 1 (copy): there is no slot 9; use a slot of the plan");
+}
+
+#[test]
+fn a_call_has_a_slot_per_parameter() {
+    assert_eq!(
+        check(&plan("steps { call @neg(%x) }"), Stage::Kernels),
+        "step 0: 1 slots for the 2 parameters of @neg; give a slot for each parameter"
+    );
+}
+
+#[test]
+fn a_slot_fits_its_parameter() {
+    assert_eq!(
+        check(&plan("slot %h : f32[8] = unplaced steps { call @neg(%x, %h) }"), Stage::Kernels),
+        "step 0: slot %h is f32[8], parameter %y of @neg is f32[16]; give a slot of this dtype and number of elements"
+    );
+    assert_eq!(
+        check(
+            &plan(&format!("slot %h : f32[4, 4] = unplaced steps {{ call @neg(%x, %h) }} {CALL}")),
+            Stage::Kernels
+        ),
+        "valid"
+    );
+}
+
+#[test]
+fn a_copy_is_between_slots_of_one_type() {
+    assert_eq!(
+        check(&plan("slot %h : f64[16] = unplaced steps { copy %x -> %h }"), Stage::Kernels),
+        "step 0 (copy): slot %x is f32[16], slot %h is f64[16]; copy between slots of one dtype and number of elements"
+    );
+}
+
+#[test]
+fn inputs_and_constants_are_read_only() {
+    assert_eq!(
+        check(&plan("steps { call @neg(%x, %x) }"), Stage::Kernels),
+        "step 0 (call @neg): slot %x is written, but it is read only; write to a slot of the arena, an output or a state"
+    );
+}
+
+#[test]
+fn a_slot_is_written_before_it_is_read() {
+    assert_eq!(
+        check(&plan("slot %h : f32[16] = unplaced steps { call @neg(%h, %out) }"), Stage::Kernels),
+        "step 0 (call @neg): slot %h is read before it is written; order the steps"
+    );
+}
+
+#[test]
+fn a_call_writes_no_slot_twice() {
+    let kernel =
+        "kernel @two() -> (%a: f32[], %b: f32[]) { for { %0 = 1.0 : f32 store %0, %a[] store %0, %b[] } }";
+    let items = format!("slot %h : f32[] = unplaced {kernel} steps {{ call @two(%h, %h) }} {CALL}");
+    assert_eq!(
+        check(&plan(&items), Stage::Kernels),
+        "step 0 (call @two): slot %h is written as two parameters; give each written parameter a slot of its own"
+    );
+}
+
+#[test]
+fn every_kernel_is_called() {
+    assert_eq!(
+        check(&plan("steps { copy %x -> %out }"), Stage::Kernels),
+        "kernel @neg: no step calls it; remove it"
+    );
+}
+
+#[test]
+fn every_output_is_written() {
+    assert_eq!(
+        check(&plan(&format!("slot %o : f32[] = output {CALL}")), Stage::Kernels),
+        "slot %o: the output is never written; write it by a call or a copy"
+    );
+}
+
+#[test]
+fn updates_are_of_states_once_and_of_their_type() {
+    let state = "slot %s : f32[16] = state constant(0.0)";
+    assert_eq!(
+        check(&plan(&format!("{CALL} update %x = %out")), Stage::Kernels),
+        "slot %x: only a state can be updated; make it a state"
+    );
+    assert_eq!(
+        check(&plan(&format!("{state} {CALL} update %s = %x update %s = %x")), Stage::Kernels),
+        "slot %s: the state is updated twice; update each state once"
+    );
+    assert_eq!(
+        check(&plan(&format!("{state} slot %n : f32[2] = input {CALL} update %s = %n")), Stage::Kernels),
+        "slot %s: the state is f32[16], its update f32[2]; give an update of its type"
+    );
+}
+
+#[test]
+fn at_stage_plan_no_update_is_left() {
+    let with_update = plan(&format!("slot %s : f32[16] = state constant(0.0) {CALL} update %s = %x"));
+    assert_eq!(check(&with_update, Stage::Kernels), "valid");
+    assert_eq!(check(&with_update, Stage::Plan), "slot %s: its update is left; run pass `plan_memory`");
+}
+
+#[test]
+fn at_stage_plan_every_slot_has_a_place() {
+    let unplaced = plan(&format!("slot %h : f32[16] = unplaced {CALL}"));
+    assert_eq!(check(&unplaced, Stage::Kernels), "valid");
+    assert_eq!(check(&unplaced, Stage::Plan), "slot %h: it has no place; run pass `plan_memory`");
+}
+
+#[test]
+fn places_are_aligned_and_within_the_arena() {
+    let at = |offset: &str| plan(&format!("arena 127 slot %h : f32[16] = at {offset} {CALL}"));
+    assert_eq!(check(&at("0"), Stage::Plan), "valid");
+    assert_eq!(check(&at("4"), Stage::Plan), "slot %h: offset 4 is no multiple of 64; align it");
+    assert_eq!(
+        check(&at("64"), Stage::Plan),
+        "slot %h: 64 bytes from 64 on end after the arena of 127 bytes; make the arena larger"
+    );
+}
+
+/// `%a` and `%b` in an arena, `%b` at this offset; both are read at the end.
+fn two_values(offset: usize, steps: &str) -> Plan {
+    plan(&format!("arena 192 slot %a : f32[16] = at 0 slot %b : f32[16] = at {offset} steps {{ {steps} }}"))
+}
+
+#[test]
+fn values_alive_at_the_same_time_are_apart() {
+    let steps = "call @neg(%x, %a) call @neg(%x, %b) call @neg(%a, %out) call @neg(%b, %out)";
+    assert_eq!(check(&two_values(64, steps), Stage::Plan), "valid");
+    assert_eq!(
+        check(&two_values(0, steps), Stage::Plan),
+        "step 1: slot %b is written over slot %a, which is alive; place them apart, or order the steps"
+    );
+    let mut partly = two_values(64, steps);
+    partly.slots[2].ty.shape = [2, 8].into();
+    assert_eq!(check(&partly, Stage::Plan), "valid");
+    partly.slots[3].place = Place::Arena { offset: 0 };
+    assert!(check(&partly, Stage::Plan).contains("is written over slot %a"));
+}
+
+#[test]
+fn a_place_is_used_again_after_the_last_use() {
+    let steps = "call @neg(%x, %a) call @neg(%a, %out) call @neg(%x, %b) call @neg(%b, %out)";
+    assert_eq!(check(&two_values(0, steps), Stage::Plan), "valid");
+}
+
+#[test]
+fn a_step_in_place_ends_the_value_that_it_overwrites() {
+    assert_eq!(
+        check(&two_values(0, "call @neg(%x, %a) call @neg(%a, %b) call @neg(%b, %out)"), Stage::Plan),
+        "valid"
+    );
+    let steps = "call @neg(%x, %a) call @neg(%a, %b) call @neg(%b, %out) call @neg(%a, %out)";
+    assert!(check(&two_values(0, steps), Stage::Plan).contains("step 1: slot %b is written over slot %a"));
+}
+
+#[test]
+fn results_of_one_step_are_apart() {
+    let kernel =
+        "kernel @two() -> (%a: f32[], %b: f32[]) { for { %0 = 1.0 : f32 store %0, %a[] store %0, %b[] } }";
+    let slots = "arena 64 slot %g : f32[] = at 0 slot %h : f32[] = at 0";
+    let steps = format!("steps {{ call @two(%g, %h) }} {CALL}");
+    assert!(
+        check(&plan(&format!("{slots} {kernel} {steps}")), Stage::Plan)
+            .contains("slot %h is written over slot %g")
+    );
+}

@@ -1,0 +1,133 @@
+//! Where operands come from: views composed with each other, and the alignment of shapes with a loop domain.
+//!
+//! Passes `fuse` and `lower` share this. A *domain* is the shape that a kernel loops over; axes of extent 1 need no
+//! loop, so `[128, 1]` and `[128]` are the same to a domain.
+
+use ir::{Affine, AxisId, Graph, Lowering, Node, Shape, Types, Value, View};
+use smallvec::SmallVec;
+
+/// For each axis of a value, the axis of the domain that it runs along; `None` for extents of 1.
+pub type AxisMap = SmallVec<[Option<usize>; 4]>;
+
+/// The view that is the operand itself.
+pub fn identity(rank: usize) -> View {
+    View { indices: (0..rank as u32).map(|axis| Affine::axis(AxisId(axis))).collect(), fill: None }
+}
+
+/// What `outer` reads of a value that `inner` makes of its operand, as one view of that operand; `None` where the
+/// bounds of the value in between would be lost.
+pub fn compose(inner: &View, outer: &View) -> Option<View> {
+    if outer.fill.is_some() && !(inner.fill.is_none() && is_permutation(inner, outer.indices.len())) {
+        return None;
+    }
+    let through = |index: &Affine| index.substitute(|axis| outer.indices[axis.0 as usize].clone());
+    Some(View { indices: inner.indices.iter().map(through).collect(), fill: outer.fill.or(inner.fill) })
+}
+
+/// Whether the view only reorders axes, of which its result has `rank`.
+fn is_permutation(view: &View, rank: usize) -> bool {
+    let mut seen = vec![false; rank];
+    let mut is_new_axis = |index: &Affine| match (index.terms(), index.offset()) {
+        (&[(axis, 1)], 0) => !std::mem::replace(&mut seen[axis.0 as usize], true),
+        _ => false,
+    };
+    view.indices.len() == rank && view.indices.iter().all(&mut is_new_axis)
+}
+
+/// How a node is computed.
+pub fn lowering(graph: &Graph, node: &Node) -> Lowering {
+    let operands: SmallVec<[&ir::Type; 3]> = node.operands.iter().map(|&operand| graph.ty(operand)).collect();
+    node.op.lower(&operands, &node.results)
+}
+
+/// The view that result `result` of a node is of its operand: of views, and of reshapes that only add or remove axes
+/// of extent 1.
+pub fn as_view(graph: &Graph, node: &Node, result: u32) -> Option<View> {
+    match lowering(graph, node) {
+        Lowering::View(mut views) => Some(views.swap_remove(result as usize)),
+        Lowering::Alias => squeeze(graph.ty(node.operands[0]), &node.results),
+        _ => None,
+    }
+}
+
+/// A reshape as a view, where it only adds or removes axes of extent 1.
+fn squeeze(from: &ir::Type, results: &Types) -> Option<View> {
+    let to = &results[0].shape;
+    let all: Vec<usize> = (0..to.rank()).collect();
+    let map = align(&from.shape, to, &all)?;
+    let index = |axis: &Option<usize>| axis.map_or(Affine::constant(0), |axis| Affine::axis(AxisId(axis as u32)));
+    Some(View { indices: map.iter().map(index).collect(), fill: None })
+}
+
+/// The axes of `domain` (among `axes`) along which a value of `shape` runs: its extents other than 1 must be theirs,
+/// in order.
+pub fn align(shape: &Shape, domain: &Shape, axes: &[usize]) -> Option<AxisMap> {
+    let mut looped = axes.iter().copied().filter(|&axis| domain[axis] != 1);
+    let mut map = AxisMap::new();
+    for &extent in shape.iter() {
+        map.push(match extent {
+            1 => None,
+            _ => Some(looped.next().filter(|&axis| domain[axis] == extent)?),
+        });
+    }
+    looped.next().is_none().then_some(map)
+}
+
+/// Whether a value that runs along `base` of the domain, read through `view` by something that runs along `user`, is
+/// read at the very iteration that computes it.
+pub fn is_aligned(view: &View, base: &AxisMap, user: &AxisMap) -> bool {
+    let same = |index: &Affine, axis: &Option<usize>| match (axis, index.terms(), index.offset()) {
+        (None, _, _) => true,
+        (Some(_), &[(at, 1)], 0) => user[at.0 as usize] == *axis,
+        _ => false,
+    };
+    view.fill.is_none() && view.indices.iter().zip(base).all(|(index, axis)| same(index, axis))
+}
+
+/// A value read through a view.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The value that is read.
+    pub base: Value,
+    /// Which of its elements, by the axes of the reader.
+    pub view: View,
+}
+
+/// Follows views from `value`, read as it is, to the value that they are views of; `stop` says where to end.
+pub fn resolve(graph: &Graph, value: Value, stop: impl Fn(Value) -> bool) -> Access {
+    let mut access = Access { base: value, view: identity(graph.ty(value).shape.rank()) };
+    while !stop(access.base) {
+        let node = graph.node(access.base.node);
+        let inner = as_view(graph, node, access.base.result);
+        let Some(view) = inner.and_then(|inner| compose(&inner, &access.view)) else { break };
+        access = Access { base: node.operands[0], view };
+    }
+    access
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ir::Scalar;
+
+    #[test]
+    fn shapes_align_by_their_extents_other_than_one() {
+        let domain = Shape::from([5, 1, 7]);
+        assert_eq!(align(&Shape::from([5, 7]), &domain, &[0, 1, 2]), Some(AxisMap::from_slice(&[Some(0), Some(2)])));
+        assert_eq!(align(&Shape::from([5, 1]), &domain, &[0]), Some(AxisMap::from_slice(&[Some(0), None])));
+        assert_eq!(align(&Shape::from([7, 5]), &domain, &[0, 1, 2]), None);
+        assert_eq!(align(&Shape::from([5]), &domain, &[0, 1, 2]), None);
+    }
+
+    #[test]
+    fn a_padded_slice_keeps_the_bounds_of_the_slice() {
+        let slice = View { indices: SmallVec::from_elem(Affine::axis(AxisId(0)).shifted(2), 1), fill: None };
+        let pad = View {
+            indices: SmallVec::from_elem(Affine::axis(AxisId(0)).shifted(-1), 1),
+            fill: Some(Scalar::F32(0.0)),
+        };
+        assert_eq!(compose(&slice, &pad), None);
+        assert!(compose(&pad, &slice).is_some());
+        assert_eq!(compose(&identity(1), &pad), Some(pad));
+    }
+}

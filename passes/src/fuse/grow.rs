@@ -1,0 +1,301 @@
+//! Growing groups: which members run in one kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ir::{Graph, Lowering, NodeId, Shape, Value};
+use ir::ops::FusedKind;
+use smallvec::SmallVec;
+
+use super::roles::{Role, Roles};
+use crate::access::{Access, AxisMap, align, is_aligned, lowering};
+
+/// An index into [`Groups::all`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupId(pub usize);
+
+/// Nodes that run together.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What it runs as; `None` for a single reshape or op with its own kernel.
+    pub kind: Option<FusedKind>,
+    /// The shape it loops over.
+    pub domain: Shape,
+    /// The axes of the domain that its reductions reduce.
+    pub reduced: SmallVec<[usize; 4]>,
+    /// Its nodes; none once another group has absorbed it.
+    pub members: Vec<NodeId>,
+    /// The groups that must run before it.
+    pub needs: BTreeSet<GroupId>,
+    /// The depth of its first node. Groups whose nodes are all less deep cannot depend on it.
+    depth: u32,
+    /// The depth of its deepest node.
+    deepest: u32,
+}
+
+/// All groups of a graph.
+pub struct Groups<'a> {
+    graph: &'a Graph,
+    roles: &'a Roles,
+    /// The groups.
+    pub all: Vec<Group>,
+    /// The group of each node that has one.
+    home: Vec<Option<GroupId>>,
+    /// The axes of its group's domain along which each member runs.
+    maps: BTreeMap<NodeId, AxisMap>,
+}
+
+/// How a node would run in a group.
+struct Fit {
+    map: AxisMap,
+    reduced: SmallVec<[usize; 4]>,
+}
+
+impl<'a> Groups<'a> {
+    /// Puts each member into a group; with `merge`, into that of an operand where it fits.
+    pub fn grow(graph: &'a Graph, roles: &'a Roles, merge: bool) -> Groups<'a> {
+        let mut groups =
+            Groups { graph, roles, all: Vec::new(), home: vec![None; graph.len()], maps: BTreeMap::new() };
+        let depths = depths(graph);
+        let mut order: Vec<NodeId> = graph.ids().collect();
+        order.sort_by_key(|id| depths[id.0 as usize]);
+        for id in order {
+            let depth = depths[id.0 as usize];
+            match roles.of(id) {
+                Role::Source => {}
+                Role::Free if !(roles.is_pinned(id) && is_alias(graph, id)) => {}
+                Role::Free | Role::Alias | Role::Opaque => groups.start(id, None, depth),
+                Role::Member => {
+                    let joined = merge && groups.join(id, depth);
+                    if !joined {
+                        groups.start_kernel(id, depth);
+                    }
+                }
+            }
+        }
+        groups
+    }
+
+    /// The group that computes a value; `None` for sources and what is free.
+    pub fn home(&self, value: Value) -> Option<GroupId> {
+        self.home[value.node.0 as usize]
+    }
+
+    /// The operands of a node with free views followed, as its group reads them.
+    pub fn accesses(&self, id: NodeId) -> SmallVec<[Access; 3]> {
+        let operands = self.graph.node(id).operands.iter();
+        match self.roles.of(id) {
+            Role::Member => operands.map(|&operand| self.roles.resolve(self.graph, operand)).collect(),
+            _ => operands.map(|&operand| resolve_nothing(self.graph, operand)).collect(),
+        }
+    }
+
+    /// Makes a group of one node.
+    fn start(&mut self, id: NodeId, kind: Option<FusedKind>, depth: u32) {
+        let group = GroupId(self.all.len());
+        let needs = self.accesses(id).iter().filter_map(|access| self.home(access.base)).collect();
+        let domain = self.graph.node(id).results[0].shape.clone();
+        let members = vec![id];
+        self.all.push(Group { kind, domain, reduced: SmallVec::new(), members, needs, depth, deepest: depth });
+        self.home[id.0 as usize] = Some(group);
+    }
+
+    fn start_kernel(&mut self, id: NodeId, depth: u32) {
+        let node = self.graph.node(id);
+        let (kind, domain, reduced) = match lowering(self.graph, node) {
+            Lowering::Contract(_) => (FusedKind::Contraction, node.results[0].shape.clone(), SmallVec::new()),
+            Lowering::Reduce { axes, .. } => {
+                (FusedKind::Rows, self.graph.ty(node.operands[0]).shape.clone(), axes)
+            }
+            _ => (FusedKind::Map, node.results[0].shape.clone(), SmallVec::new()),
+        };
+        self.start(id, Some(kind), depth);
+        let group = self.all.last_mut().expect("a group was just started");
+        group.domain = domain;
+        group.reduced = reduced.into_iter().filter(|&axis| group.domain[axis] != 1).collect();
+        let map = self.own_map(id, GroupId(self.all.len() - 1));
+        self.maps.insert(id, map);
+    }
+
+    /// The axes along which the node that started a group runs.
+    fn own_map(&self, id: NodeId, group: GroupId) -> AxisMap {
+        let group = &self.all[group.0];
+        let kept: Vec<usize> = (0..group.domain.rank()).filter(|axis| !group.reduced.contains(axis)).collect();
+        align(&self.graph.node(id).results[0].shape, &group.domain, &kept)
+            .expect("a result runs along the kept axes of its own domain")
+    }
+
+    /// Adds a member to the group of one of its operands, where one takes it.
+    fn join(&mut self, id: NodeId, depth: u32) -> bool {
+        let accesses = self.accesses(id);
+        let homes: BTreeSet<GroupId> = accesses.iter().filter_map(|access| self.home(access.base)).collect();
+        for &candidate in homes.iter().rev() {
+            let Some(fit) = self.fit(candidate, id, &accesses) else { continue };
+            let others = homes.iter().filter(|&&home| home != candidate);
+            if others.clone().any(|&other| self.depends(other, candidate)) {
+                continue;
+            }
+            let others: Vec<GroupId> = others.copied().collect();
+            let group = &mut self.all[candidate.0];
+            group.needs.extend(others);
+            group.members.push(id);
+            group.deepest = group.deepest.max(depth);
+            if !fit.reduced.is_empty() {
+                group.kind = Some(FusedKind::Rows);
+                group.reduced = fit.reduced;
+            }
+            self.home[id.0 as usize] = Some(candidate);
+            self.maps.insert(id, fit.map);
+            return true;
+        }
+        false
+    }
+
+    /// Whether a node can run in a group, reading the members it uses where they are computed.
+    fn fit(&self, group_id: GroupId, id: NodeId, accesses: &[Access]) -> Option<Fit> {
+        let group = &self.all[group_id.0];
+        let kind = group.kind?;
+        let node = self.graph.node(id);
+        let all: Vec<usize> = (0..group.domain.rank()).collect();
+        let kept: Vec<usize> = all.iter().copied().filter(|axis| !group.reduced.contains(axis)).collect();
+        let fits = |map: &AxisMap| self.reads_in_place(group_id, id, accesses, map);
+        if let Lowering::Reduce { axes, .. } = lowering(self.graph, node) {
+            let operand = align(&self.graph.ty(node.operands[0]).shape, &group.domain, &all)?;
+            let reduced: SmallVec<[usize; 4]> = axes.iter().filter_map(|&axis| operand[axis]).collect();
+            let agrees = group.reduced.is_empty() || group.reduced == reduced;
+            let map: AxisMap = (0..operand.len()).filter(|axis| !axes.contains(axis)).map(|axis| operand[axis]).collect();
+            let fine = kind != FusedKind::Contraction && !reduced.is_empty() && agrees && fits(&map);
+            return fine.then_some(Fit { map, reduced });
+        }
+        let shape = &node.results[0].shape;
+        let maps = [align(shape, &group.domain, &all), align(shape, &group.domain, &kept)];
+        let map = maps.into_iter().flatten().find(fits)?;
+        Some(Fit { map, reduced: SmallVec::new() })
+    }
+
+    /// Whether a node that runs along `map` in a group reads every member of the group in the iteration that
+    /// computes it.
+    fn reads_in_place(&self, group: GroupId, id: NodeId, accesses: &[Access], map: &AxisMap) -> bool {
+        accesses.iter().enumerate().all(|(position, access)| {
+            if self.home(access.base) != Some(group) {
+                return true;
+            }
+            let user = self.operand_map(group, id, position, map);
+            let base = &self.maps[&access.base.node];
+            user.is_some_and(|user| is_aligned(&access.view, base, &user))
+        })
+    }
+
+    /// The axes of a group's domain along which a node that runs along `map` reads an operand; `None` where it reads
+    /// it in another order.
+    fn operand_map(&self, group: GroupId, id: NodeId, position: usize, map: &AxisMap) -> Option<AxisMap> {
+        let node = self.graph.node(id);
+        match lowering(self.graph, node) {
+            Lowering::Apply(_) => Some(map.clone()),
+            Lowering::Reduce { .. } => {
+                let domain = &self.all[group.0].domain;
+                let all: Vec<usize> = (0..domain.rank()).collect();
+                align(&self.graph.ty(node.operands[0]).shape, domain, &all)
+            }
+            Lowering::Gather { axis } if position == 1 => {
+                let rank = self.graph.ty(node.operands[1]).shape.rank();
+                Some(AxisMap::from_slice(&map[axis..axis + rank]))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether `group` needs, directly or through others, what `other` computes.
+    fn depends(&self, group: GroupId, other: GroupId) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![group];
+        while let Some(at) = open.pop() {
+            if at == other {
+                return true;
+            }
+            if self.all[at.0].deepest > self.all[other.0].depth && seen.insert(at) {
+                open.extend(&self.all[at.0].needs);
+            }
+        }
+        false
+    }
+
+    /// Merges each group of pointwise ops that only one other group uses into that one, where it can run there.
+    pub fn absorb(&mut self) {
+        let mut users: BTreeMap<NodeId, Vec<(NodeId, usize)>> = BTreeMap::new();
+        for (id, _) in self.graph.nodes().filter(|(id, _)| self.home[id.0 as usize].is_some()) {
+            for (position, access) in self.accesses(id).iter().enumerate() {
+                users.entry(access.base.node).or_default().push((id, position));
+            }
+        }
+        for index in (0..self.all.len()).rev() {
+            if self.all[index].kind == Some(FusedKind::Map) {
+                self.absorb_one(GroupId(index), &users);
+            }
+        }
+    }
+
+    fn absorb_one(&mut self, from: GroupId, users: &BTreeMap<NodeId, Vec<(NodeId, usize)>>) -> Option<()> {
+        let members = self.all[from.0].members.clone();
+        let uses = members.iter().flat_map(|member| users.get(member).into_iter().flatten().map(move |&user| (member, user)));
+        let outside: Vec<(NodeId, (NodeId, usize))> = uses
+            .filter(|(_, (user, _))| self.home[user.0 as usize] != Some(from))
+            .map(|(&member, user)| (member, user))
+            .collect();
+        let into = self.home[outside.first()?.1.0.0 as usize]?;
+        let alone = outside.iter().all(|(_, (user, _))| self.home[user.0 as usize] == Some(into));
+        if !alone || self.all[into.0].kind.is_none() {
+            return None;
+        }
+        let maps = self.maps_in(into, from)?;
+        for &(member, (user, position)) in &outside {
+            let access = &self.accesses(user)[position];
+            let user_map = self.operand_map(into, user, position, &self.maps[&user])?;
+            if !is_aligned(&access.view, &maps[&member], &user_map) {
+                return None;
+            }
+        }
+        let source = &mut self.all[from.0];
+        let (needs, depth) = (std::mem::take(&mut source.needs), source.depth);
+        source.members.clear();
+        let target = &mut self.all[into.0];
+        target.needs.remove(&from);
+        target.needs.extend(needs);
+        target.members.extend(&members);
+        target.depth = target.depth.min(depth);
+        members.iter().for_each(|member| self.home[member.0 as usize] = Some(into));
+        self.maps.extend(maps);
+        Some(())
+    }
+
+    /// The axes along which the members of a pointwise group would run in another group: over its whole domain, or
+    /// along its rows.
+    fn maps_in(&self, into: GroupId, from: GroupId) -> Option<BTreeMap<NodeId, AxisMap>> {
+        let (into, from) = (&self.all[into.0], &self.all[from.0]);
+        let all: Vec<usize> = (0..into.domain.rank()).collect();
+        let kept: Vec<usize> = all.iter().copied().filter(|axis| !into.reduced.contains(axis)).collect();
+        [all, kept].iter().find_map(|axes| {
+            let map = align(&from.domain, &into.domain, axes)?;
+            let translate = |own: &AxisMap| -> AxisMap { own.iter().map(|axis| axis.and_then(|axis| map[axis])).collect() };
+            Some(from.members.iter().map(|member| (*member, translate(&self.maps[member]))).collect())
+        })
+    }
+}
+
+/// The depth of each node: one more than its deepest operand's.
+fn depths(graph: &Graph) -> Vec<u32> {
+    let mut depths: Vec<u32> = Vec::with_capacity(graph.len());
+    for (_, node) in graph.nodes() {
+        let deepest = node.operands.iter().map(|operand| depths[operand.node.0 as usize] + 1).max();
+        depths.push(deepest.unwrap_or(0));
+    }
+    depths
+}
+
+fn is_alias(graph: &Graph, id: NodeId) -> bool {
+    matches!(lowering(graph, graph.node(id)), Lowering::Alias)
+}
+
+/// An operand that is read as it is.
+fn resolve_nothing(graph: &Graph, value: Value) -> Access {
+    crate::access::resolve(graph, value, |_| true)
+}

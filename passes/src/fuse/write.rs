@@ -1,0 +1,182 @@
+//! Writing groups as a graph.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ir::ops::{Fused, Input};
+use ir::{Error, Graph, Node, NodeId, Op, Operands, Output, Types, Update, Value};
+use smallvec::SmallVec;
+
+use super::grow::{Group, GroupId, Groups};
+use super::roles::{Role, Roles};
+
+/// The graph whose nodes are the groups.
+pub fn write(graph: &Graph, roles: &Roles, groups: &Groups<'_>) -> Result<Graph, Error> {
+    let mut writer = Writer {
+        graph,
+        roles,
+        needed: needed(graph, groups),
+        target: Graph::new(graph.name.clone()),
+        values: BTreeMap::new(),
+    };
+    for (id, node) in graph.nodes() {
+        let is_source = roles.of(id) == Role::Source || (roles.is_pinned(id) && node.operands.is_empty());
+        if is_source && groups.home(Value { node: id, result: 0 }).is_none() {
+            writer.copy(id);
+        }
+    }
+    for group in topological_order(&groups.all) {
+        writer.write_group(&groups.all[group.0]);
+    }
+    let Writer { mut target, values, .. } = writer;
+    target.outputs = graph
+        .outputs
+        .iter()
+        .map(|output| Output { name: output.name.clone(), value: values[&output.value] })
+        .collect();
+    target.updates = graph
+        .updates
+        .iter()
+        .map(|update| {
+            let state = values[&Value { node: update.state, result: 0 }].node;
+            Update { state, value: values[&update.value] }
+        })
+        .collect();
+    Ok(target)
+}
+
+struct Writer<'a> {
+    graph: &'a Graph,
+    roles: &'a Roles,
+    needed: BTreeSet<Value>,
+    target: Graph,
+    /// Where values of the source graph are in the target.
+    values: BTreeMap<Value, Value>,
+}
+
+impl Writer<'_> {
+    /// Copies one node whose operands are in the target.
+    fn copy(&mut self, id: NodeId) {
+        let mut node = self.graph.node(id).clone();
+        node.operands = node.operands.iter().map(|operand| self.values[operand]).collect();
+        let copy = self.target.push(node);
+        self.map_results(id, copy);
+    }
+
+    fn map_results(&mut self, from: NodeId, to: NodeId) {
+        for value in self.graph.results(from) {
+            self.values.insert(value, Value { node: to, result: value.result });
+        }
+    }
+
+    fn write_group(&mut self, group: &Group) {
+        let Some(kind) = group.kind else {
+            group.members.iter().for_each(|&id| self.copy(id));
+            return;
+        };
+        let mut members = group.members.clone();
+        members.sort_unstable();
+        let mut body = Body { graph: Graph::new("body"), values: BTreeMap::new(), operands: Operands::new() };
+        for &id in &members {
+            self.clone_into(&mut body, id);
+        }
+        let results: Vec<Value> =
+            members.iter().flat_map(|&id| self.graph.results(id)).filter(|value| self.needed.contains(value)).collect();
+        for (index, value) in results.iter().enumerate() {
+            body.graph.outputs.push(Output { name: format!("r{index}"), value: body.values[value] });
+        }
+        let fused = self.target.push(Node {
+            op: Op::from(Fused { kind, domain: group.domain.clone(), reduced: group.reduced.clone() }),
+            operands: body.operands,
+            results: results.iter().map(|&value| self.graph.ty(value).clone()).collect(),
+            name: None,
+            body: Some(Box::new(body.graph)),
+        });
+        for (index, &value) in results.iter().enumerate() {
+            self.values.insert(value, Value { node: fused, result: index as u32 });
+        }
+    }
+
+    /// Clones a node and the free nodes that it needs into a body.
+    fn clone_into(&self, body: &mut Body, id: NodeId) {
+        let mut node = self.graph.node(id).clone();
+        node.operands = node.operands.iter().map(|&operand| self.value_in(body, operand)).collect();
+        node.name = None;
+        let copy = body.graph.push(node);
+        for value in self.graph.results(id) {
+            body.values.insert(value, Value { node: copy, result: value.result });
+        }
+    }
+
+    /// The value in the body that stands for one of the graph; those computed elsewhere become inputs of the body.
+    fn value_in(&self, body: &mut Body, value: Value) -> Value {
+        if let Some(&known) = body.values.get(&value) {
+            return known;
+        }
+        if self.roles.of(value.node) == Role::Free {
+            self.clone_into(body, value.node);
+            return body.values[&value];
+        }
+        let outer = self.values[&value];
+        let source = self.graph.node(value.node);
+        let name = source.name.clone().filter(|_| source.operands.is_empty());
+        let ty = self.graph.ty(value).clone();
+        let node = body.graph.push(Node {
+            op: Op::from(Input { ty: ty.clone() }),
+            operands: Operands::new(),
+            results: Types::from_elem(ty, 1),
+            name: Some(name.unwrap_or_else(|| format!("v{}", body.operands.len()))),
+            body: None,
+        });
+        let inner = Value { node, result: 0 };
+        body.operands.push(outer);
+        body.values.insert(value, inner);
+        inner
+    }
+}
+
+/// The body of a `fused` node while it is written.
+struct Body {
+    graph: Graph,
+    /// Where values of the source graph are in the body.
+    values: BTreeMap<Value, Value>,
+    /// What the inputs of the body stand for, in the target.
+    operands: Operands,
+}
+
+/// The values that are read outside of the group that computes them.
+fn needed(graph: &Graph, groups: &Groups<'_>) -> BTreeSet<Value> {
+    let mut needed: BTreeSet<Value> = graph.roots().collect();
+    for (index, group) in groups.all.iter().enumerate() {
+        for &member in &group.members {
+            let bases: SmallVec<[Value; 3]> = groups.accesses(member).iter().map(|access| access.base).collect();
+            needed.extend(bases.into_iter().filter(|&base| groups.home(base) != Some(GroupId(index))));
+        }
+    }
+    needed
+}
+
+/// The groups that have members, each after those it needs (an absorbed group is needed by none); of several that could come next, the first.
+fn topological_order(groups: &[Group]) -> Vec<GroupId> {
+    let mut waiting: Vec<usize> = vec![0; groups.len()];
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
+    for (index, group) in groups.iter().enumerate() {
+        for &need in group.needs.iter().filter(|&&need| need != GroupId(index)) {
+            waiting[index] += 1;
+            users[need.0].push(index);
+        }
+    }
+    let live = |index: &usize| !groups[*index].members.is_empty();
+    let mut ready: BTreeSet<usize> = (0..groups.len()).filter(live).filter(|&index| waiting[index] == 0).collect();
+    let mut order = Vec::new();
+    while let Some(index) = ready.pop_first() {
+        order.push(GroupId(index));
+        for &user in &users[index] {
+            waiting[user] -= 1;
+            if waiting[user] == 0 && live(&user) {
+                ready.insert(user);
+            }
+        }
+    }
+    assert_eq!(order.len(), (0..groups.len()).filter(live).count(), "pass fuse: groups depend on each other in a circle");
+    order
+}

@@ -1,0 +1,19 @@
+//! The passes: from a graph as its author wrote it to a plan of kernels over placed memory.
+
+pub mod access;
+pub mod autodiff;
+pub mod cost;
+pub mod cse;
+pub mod dce;
+pub mod expand;
+pub mod fold;
+pub mod fuse;
+pub mod lower;
+pub mod pipeline;
+pub mod plan_memory;
+pub mod rewrite;
+pub mod rules;
+pub mod simplify;
+pub mod split_reduce;
+
+pub use pipeline::{Options, PASSES, Pass, Program, run, run_observed, run_until};

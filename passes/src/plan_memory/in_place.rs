@@ -1,0 +1,171 @@
+//! When a kernel may write a result over one of its operands.
+
+use ir::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Stmt};
+
+/// Whether `kernel` means the same when parameter `written` is the memory of parameter `read`: each element is read
+/// for the last time before it is written, and never by another iteration than the one that writes it.
+///
+/// What is shown of each pair of a load and a store: the load comes first in the text, and each axis of a loop around
+/// both is, by itself, an index of both along the same axis of the buffer. Then different iterations of the common
+/// loops touch different elements, and within one iteration the load has run when the store runs.
+pub fn may_overwrite(kernel: &Kernel, read: BufferId, written: BufferId) -> bool {
+    if kernel.buffers[read.0 as usize].ty != kernel.buffers[written.0 as usize].ty {
+        return false;
+    }
+    let mut walk = Walk { read, written, ..Walk::default() };
+    walk.statements(&kernel.body);
+    walk.loads.iter().all(|load| walk.stores.iter().all(|store| is_ordered(kernel, &walk.loops, load, store)))
+}
+
+/// A load or a store: where it stands, and which element it touches.
+struct Touch {
+    /// The loops around it, outermost first.
+    path: Vec<usize>,
+    /// Its number among all loads and stores, in the order of the text.
+    position: usize,
+    indices: Indices,
+}
+
+/// The loads of one buffer and the stores to another.
+struct Walk {
+    read: BufferId,
+    written: BufferId,
+    /// The axes of each loop met so far.
+    loops: Vec<Vec<AxisId>>,
+    path: Vec<usize>,
+    position: usize,
+    loads: Vec<Touch>,
+    stores: Vec<Touch>,
+}
+
+impl Default for Walk {
+    fn default() -> Walk {
+        let none = BufferId(u32::MAX);
+        let (loads, stores) = (Vec::new(), Vec::new());
+        Walk { read: none, written: none, loops: Vec::new(), path: Vec::new(), position: 0, loads, stores }
+    }
+}
+
+impl Walk {
+    fn statements(&mut self, body: &[Stmt]) {
+        for statement in body {
+            match statement {
+                Stmt::For { axes, body, .. } | Stmt::Reduce { axes, body, .. } => {
+                    self.path.push(self.loops.len());
+                    self.loops.push(axes.to_vec());
+                    self.statements(body);
+                    self.path.pop();
+                }
+                Stmt::Let { inst: Inst::Load { buffer, indices, .. }, .. } => {
+                    let touch = self.touch(indices);
+                    if *buffer == self.read {
+                        self.loads.push(touch);
+                    }
+                }
+                Stmt::Let { .. } => {}
+                Stmt::Store { buffer, indices, .. } => {
+                    let touch = self.touch(indices);
+                    if *buffer == self.written {
+                        self.stores.push(touch);
+                    }
+                }
+            }
+        }
+    }
+
+    fn touch(&mut self, indices: &Indices) -> Touch {
+        self.position += 1;
+        Touch { path: self.path.clone(), position: self.position, indices: indices.clone() }
+    }
+}
+
+/// Whether no element is loaded after it was stored.
+fn is_ordered(kernel: &Kernel, loops: &[Vec<AxisId>], load: &Touch, store: &Touch) -> bool {
+    let common = load.path.iter().zip(&store.path).take_while(|(a, b)| a == b).map(|(&a, _)| a);
+    let mut axes = common.flat_map(|index| &loops[index]).filter(|&&axis| kernel.extent(axis) > 1);
+    load.position < store.position && axes.all(|&axis| is_index_of_both(axis, &load.indices, &store.indices))
+}
+
+/// Whether `axis`, and no other axis, decides the index along one and the same axis of the buffer.
+fn is_index_of_both(axis: AxisId, load: &Indices, store: &Indices) -> bool {
+    let is_only_axis = |affine: &Affine| matches!(affine.terms(), &[(only, _)] if only == axis);
+    load.iter().zip(store).any(|(a, b)| a == b && a.var.is_none() && is_only_axis(&a.affine))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ir::{Access, Accumulator, DType, Index, ReduceOp, StoreMode, Type, Var};
+    use smallvec::smallvec;
+
+    fn index(axes: &[AxisId]) -> Indices {
+        axes.iter().map(|&axis| Index { affine: Affine::axis(axis), var: None }).collect()
+    }
+
+    fn load(var: Var, buffer: BufferId, axes: &[AxisId]) -> Stmt {
+        Stmt::Let { var, inst: Inst::Load { buffer, indices: index(axes), fill: None } }
+    }
+
+    fn store(value: Var, buffer: BufferId, axes: &[AxisId]) -> Stmt {
+        Stmt::Store { value, buffer, indices: index(axes), mode: StoreMode::Set }
+    }
+
+    struct Square {
+        kernel: Kernel,
+        x: BufferId,
+        out: BufferId,
+    }
+
+    /// Two buffers `f32[5, 5]` and no statements.
+    fn square() -> Square {
+        let mut kernel = Kernel::new("k");
+        let x = kernel.buffer("x", Type::new(DType::F32, [5, 5]), Access::Read);
+        let out = kernel.buffer("out", Type::new(DType::F32, [5, 5]), Access::Write);
+        Square { kernel, x, out }
+    }
+
+    #[test]
+    fn a_map_may_overwrite_what_it_reads_at_the_same_index() {
+        let Square { mut kernel, x, out } = square();
+        let (i, j, v) = (kernel.axis("i", 5), kernel.axis("j", 5), kernel.var(DType::F32));
+        let body = vec![load(v, x, &[i, j]), store(v, out, &[i, j])];
+        kernel.body = vec![Stmt::For { axes: smallvec![i, j], sequential: false, body }];
+        assert!(may_overwrite(&kernel, x, out));
+    }
+
+    #[test]
+    fn a_transpose_may_not_overwrite_its_operand() {
+        let Square { mut kernel, x, out } = square();
+        let (i, j, v) = (kernel.axis("i", 5), kernel.axis("j", 5), kernel.var(DType::F32));
+        let body = vec![load(v, x, &[j, i]), store(v, out, &[i, j])];
+        kernel.body = vec![Stmt::For { axes: smallvec![i, j], sequential: false, body }];
+        assert!(!may_overwrite(&kernel, x, out));
+    }
+
+    #[test]
+    fn rows_may_overwrite_what_a_reduction_has_read_before() {
+        let Square { mut kernel, x, out } = square();
+        let [i, r, q] = ["i", "r", "q"].map(|name| kernel.axis(name, 5));
+        let [v, sum] = [(); 2].map(|()| kernel.var(DType::F32));
+        let accumulators = smallvec![Accumulator { result: sum, op: ReduceOp::Add, value: v }];
+        let reduce = Stmt::Reduce { axes: smallvec![r], accumulators, body: vec![load(v, x, &[i, r])] };
+        let fill = Stmt::For { axes: smallvec![q], sequential: false, body: vec![store(sum, out, &[i, q])] };
+        let rows = |body| vec![Stmt::For { axes: smallvec![i], sequential: false, body }];
+        kernel.body = rows(vec![reduce.clone(), fill.clone()]);
+        assert!(may_overwrite(&kernel, x, out));
+        kernel.body = rows(vec![fill, reduce]);
+        assert!(!may_overwrite(&kernel, x, out), "a load after the store reads what was written");
+    }
+
+    #[test]
+    fn a_matrix_product_may_not_overwrite_a_factor() {
+        let Square { mut kernel, x, out } = square();
+        let [i, j, k] = ["i", "j", "k"].map(|name| kernel.axis(name, 5));
+        let [v, sum] = [(); 2].map(|()| kernel.var(DType::F32));
+        let accumulators = smallvec![Accumulator { result: sum, op: ReduceOp::Add, value: v }];
+        let reduce = Stmt::Reduce { axes: smallvec![k], accumulators, body: vec![load(v, x, &[i, k])] };
+        let body = vec![reduce, store(sum, out, &[i, j])];
+        kernel.body = vec![Stmt::For { axes: smallvec![i, j], sequential: false, body }];
+        assert!(!may_overwrite(&kernel, x, out));
+    }
+}

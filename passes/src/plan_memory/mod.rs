@@ -1,0 +1,115 @@
+//! Pass `plan_memory`: gives every slot its place, and makes every update of a state happen.
+//!
+//! In: a plan of stage `kernels`, with slots that have no place yet, a copy per output, and the updates of states. Out:
+//! a plan of stage `plan`. Which kernels run, and on which values, stays the same.
+//!
+//! 1. `updates`: the next value of a state is written in place where that is proven to be safe, and copied at the end
+//!    otherwise.
+//! 2. `outputs`: a value that is copied to an output is written there to begin with.
+//! 3. `arena`: what is left gets an offset in the arena; memory is reused once its value has been read for the last
+//!    time, by the very kernel that reads it last where that kernel may (`in_place`).
+
+mod arena;
+mod in_place;
+mod outputs;
+mod steps;
+mod updates;
+
+use ir::{Place, Plan, Slot, SlotId, Step, Type};
+
+use steps::Steps;
+
+/// Places the slots of `plan`. Without `reuse`, every value has memory of its own and states are updated by copies:
+/// slower and larger, with the same bits, which tests compare.
+pub fn plan_memory(plan: Plan, reuse: bool) -> Plan {
+    let steps = Steps::new(&plan);
+    let mut draft = Draft { renamed: (0..plan.slots.len() as u32).map(SlotId).collect(), plan, steps };
+    updates::apply_updates(&mut draft, reuse);
+    if reuse {
+        outputs::write_outputs_directly(&mut draft);
+    }
+    let mut plan = draft.finish();
+    drop_unused_slots(&mut plan);
+    arena::place_slots(&mut plan, reuse);
+    plan
+}
+
+/// A plan whose steps are being reordered and whose slots are being merged.
+struct Draft {
+    /// The slots and kernels. The steps are in `steps`.
+    plan: Plan,
+    steps: Steps,
+    /// The slot in whose memory each slot is; itself for most.
+    renamed: Vec<SlotId>,
+}
+
+impl Draft {
+    /// Whether `slot` is in the arena and has been merged with no other slot.
+    fn is_free(&self, slot: SlotId) -> bool {
+        self.plan.slot(slot).place == Place::Unplaced && self.renamed[slot.0 as usize] == slot
+    }
+
+    /// Whether the value of one slot can be in the memory of the other.
+    fn is_alike(&self, a: SlotId, b: SlotId) -> bool {
+        let (a, b): (&Type, &Type) = (&self.plan.slot(a).ty, &self.plan.slot(b).ty);
+        a.dtype == b.dtype && a.shape.elements() == b.shape.elements()
+    }
+
+    /// Makes `slot` another name for the memory of `target`.
+    fn rename(&mut self, slot: SlotId, target: SlotId) {
+        self.renamed[slot.0 as usize] = self.renamed[target.0 as usize];
+    }
+
+    /// A new slot in the arena for a value like that of `slot`.
+    fn temporary(&mut self, slot: SlotId) -> SlotId {
+        let Slot { name, ty, .. } = self.plan.slot(slot);
+        let mut name = format!("{name}.next");
+        while self.plan.slots.iter().any(|slot| slot.name == name) {
+            name.push('_');
+        }
+        let temporary = Slot { name, ty: ty.clone(), place: Place::Unplaced };
+        let id = SlotId(self.plan.slots.len() as u32);
+        self.plan.slots.push(temporary);
+        self.renamed.push(id);
+        id
+    }
+
+    /// The plan with its steps in their final order and its slots merged.
+    fn finish(mut self) -> Plan {
+        let renamed = &self.renamed;
+        let rename = |slot: &mut SlotId| *slot = renamed[slot.0 as usize];
+        self.plan.steps = self.steps.into_ordered();
+        self.plan.steps.iter_mut().for_each(|step| visit_slots(step, rename));
+        self.plan
+    }
+}
+
+/// Calls `visit` with each slot of a step.
+fn visit_slots(step: &mut Step, mut visit: impl FnMut(&mut SlotId)) {
+    match step {
+        Step::Call { slots, .. } => slots.iter_mut().for_each(visit),
+        Step::Copy { from, to } => {
+            visit(from);
+            visit(to);
+        }
+    }
+}
+
+/// Removes the slots of the arena that no step touches.
+fn drop_unused_slots(plan: &mut Plan) {
+    let mut is_used: Vec<bool> = plan.slots.iter().map(|slot| slot.place != Place::Unplaced).collect();
+    plan.steps.iter_mut().for_each(|step| visit_slots(step, |slot| is_used[slot.0 as usize] = true));
+    let mut kept = 0;
+    let ids: Vec<SlotId> = (is_used.iter())
+        .map(|&is_used| {
+            kept += u32::from(is_used);
+            SlotId(kept.saturating_sub(1))
+        })
+        .collect();
+    let mut used = is_used.iter();
+    plan.slots.retain(|_| *used.next().expect("there is a flag per slot"));
+    plan.steps.iter_mut().for_each(|step| visit_slots(step, |slot| *slot = ids[slot.0 as usize]));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Pass `simplify`: algebra, by the table in `rules`.
+//!
+//! In and out: a graph without `grad`. Nodes are taken in order, so the operands of each are simplified already, and a
+//! rule looks only at what is below its node: one pass over the graph applies all rules as often as they match. Each
+//! application makes the expression cheaper by `cost`, which is asserted, so the number of applications per node is
+//! bounded and a circle of rules fails at once. What nothing needs any more stays, for pass `dce`.
+
+use ir::{Builder, Error, Graph, Node, Op, Operands, Type, Types, Value};
+use smallvec::SmallVec;
+
+use crate::cost::cost;
+use crate::fold::{folded, push};
+use crate::rewrite::rebuild;
+use crate::rules::{Expr, FAMILIES, Match, Rule};
+
+/// How far below a node rules look.
+const DEPTH: usize = 3;
+
+/// Simplifies a graph.
+pub fn simplify(graph: &Graph) -> Result<Graph, Error> {
+    rebuild(graph, |builder, node, operands| {
+        if operands.is_empty() {
+            return Ok(None);
+        }
+        let candidate =
+            Node { operands: Operands::from_slice(operands), body: None, name: None, ..node.clone() };
+        match replacement(builder.graph(), &candidate) {
+            None => Ok(None),
+            Some(expr) => Ok(Some(Operands::from_elem(build(builder, expr)?, 1))),
+        }
+    })
+}
+
+/// Adds an expression to the graph, simplified; what turns out to be a constant of one value is folded.
+fn build(builder: &mut Builder, expr: Expr) -> Result<Value, Error> {
+    let (op, parts) = match expr {
+        Expr::Value(value) => return Ok(value),
+        Expr::Op(op, parts) => (op, parts),
+    };
+    let operands: Operands =
+        parts.into_iter().map(|part| build(builder, part)).collect::<Result<_, Error>>()?;
+    let results = op.infer(&types(builder.graph(), &operands), None)?;
+    let candidate = Node { op, operands, results, name: None, body: None };
+    if let Some(expr) = replacement(builder.graph(), &candidate) {
+        return build(builder, expr);
+    }
+    match folded(builder.graph(), &candidate, &candidate.operands, 0) {
+        Some(results) => Ok(push(builder, results, &candidate.results)?[0]),
+        None => builder.op(candidate.op, &candidate.operands),
+    }
+}
+
+/// What the first rule that matches puts in the place of a node.
+fn replacement(graph: &Graph, node: &Node) -> Option<Expr> {
+    let types = node.operands.iter().map(|&operand| graph.ty(operand)).chain(&node.results);
+    let is_empty = types.map(|ty| ty.shape.elements()).any(|elements| elements == 0);
+    if node.results.len() != 1 || node.operands.is_empty() || is_empty {
+        return None; // what has no elements costs nothing to compute
+    }
+    let candidate = Match { graph, node };
+    let matching = |rule: &'static Rule| Some((rule, (rule.apply)(&candidate)?));
+    let (rule, expr) = FAMILIES.iter().flat_map(|family| family.iter()).find_map(matching)?;
+    assert_sound(graph, node, rule, &expr);
+    Some(expr)
+}
+
+/// Asserts that an expression has the type of the node that it replaces, and costs less.
+fn assert_sound(graph: &Graph, node: &Node, rule: &Rule, expr: &Expr) {
+    let fails = |problem: String| -> ! {
+        panic!(
+            "pass simplify, rule {} ({}): {problem}\nin place of {node:?}:\n{expr:?}",
+            rule.name, rule.formula
+        )
+    };
+    let mut leaves = Vec::new();
+    let (ty, after) = match measure(graph, expr, &mut leaves) {
+        Ok(measured) => measured,
+        Err(error) => fails(error.to_string()),
+    };
+    if ty != node.results[0] {
+        fails(format!("{} becomes {ty}", node.results[0]));
+    }
+    let mut counted = leaves;
+    let below: u128 =
+        node.operands.iter().map(|&operand| cost_above(graph, operand, &mut counted, DEPTH)).sum();
+    let before = cost(&node.op, &types(graph, &node.operands), &node.results) + below;
+    if after >= before {
+        fails(format!("the cost does not fall: {before} becomes {after}"));
+    }
+}
+
+/// The type and the cost of an expression, and the values it starts from.
+fn measure(graph: &Graph, expr: &Expr, leaves: &mut Vec<Value>) -> Result<(Type, u128), Error> {
+    let (op, parts): (&Op, _) = match expr {
+        Expr::Value(value) => {
+            leaves.push(*value);
+            return Ok((graph.ty(*value).clone(), 0));
+        }
+        Expr::Op(op, parts) => (op, parts),
+    };
+    let measured: Vec<(Type, u128)> =
+        parts.iter().map(|part| measure(graph, part, leaves)).collect::<Result<_, Error>>()?;
+    let types: SmallVec<[&Type; 3]> = measured.iter().map(|(ty, _)| ty).collect();
+    let mut results: Types = op.infer(&types, None)?;
+    let total = cost(op, &types, &results) + measured.iter().map(|(_, cost)| cost).sum::<u128>();
+    Ok((results.swap_remove(0), total))
+}
+
+/// The cost of computing `value` from the values in `counted`, looking `depth` nodes down; each node counts once.
+fn cost_above(graph: &Graph, value: Value, counted: &mut Vec<Value>, depth: usize) -> u128 {
+    if depth == 0 || counted.contains(&value) {
+        return 0;
+    }
+    counted.push(value);
+    let node = graph.node(value.node);
+    let below: u128 =
+        node.operands.iter().map(|&operand| cost_above(graph, operand, counted, depth - 1)).sum();
+    cost(&node.op, &types(graph, &node.operands), &node.results) + below
+}
+
+/// The types of values.
+fn types<'a>(graph: &'a Graph, values: &[Value]) -> SmallVec<[&'a Type; 3]> {
+    values.iter().map(|&value| graph.ty(value)).collect()
+}

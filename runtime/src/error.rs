@@ -1,0 +1,87 @@
+//! What a caller can do wrong when running a program, as values.
+
+use ir::{Shape, Type};
+use thiserror::Error;
+
+/// Why a program could not be made ready, or was not run. Where a run returns an error, no kernel has run and no
+/// state has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RunError {
+    /// Another number of inputs than the program has.
+    #[error("the program takes {expected} inputs, {given} were given; give, in this order: {names}")]
+    InputCount {
+        /// How many it takes.
+        expected: usize,
+        /// How many there were.
+        given: usize,
+        /// Their names and types.
+        names: String,
+    },
+    /// Inputs that were not given.
+    #[error("inputs are missing: {0}; give a tensor for each")]
+    MissingInputs(String),
+    /// A tensor for an input that the program does not have.
+    #[error("the program has no input `{name}`; its inputs are {known}")]
+    UnknownInput {
+        /// The name that was given.
+        name: String,
+        /// The names and types of the inputs.
+        known: String,
+    },
+    /// A tensor of the wrong type.
+    #[error("input `{name}` is {given}, the program wants {expected}; give a tensor of that type")]
+    InputType {
+        /// The name of the input.
+        name: String,
+        /// What the program wants.
+        expected: Type,
+        /// What was given.
+        given: Type,
+    },
+    /// A state of the program that is not among the states given.
+    #[error("state `{name}` ({ty}) is missing; make the states with `State::new` or `State::adopt` of this plan")]
+    MissingState {
+        /// The name of the state.
+        name: String,
+        /// Its type.
+        ty: Type,
+    },
+    /// A state of this name that does not exist.
+    #[error("there is no state `{name}`; the states are {known}")]
+    UnknownState {
+        /// The name that was asked for.
+        name: String,
+        /// The names of the states.
+        known: String,
+    },
+    /// A state, or a value for it, of the wrong type.
+    #[error("state `{name}` is {expected}, not {given}; give a value of its own type")]
+    StateType {
+        /// The name of the state.
+        name: String,
+        /// Its type.
+        expected: Type,
+        /// What was given.
+        given: Type,
+    },
+    /// The system has no memory of this size.
+    #[error("{bytes} bytes of memory cannot be had; use a smaller batch or model")]
+    OutOfMemory {
+        /// How much was wanted.
+        bytes: usize,
+    },
+    /// The system starts no more threads, or the number is out of range.
+    #[error("{threads} threads cannot be started ({reason}); use from 1 to {}", crate::Pool::MAX_THREADS)]
+    Threads {
+        /// How many were wanted.
+        threads: usize,
+        /// What the system says.
+        reason: String,
+    },
+}
+
+/// Whether a tensor of this dtype and shape is of type `ty`; without building a `Type`, which can allocate.
+pub(crate) fn is_of_type(tensor: &ir::Tensor, ty: &Type) -> bool {
+    let shape: &Shape = tensor.shape();
+    tensor.dtype() == ty.dtype && *shape == ty.shape
+}

@@ -1,0 +1,337 @@
+//! A plan with its machine code, ready to be run.
+
+#![allow(unsafe_code, reason = "this is where compiled kernels are called, with the addresses of their parameters")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ir::{KernelId, Place, Plan, SlotId, Tensor, Type, with_elements};
+
+use crate::error::is_of_type;
+use crate::program::{Action, Machine, Program, output_tensor, scratch_bytes};
+use crate::{Arena, Buffer, KernelTime, Pool, RunError, State};
+
+/// A compiled program: what [`Executable::run`] does is call its kernels one after the other.
+///
+/// It owns the memory of its intermediate values and of its outputs; states belong to the caller, and so do inputs.
+/// After the first run with the same `State`, a run allocates nothing.
+pub struct Executable {
+    plan: Plan,
+    program: Program,
+    /// Keeps the functions in memory.
+    code: Option<codegen::Code>,
+    pool: Arc<Pool>,
+    /// Keeps the intermediate values in memory.
+    _arena: Arena,
+    /// Memory of its own for each thread.
+    scratch: Vec<Buffer>,
+    inputs: Vec<External>,
+    outputs: Vec<External>,
+    tensors: Vec<Tensor>,
+    states: Vec<SlotId>,
+    /// The `State` whose addresses the program holds.
+    bound_state: Option<u64>,
+    times: Option<Vec<(u64, Duration)>>,
+    compile_time: Duration,
+}
+
+/// A slot of the caller's with the address that the program holds for it.
+struct External {
+    slot: SlotId,
+    address: *mut u8,
+}
+
+// SAFETY: the addresses that it holds are of memory that it owns (arena, scratch, outputs, constants of the plan), or
+// of inputs and states that are borrowed whenever kernels run.
+unsafe impl Send for Executable {}
+
+impl std::fmt::Debug for Executable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executable").field("plan", &self.plan.name).finish_non_exhaustive()
+    }
+}
+
+impl Executable {
+    /// Makes a program of a plan of stage `plan` and the code of its kernels, in their order.
+    ///
+    /// # Errors
+    /// Where there is no memory for its values.
+    ///
+    /// # Panics
+    /// Where the code is that of other kernels than the plan's, or the plan is not of stage `plan`.
+    pub fn new(plan: Plan, code: codegen::Code, pool: Arc<Pool>) -> Result<Executable, RunError> {
+        let machines: Vec<Machine> = code.entries.iter().map(machine_of).collect();
+        Executable::assemble(plan, &machines, Some(code), pool)
+    }
+
+    fn assemble(
+        plan: Plan,
+        machines: &[Machine],
+        code: Option<codegen::Code>,
+        pool: Arc<Pool>,
+    ) -> Result<Executable, RunError> {
+        let arena = Arena::new(plan.arena_bytes)?;
+        let program = Program::new(&plan, machines, &arena, pool.threads());
+        let bytes = scratch_bytes(machines);
+        let scratch = (0..pool.threads()).map(|_| Buffer::zeroed(bytes)).collect::<Result<_, _>>()?;
+        let external = |is: fn(&Place) -> bool| -> Vec<External> {
+            plan.slots_where(is).map(|(slot, _)| External { slot, address: std::ptr::null_mut() }).collect()
+        };
+        let inputs = external(|place| matches!(place, Place::Input));
+        let outputs = external(|place| matches!(place, Place::Output));
+        let states = plan.slots_where(|place| matches!(place, Place::State { .. })).map(|(slot, _)| slot).collect();
+        let tensors = outputs.iter().map(|output| output_tensor(&plan.slot(output.slot).ty)).collect::<Result<_, _>>()?;
+        Ok(Executable {
+            plan,
+            program,
+            code,
+            pool,
+            _arena: arena,
+            scratch,
+            inputs,
+            outputs,
+            tensors,
+            states,
+            bound_state: None,
+            times: None,
+            compile_time: Duration::ZERO,
+        })
+    }
+
+    /// Runs the program once: reads `inputs` (in the order of [`Executable::inputs`]), updates `state`, and leaves the
+    /// results in [`Executable::outputs`].
+    ///
+    /// # Errors
+    /// Where an input is missing or of another type, or `state` lacks a state of the program or has it with another
+    /// type. Then nothing has been run.
+    pub fn run(&mut self, state: &mut State, inputs: &[&Tensor]) -> Result<(), RunError> {
+        self.bind_inputs(inputs)?;
+        self.bind_state(state)?;
+        self.bind_outputs();
+        if self.times.is_some() { self.run_profiled() } else { self.run_steps() }
+        Ok(())
+    }
+
+    /// As [`Executable::run`], with inputs by name in any order.
+    ///
+    /// # Errors
+    /// As `run`; all inputs that are missing are named.
+    pub fn run_named(&mut self, state: &mut State, inputs: &[(&str, &Tensor)]) -> Result<(), RunError> {
+        if let Some((name, _)) = inputs.iter().find(|(name, _)| !self.inputs().any(|(known, _)| known == *name)) {
+            return Err(RunError::UnknownInput { name: (*name).to_owned(), known: list(self.inputs()) });
+        }
+        let given = |name: &str| inputs.iter().find(|(given, _)| *given == name).map(|(_, tensor)| *tensor);
+        let missing: Vec<(&str, &Type)> = self.inputs().filter(|(name, _)| given(name).is_none()).collect();
+        if !missing.is_empty() {
+            return Err(RunError::MissingInputs(list(missing.into_iter())));
+        }
+        let ordered: Vec<&Tensor> = self.inputs().filter_map(|(name, _)| given(name)).collect();
+        self.run(state, &ordered)
+    }
+
+    /// Names and types of the inputs, in order.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, &Type)> {
+        self.inputs.iter().map(|input| self.described(input.slot))
+    }
+
+    /// Names and types of the outputs, in order.
+    pub fn output_types(&self) -> impl Iterator<Item = (&str, &Type)> {
+        self.outputs.iter().map(|output| self.described(output.slot))
+    }
+
+    /// The outputs of the last run, in order; zeros before the first.
+    pub fn outputs(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// The output of this name of the last run.
+    pub fn output(&self, name: &str) -> Option<&Tensor> {
+        let index = self.output_types().position(|(known, _)| known == name)?;
+        self.tensors.get(index)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The machine code.
+    pub fn code(&self) -> Option<&codegen::Code> {
+        self.code.as_ref()
+    }
+
+    /// The threads that it runs on.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// How long compiling took, as whoever compiled it has stated.
+    pub fn compile_time(&self) -> Duration {
+        self.compile_time
+    }
+
+    /// States how long compiling took.
+    pub fn set_compile_time(&mut self, time: Duration) {
+        self.compile_time = time;
+    }
+
+    /// Starts to collect kernel times from nothing, or stops.
+    pub fn set_profiling(&mut self, profile: bool) {
+        self.times = profile.then(|| vec![(0, Duration::ZERO); self.plan.kernels.len() + 1]);
+    }
+
+    /// The times of kernels since profiling began, in the order of the plan's kernels, copies last; empty where none
+    /// are collected.
+    pub fn kernel_times(&self) -> Vec<KernelTime> {
+        let names = self.plan.kernels.iter().map(|kernel| kernel.name.as_str()).chain(["copy"]);
+        let times = self.times.iter().flatten().zip(names).enumerate();
+        times
+            .filter(|(_, ((calls, _), _))| *calls > 0)
+            .map(|(index, (&(calls, time), name))| {
+                let kernel = (index < self.plan.kernels.len()).then_some(KernelId(index as u32));
+                KernelTime { name: name.to_owned(), kernel, calls, time }
+            })
+            .collect()
+    }
+
+    /// The size of the memory of intermediate values and of scratch memory, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.plan.arena_bytes + self.scratch.iter().map(Buffer::len).sum::<usize>()
+    }
+
+    fn described(&self, slot: SlotId) -> (&str, &Type) {
+        let slot = self.plan.slot(slot);
+        (&slot.name, &slot.ty)
+    }
+
+    fn bind_inputs(&mut self, inputs: &[&Tensor]) -> Result<(), RunError> {
+        if inputs.len() != self.inputs.len() {
+            let (expected, given) = (self.inputs.len(), inputs.len());
+            return Err(RunError::InputCount { expected, given, names: list(self.inputs()) });
+        }
+        for (input, tensor) in self.inputs.iter_mut().zip(inputs) {
+            let slot = self.plan.slot(input.slot);
+            if !is_of_type(tensor, &slot.ty) {
+                let (expected, given) = (slot.ty.clone(), tensor.ty());
+                return Err(RunError::InputType { name: slot.name.clone(), expected, given });
+            }
+            // The address is that of a shared borrow: the plan has no step that writes an input.
+            let address = with_elements!(tensor.elements(), elements => elements.as_ptr().cast::<u8>().cast_mut());
+            if input.address != address {
+                input.address = address;
+                self.program.set(input.slot, address);
+            }
+        }
+        Ok(())
+    }
+
+    fn bind_state(&mut self, state: &mut State) -> Result<(), RunError> {
+        if self.bound_state == Some(state.id()) {
+            return Ok(());
+        }
+        // Until all have been found, addresses of two states may be mixed.
+        self.bound_state = None;
+        for &slot in &self.states {
+            let described = self.plan.slot(slot);
+            self.program.set(slot, state.address(&described.name, &described.ty)?);
+        }
+        self.bound_state = Some(state.id());
+        Ok(())
+    }
+
+    fn bind_outputs(&mut self) {
+        for (output, tensor) in self.outputs.iter_mut().zip(&mut self.tensors) {
+            let address = with_elements!(tensor.elements_mut(), elements => elements.as_mut_ptr().cast::<u8>());
+            if output.address != address {
+                output.address = address;
+                self.program.set(output.slot, address);
+            }
+        }
+    }
+
+    fn run_steps(&self) {
+        self.program.actions.iter().for_each(|action| self.run_action(action));
+    }
+
+    fn run_profiled(&mut self) {
+        let mut times = self.times.take().expect("profiling is on");
+        for action in &self.program.actions {
+            let start = Instant::now();
+            self.run_action(action);
+            let index = match action {
+                Action::Call { kernel, .. } => *kernel as usize,
+                Action::Copy { .. } => self.plan.kernels.len(),
+            };
+            times[index].0 += 1;
+            times[index].1 += start.elapsed();
+        }
+        self.times = Some(times);
+    }
+
+    #[inline]
+    fn run_action(&self, action: &Action) {
+        match *action {
+            Action::Call { function, first, chunks, shares, .. } => {
+                let arguments = Arguments(self.program.arguments[first as usize..].as_ptr());
+                let scratch = &self.scratch;
+                if shares == 1 {
+                    return call(function, arguments, &scratch[0], 0, chunks);
+                }
+                self.pool.run(chunks, shares, &|thread, begin, end| {
+                    call(function, arguments, &scratch[thread], begin, end);
+                });
+            }
+            Action::Copy { first, bytes } => {
+                let first = first as usize;
+                let (from, to) = (self.program.arguments[first], self.program.arguments[first + 1]);
+                // SAFETY: both slots have `bytes` bytes (checked when the program was made) and are bound. They may
+                // be one and the same.
+                unsafe { std::ptr::copy(from, to, bytes) };
+            }
+        }
+    }
+
+    /// On how many threads each call runs.
+    #[cfg(test)]
+    fn shares(&self) -> Vec<usize> {
+        let shares = |action: &Action| if let Action::Call { shares, .. } = action { Some(*shares) } else { None };
+        self.program.actions.iter().filter_map(shares).collect()
+    }
+}
+
+/// The addresses of the parameters of a call, which all its threads read.
+#[derive(Clone, Copy)]
+struct Arguments(*const *mut u8);
+
+// SAFETY: the array is not written while a run goes on.
+unsafe impl Send for Arguments {}
+// SAFETY: as above.
+unsafe impl Sync for Arguments {}
+
+/// Does chunks `begin..end` of a kernel.
+#[inline]
+fn call(function: crate::program::KernelFn, arguments: Arguments, scratch: &Buffer, begin: u64, end: u64) {
+    // SAFETY: the arguments are the addresses of the kernel's parameters, each of the size that the plan states (the
+    // verifier has checked places in the arena, `bind_*` the rest). The scratch memory is that of this thread alone
+    // and as large as the kernel wants. Chunks are independent of each other, and the code is alive with `self`.
+    unsafe { function(arguments.0, scratch.as_ptr(), begin, end) }
+}
+
+/// What the scheduler has to know of a compiled kernel.
+fn machine_of(entry: &codegen::Entry) -> Machine {
+    Machine {
+        function: entry.function,
+        chunks: entry.chunks,
+        scratch_bytes: entry.scratch_bytes,
+        time_ns: entry.cost,
+    }
+}
+
+/// `x: f32[2], y: i64[]`
+fn list<'a>(named: impl Iterator<Item = (&'a str, &'a Type)>) -> String {
+    let names: Vec<String> = named.map(|(name, ty)| format!("`{name}` ({ty})")).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests;

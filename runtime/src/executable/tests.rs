@@ -1,0 +1,172 @@
+//! The scheduler, with kernels that are functions of Rust.
+
+use super::*;
+use crate::program::MIN_SHARE_NS;
+use ir::{DType, Init, Kernel, Slot, Step};
+
+/// `y[i] = x[i] + w[i]`, one element per chunk.
+unsafe extern "C" fn add(arguments: *const *mut u8, scratch: *mut u8, begin: u64, end: u64) {
+    assert_eq!(scratch as usize % 64, 0);
+    for i in begin as usize..end as usize {
+        // SAFETY: the plans below give three slots of as many `f32` as there are chunks, and scratch for one.
+        unsafe {
+            let [x, w, y] = [0, 1, 2].map(|n| (*arguments.add(n)).cast::<f32>().add(i));
+            *scratch.cast::<f32>() = *x + *w;
+            *y = *scratch.cast::<f32>();
+        }
+    }
+}
+
+fn f32s(shape: &[usize]) -> Type {
+    Type::new(DType::F32, shape)
+}
+
+fn slot(name: &str, shape: &[usize], place: Place) -> Slot {
+    Slot { name: name.into(), ty: f32s(shape), place }
+}
+
+fn state_place() -> Place {
+    Place::State { init: Init::Constant(1.0) }
+}
+
+fn call_of(slots: [u32; 3]) -> Step {
+    Step::Call { kernel: KernelId(0), slots: slots.into_iter().map(SlotId).collect() }
+}
+
+/// `t = x + w; w = t + c; y = w`: through the arena, a state that is updated in place, a constant, and a copy.
+fn plan(n: usize) -> Plan {
+    let constant = Tensor::new([n], vec![10.0f32; n]).unwrap();
+    let slots = vec![
+        slot("x", &[n], Place::Input),
+        slot("w", &[n], state_place()),
+        slot("t", &[n], Place::Arena { offset: 64 }),
+        slot("c", &[n], Place::Constant(constant)),
+        slot("y", &[n], Place::Output),
+    ];
+    let steps = vec![call_of([0, 1, 2]), call_of([2, 3, 1]), Step::Copy { from: SlotId(1), to: SlotId(4) }];
+    let kernels = vec![Kernel::new("add")];
+    let arena_bytes = 64 + (4 * n).next_multiple_of(64);
+    Plan { name: "p".into(), kernels, slots, steps, arena_bytes, updates: vec![] }
+}
+
+fn executable(n: usize, threads: usize, time_ns: f64) -> Executable {
+    let machine = Machine { function: add, chunks: n as u64, scratch_bytes: 4, time_ns };
+    let pool = Arc::new(Pool::new(threads).unwrap());
+    Executable::assemble(plan(n), &[machine], None, pool).unwrap()
+}
+
+fn tensor(n: usize) -> Tensor {
+    Tensor::new([n], (0..n).map(|i| i as f32).collect()).unwrap()
+}
+
+#[test]
+fn a_run_reads_inputs_updates_states_and_writes_outputs_on_any_number_of_threads() {
+    for (threads, n) in [(1, 5), (2, 1), (2, 1009), (3, 64)] {
+        let mut exe = executable(n, threads, 1e9);
+        let mut state = State::new(exe.plan(), 0).unwrap();
+        let x = tensor(n);
+        for run in 1..=3 {
+            exe.run(&mut state, &[&x]).unwrap();
+            let expected: Vec<f32> = (0..n).map(|i| 1.0 + run as f32 * (i as f32 + 10.0)).collect();
+            assert_eq!(exe.output("y").unwrap().as_slice::<f32>().unwrap(), expected);
+            assert_eq!(exe.outputs().len(), 1);
+            assert_eq!(state.get("w").unwrap().as_slice::<f32>().unwrap(), expected);
+        }
+    }
+}
+
+#[test]
+fn inputs_and_states_can_change_from_run_to_run() {
+    let mut exe = executable(2, 1, 0.0);
+    let mut states = [State::new(exe.plan(), 0).unwrap(), State::new(exe.plan(), 0).unwrap()];
+    let inputs = [tensor(2), Tensor::new([2], vec![5.0f32, 5.0]).unwrap()];
+    for (state, x) in states.iter_mut().zip(&inputs) {
+        exe.run(state, &[x]).unwrap();
+    }
+    assert_eq!(states[0].get("w").unwrap().as_slice::<f32>().unwrap(), [11.0, 12.0]);
+    assert_eq!(states[1].get("w").unwrap().as_slice::<f32>().unwrap(), [16.0, 16.0]);
+    exe.run(&mut states[0], &[&inputs[1]]).unwrap();
+    assert_eq!(exe.output("y").unwrap().as_slice::<f32>().unwrap(), [26.0, 27.0]);
+    assert!(exe.output("z").is_none());
+}
+
+#[test]
+fn two_programs_of_two_shapes_share_the_states_that_they_have_in_common() {
+    let mut first = executable(3, 1, 0.0);
+    let mut state = State::new(first.plan(), 0).unwrap();
+    first.run(&mut state, &[&tensor(3)]).unwrap();
+    let mut larger = plan(3);
+    larger.slots.push(slot("moment", &[2], state_place()));
+    state.adopt(&larger, 0).unwrap();
+    let machine = Machine { function: add, chunks: 3, scratch_bytes: 4, time_ns: 0.0 };
+    let pool = first.pool().clone();
+    let mut second = Executable::assemble(larger, &[machine], None, pool).unwrap();
+    second.run(&mut state, &[&tensor(3)]).unwrap();
+    first.run(&mut state, &[&tensor(3)]).unwrap();
+    assert_eq!(state.get("w").unwrap().as_slice::<f32>().unwrap(), [31.0, 34.0, 37.0]);
+    assert_eq!(state.get("moment").unwrap().as_slice::<f32>().unwrap(), [1.0, 1.0]);
+}
+
+#[test]
+fn tensors_without_elements_are_no_trouble() {
+    let mut exe = executable(0, 2, 1e9);
+    let mut state = State::new(exe.plan(), 0).unwrap();
+    exe.run(&mut state, &[&tensor(0)]).unwrap();
+    assert_eq!(exe.outputs(), [tensor(0)]);
+}
+
+#[test]
+fn a_kernel_is_split_only_where_its_shares_are_worth_a_thread() {
+    assert_eq!(executable(8, 2, MIN_SHARE_NS).shares(), [1, 1]);
+    assert_eq!(executable(8, 2, 2.0 * MIN_SHARE_NS).shares(), [2, 2]);
+}
+
+#[test]
+fn kernel_times_are_collected_on_request_alone() {
+    let mut exe = executable(4, 1, 0.0);
+    let mut state = State::new(exe.plan(), 0).unwrap();
+    exe.run(&mut state, &[&tensor(4)]).unwrap();
+    assert!(exe.kernel_times().is_empty());
+    exe.set_profiling(true);
+    (0..3).for_each(|_| exe.run(&mut state, &[&tensor(4)]).unwrap());
+    let calls: Vec<(String, u64)> = exe.kernel_times().into_iter().map(|time| (time.name, time.calls)).collect();
+    assert_eq!(calls, [("add".to_owned(), 6), ("copy".to_owned(), 3)]);
+    assert_eq!(exe.kernel_times()[0].kernel, Some(KernelId(0)));
+    assert_eq!(exe.kernel_times()[1].kernel, None);
+}
+
+#[test]
+fn an_input_of_another_type_names_both_types() {
+    let mut exe = executable(4, 1, 0.0);
+    let mut state = State::new(exe.plan(), 0).unwrap();
+    let error = exe.run(&mut state, &[&tensor(5)]).unwrap_err();
+    assert_eq!(error.to_string(), "input `x` is f32[5], the program wants f32[4]; give a tensor of that type");
+    let error = exe.run(&mut state, &[&Tensor::new([4], vec![0i32; 4]).unwrap()]).unwrap_err();
+    assert_eq!(error.to_string(), "input `x` is i32[4], the program wants f32[4]; give a tensor of that type");
+}
+
+#[test]
+fn missing_and_unknown_inputs_are_named() {
+    let mut exe = executable(4, 1, 0.0);
+    let mut state = State::new(exe.plan(), 0).unwrap();
+    let error = exe.run(&mut state, &[]).unwrap_err();
+    let expected = "the program takes 1 inputs, 0 were given; give, in this order: `x` (f32[4])";
+    assert_eq!(error.to_string(), expected);
+    let error = exe.run_named(&mut state, &[]).unwrap_err();
+    assert_eq!(error.to_string(), "inputs are missing: `x` (f32[4]); give a tensor for each");
+    let error = exe.run_named(&mut state, &[("z", &tensor(4))]).unwrap_err();
+    assert_eq!(error.to_string(), "the program has no input `z`; its inputs are `x` (f32[4])");
+    exe.run_named(&mut state, &[("x", &tensor(4))]).unwrap();
+}
+
+#[test]
+fn a_run_without_its_states_is_an_error_and_changes_nothing() {
+    let mut exe = executable(4, 1, 0.0);
+    let error = exe.run(&mut State::empty(), &[&tensor(4)]).unwrap_err();
+    let expected = "state `w` (f32[4]) is missing; make the states with `State::new` or `State::adopt` of this plan";
+    assert_eq!(error.to_string(), expected);
+    let mut other = State::new(&plan(5), 0).unwrap();
+    let error = exe.run(&mut other, &[&tensor(4)]).unwrap_err();
+    assert_eq!(error.to_string(), "state `w` is f32[5], not f32[4]; give a value of its own type");
+    assert_eq!(exe.outputs()[0].as_slice::<f32>().unwrap(), [0.0; 4]);
+}

@@ -1,0 +1,254 @@
+//! The states of a program by name: parameters, moments of optimizers, statistics, keys of random numbers.
+//!
+//! States belong to the caller, not to an executable: two specialisations of one model, for a full batch and for the
+//! last short one, work on the same states.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ir::{DType, Element, Place, Plan, Tensor, Type, with_elements};
+
+use crate::{Buffer, RunError};
+
+/// Named values that are kept from run to run, in the order in which plans introduced them.
+///
+/// The memory of a state never moves and is never freed before the `State` is, so an executable looks names up once
+/// per `State` and not once per run.
+#[derive(Debug)]
+pub struct State {
+    entries: Vec<Entry>,
+    by_name: BTreeMap<String, usize>,
+    id: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    ty: Type,
+    buffer: Buffer,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::empty()
+    }
+}
+
+impl State {
+    /// No states at all.
+    pub fn empty() -> State {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        State { entries: Vec::new(), by_name: BTreeMap::new(), id }
+    }
+
+    /// The states of `plan` as they are before the first run. The same seed gives the same bits.
+    ///
+    /// # Errors
+    /// Where there is no memory for them.
+    pub fn new(plan: &Plan, seed: u64) -> Result<State, RunError> {
+        let mut state = State::empty();
+        state.adopt(plan, seed)?;
+        Ok(state)
+    }
+
+    /// Adds the states of `plan` that are not there yet, initialised from `seed`; those that are there keep their
+    /// values. Where an error is returned, nothing has been added.
+    ///
+    /// # Errors
+    /// Where a state is there with another type than the plan's, or there is no memory.
+    pub fn adopt(&mut self, plan: &Plan, seed: u64) -> Result<(), RunError> {
+        let before = self.entries.len();
+        let adopted = self.adopt_each(plan, seed);
+        if adopted.is_err() {
+            self.entries.drain(before..).for_each(|entry| {
+                self.by_name.remove(&entry.name);
+            });
+        }
+        adopted
+    }
+
+    fn adopt_each(&mut self, plan: &Plan, seed: u64) -> Result<(), RunError> {
+        for slot in &plan.slots {
+            let Place::State { init } = &slot.place else { continue };
+            match self.by_name.get(&slot.name) {
+                Some(&index) => self.entries[index].check(&slot.ty)?,
+                None => {
+                    let mut buffer = Buffer::zeroed(slot.ty.size_bytes())?;
+                    write_bytes(&mut buffer, &init.materialize(&slot.ty, seed));
+                    self.by_name.insert(slot.name.clone(), self.entries.len());
+                    self.entries.push(Entry { name: slot.name.clone(), ty: slot.ty.clone(), buffer });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of states.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Names and types, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Type)> {
+        self.entries.iter().map(|entry| (entry.name.as_str(), &entry.ty))
+    }
+
+    /// A copy of the state of this name.
+    ///
+    /// # Errors
+    /// Where there is none; the error lists those that there are.
+    pub fn get(&self, name: &str) -> Result<Tensor, RunError> {
+        let entry = &self.entries[self.index(name)?];
+        Ok(read_tensor(&entry.ty, entry.buffer.as_slice()))
+    }
+
+    /// Overwrites the state of this name.
+    ///
+    /// # Errors
+    /// Where there is none, or it is of another type.
+    pub fn set(&mut self, name: &str, value: &Tensor) -> Result<(), RunError> {
+        let index = self.index(name)?;
+        let entry = &mut self.entries[index];
+        entry.check(&value.ty())?;
+        write_bytes(&mut entry.buffer, value);
+        Ok(())
+    }
+
+    /// The bytes of the state of this name, row-major, each element in the byte order of the machine.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn bytes(&self, name: &str) -> Result<&[u8], RunError> {
+        Ok(self.entries[self.index(name)?].buffer.as_slice())
+    }
+
+    /// A number that no other `State` of this process has.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The address of the state of this name, which must be of type `ty`.
+    pub(crate) fn address(&self, name: &str, ty: &Type) -> Result<*mut u8, RunError> {
+        let missing = || RunError::MissingState { name: name.to_owned(), ty: ty.clone() };
+        let &index = self.by_name.get(name).ok_or_else(missing)?;
+        self.entries[index].check(ty)?;
+        Ok(self.entries[index].buffer.as_ptr())
+    }
+
+    fn index(&self, name: &str) -> Result<usize, RunError> {
+        self.by_name.get(name).copied().ok_or_else(|| {
+            let known: Vec<&str> = self.iter().map(|(name, _)| name).collect();
+            RunError::UnknownState { name: name.to_owned(), known: known.join(", ") }
+        })
+    }
+}
+
+impl Entry {
+    /// Checks that a value of type `given` is one for this state.
+    fn check(&self, given: &Type) -> Result<(), RunError> {
+        if self.ty == *given {
+            return Ok(());
+        }
+        Err(RunError::StateType { name: self.name.clone(), expected: self.ty.clone(), given: given.clone() })
+    }
+}
+
+/// Copies the elements of `tensor` into a buffer of its size.
+fn write_bytes(buffer: &mut Buffer, tensor: &Tensor) {
+    with_elements!(tensor.elements(), elements => {
+        buffer.as_mut_slice().copy_from_slice(bytemuck::cast_slice(elements));
+    });
+}
+
+/// The tensor of type `ty` with the elements that `bytes` holds.
+fn read_tensor(ty: &Type, bytes: &[u8]) -> Tensor {
+    fn read<T: Element + bytemuck::Pod>(ty: &Type, bytes: &[u8]) -> Option<Tensor> {
+        Tensor::new(ty.shape.clone(), bytemuck::cast_slice::<u8, T>(bytes).to_vec())
+    }
+    let tensor = match ty.dtype {
+        DType::F32 => read::<f32>(ty, bytes),
+        DType::F64 => read::<f64>(ty, bytes),
+        DType::I32 => read::<i32>(ty, bytes),
+        DType::I64 => read::<i64>(ty, bytes),
+        DType::Bool => Tensor::new(ty.shape.clone(), bytes.iter().map(|&byte| byte != 0).collect::<Vec<bool>>()),
+    };
+    tensor.expect("a buffer has the bytes of its type")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ir::{Init, Slot};
+
+    /// A plan with nothing but these states, all of which start at 2.
+    fn plan(states: &[(&str, Type)]) -> Plan {
+        let place = Place::State { init: Init::Constant(2.0) };
+        let slot = |(name, ty): &(&str, Type)| Slot { name: (*name).into(), ty: ty.clone(), place: place.clone() };
+        Plan {
+            name: "p".into(),
+            kernels: vec![],
+            slots: states.iter().map(slot).collect(),
+            steps: vec![],
+            arena_bytes: 0,
+            updates: vec![],
+        }
+    }
+
+    fn ty(dtype: DType, shape: &[usize]) -> Type {
+        Type::new(dtype, shape)
+    }
+
+    #[test]
+    fn what_is_set_is_what_one_gets_in_every_dtype() {
+        let names = DType::ALL.map(|dtype| (dtype.name(), ty(dtype, &[3])));
+        let mut state = State::new(&plan(&names), 0).unwrap();
+        let values = [
+            Tensor::new([3], vec![1.5f32, f32::NAN, -0.0]).unwrap(),
+            Tensor::new([3], vec![1.5f64, f64::INFINITY, -0.0]).unwrap(),
+            Tensor::new([3], vec![i32::MIN, 0, 7]).unwrap(),
+            Tensor::new([3], vec![i64::MAX, 0, 7]).unwrap(),
+            Tensor::new([3], vec![true, false, true]).unwrap(),
+        ];
+        for value in &values {
+            state.set(value.dtype().name(), value).unwrap();
+            let got = state.get(value.dtype().name()).unwrap();
+            assert!((0..3).all(|i| got.get(i) == value.get(i)), "{got:?}");
+        }
+        assert!(state.iter().map(|(name, _)| name).eq(DType::ALL.map(DType::name)));
+    }
+
+    #[test]
+    fn adopt_keeps_values_and_adds_what_is_missing() {
+        let weight = ("w", ty(DType::F32, &[2]));
+        let mut state = State::new(&plan(std::slice::from_ref(&weight)), 0).unwrap();
+        state.set("w", &Tensor::new([2], vec![5.0f32, 6.0]).unwrap()).unwrap();
+        state.adopt(&plan(&[("m", ty(DType::F32, &[0])), weight]), 0).unwrap();
+        assert_eq!(state.get("w").unwrap().as_slice::<f32>().unwrap(), [5.0, 6.0]);
+        assert_eq!(state.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["w", "m"]);
+    }
+
+    #[test]
+    fn adopting_another_type_names_both_and_adds_nothing() {
+        let mut state = State::new(&plan(&[("w", ty(DType::F32, &[2]))]), 0).unwrap();
+        let error = state.adopt(&plan(&[("m", ty(DType::F32, &[1])), ("w", ty(DType::F32, &[3]))]), 0).unwrap_err();
+        assert_eq!(error.to_string(), "state `w` is f32[2], not f32[3]; give a value of its own type");
+        assert_eq!(state.len(), 1);
+        assert!(state.get("m").is_err());
+    }
+
+    #[test]
+    fn an_unknown_name_lists_those_that_there_are() {
+        let mut state = State::new(&plan(&[("w", ty(DType::F32, &[2])), ("b", ty(DType::F32, &[]))]), 0).unwrap();
+        let message = "there is no state `v`; the states are w, b";
+        assert_eq!(state.get("v").unwrap_err().to_string(), message);
+        assert_eq!(state.set("v", &Tensor::zeros(&ty(DType::F32, &[2]))).unwrap_err().to_string(), message);
+        let error = state.set("w", &Tensor::zeros(&ty(DType::F64, &[2]))).unwrap_err();
+        assert_eq!(error.to_string(), "state `w` is f32[2], not f64[2]; give a value of its own type");
+    }
+}

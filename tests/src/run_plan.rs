@@ -1,0 +1,256 @@
+//! A slow, obvious interpreter of plans and kernels: the judge of passes `lower` and `plan_memory`.
+//!
+//! Memory is bytes, placed as the plan says, so values that share memory overwrite each other here as they would in
+//! machine code. Loops run in the order of the text.
+
+use std::collections::BTreeMap;
+
+use ir::{Access, Buffer, BufferId, DType, Indices, Inst, Kernel, Num, Place, Plan, Scalar, Shape};
+use ir::{Slot, SlotId, Step, Stmt, StoreMode, Tensor, Type, Var};
+
+use crate::compare::{StepResult, seeded_tensor};
+
+/// Runs a plan of stage `kernels` or `plan` once, on seeded inputs and initial states.
+pub fn run_plan(plan: &Plan, seed: u64) -> Result<StepResult, String> {
+    let mut memory = Memory::new(plan, seed);
+    for step in &plan.steps {
+        match step {
+            Step::Copy { from, to } => memory.copy(&memory.places[from.0 as usize].clone(), *to),
+            Step::Call { kernel, slots } => run_kernel(plan.kernel(*kernel), slots, &mut memory)?,
+        }
+    }
+    let values: Vec<(SlotId, Vec<u8>)> =
+        plan.updates.iter().map(|&(state, value)| (state, memory.bytes(value).to_vec())).collect();
+    for (state, bytes) in values {
+        memory.bytes_mut(state).copy_from_slice(&bytes);
+    }
+    let named = |is: fn(&Place) -> bool| -> BTreeMap<String, Tensor> {
+        plan.slots_where(is).map(|(id, slot)| (slot.name.clone(), memory.tensor(id, &slot.ty))).collect()
+    };
+    let states = named(|place| matches!(place, Place::State { .. }));
+    Ok(StepResult { outputs: named(|place| *place == Place::Output), states })
+}
+
+/// A range of bytes in one of the pieces of memory.
+#[derive(Clone)]
+struct Location {
+    piece: usize,
+    offset: usize,
+    size_bytes: usize,
+}
+
+/// The arena, which is piece 0, and a piece for each slot outside of it.
+struct Memory {
+    pieces: Vec<Vec<u8>>,
+    places: Vec<Location>,
+}
+
+impl Memory {
+    fn new(plan: &Plan, seed: u64) -> Memory {
+        let mut memory = Memory { pieces: vec![vec![0xa5; plan.arena_bytes]], places: Vec::new() };
+        let mut inputs = 0;
+        for Slot { ty, place, .. } in &plan.slots {
+            let size_bytes = ty.size_bytes();
+            let content = match place {
+                Place::Arena { offset } => {
+                    memory.places.push(Location { piece: 0, offset: *offset, size_bytes });
+                    continue;
+                }
+                Place::Unplaced | Place::Output => None,
+                Place::Constant(tensor) => Some(tensor.clone()),
+                Place::State { init } => Some(init.materialize(ty, seed)),
+                Place::Input => {
+                    inputs += 1;
+                    Some(seeded_tensor(ty, seed, inputs - 1))
+                }
+            };
+            let location = Location { piece: memory.pieces.len(), offset: 0, size_bytes };
+            memory.pieces.push(vec![0xa5; size_bytes]);
+            if let Some(tensor) = content {
+                for index in 0..ty.shape.elements() {
+                    memory.write(&location, ty.dtype, index, tensor.get(index));
+                }
+            }
+            memory.places.push(location);
+        }
+        memory
+    }
+
+    fn bytes(&self, slot: SlotId) -> &[u8] {
+        let Location { piece, offset, size_bytes } = self.places[slot.0 as usize];
+        &self.pieces[piece][offset..offset + size_bytes]
+    }
+
+    fn bytes_mut(&mut self, slot: SlotId) -> &mut [u8] {
+        let Location { piece, offset, size_bytes } = self.places[slot.0 as usize];
+        &mut self.pieces[piece][offset..offset + size_bytes]
+    }
+
+    fn copy(&mut self, from: &Location, to: SlotId) {
+        let bytes = self.pieces[from.piece][from.offset..from.offset + from.size_bytes].to_vec();
+        self.bytes_mut(to).copy_from_slice(&bytes);
+    }
+
+    fn tensor(&self, slot: SlotId, ty: &Type) -> Tensor {
+        let place = &self.places[slot.0 as usize];
+        Tensor::from_fn(ty, |index| self.read(place, ty.dtype, index))
+    }
+
+    fn read(&self, place: &Location, dtype: DType, index: usize) -> Scalar {
+        let size = dtype.size_bytes();
+        assert!((index + 1) * size <= place.size_bytes, "a read outside of its buffer");
+        let bytes = &self.pieces[place.piece][place.offset + index * size..][..size];
+        let wide = |bytes: &[u8]| bytes.try_into().expect("the size is that of the dtype");
+        match dtype {
+            DType::F32 => Scalar::F32(f32::from_ne_bytes(bytes.try_into().expect("four bytes"))),
+            DType::F64 => Scalar::F64(f64::from_ne_bytes(wide(bytes))),
+            DType::I32 => Scalar::I32(i32::from_ne_bytes(bytes.try_into().expect("four bytes"))),
+            DType::I64 => Scalar::I64(i64::from_ne_bytes(wide(bytes))),
+            DType::Bool => Scalar::Bool(bytes[0] != 0),
+        }
+    }
+
+    fn write(&mut self, place: &Location, dtype: DType, index: usize, value: Scalar) {
+        let size = dtype.size_bytes();
+        assert_eq!(value.dtype(), dtype, "a store of another dtype than its buffer's");
+        assert!((index + 1) * size <= place.size_bytes, "a write outside of its buffer");
+        let bytes = value.bits().to_le_bytes();
+        self.pieces[place.piece][place.offset + index * size..][..size].copy_from_slice(&bytes[..size]);
+    }
+}
+
+/// A kernel that is running.
+struct Run<'a> {
+    kernel: &'a Kernel,
+    /// Where each buffer is.
+    buffers: Vec<Location>,
+    axes: Vec<i64>,
+    vars: Vec<Num>,
+    memory: &'a mut Memory,
+}
+
+fn run_kernel(kernel: &Kernel, slots: &[SlotId], memory: &mut Memory) -> Result<(), String> {
+    if kernel.parameters().count() != slots.len() {
+        return Err(format!("kernel {} is called with {} slots", kernel.name, slots.len()));
+    }
+    let pieces = memory.pieces.len();
+    let mut slots = slots.iter();
+    let mut buffers = Vec::new();
+    for Buffer { ty, access, .. } in &kernel.buffers {
+        let location = match slots.next().filter(|_| *access != Access::Local) {
+            Some(slot) => memory.places[slot.0 as usize].clone(),
+            None => {
+                memory.pieces.push(vec![0xa5; ty.size_bytes()]);
+                Location { piece: memory.pieces.len() - 1, offset: 0, size_bytes: ty.size_bytes() }
+            }
+        };
+        if location.size_bytes != ty.size_bytes() {
+            return Err(format!("kernel {} has a parameter {ty} of another size than its slot", kernel.name));
+        }
+        buffers.push(location);
+    }
+    let (axes, vars) = (vec![0; kernel.axes.len()], vec![Num::Int(0); kernel.vars.len()]);
+    Run { kernel, buffers, axes, vars, memory }.block(&kernel.body);
+    memory.pieces.truncate(pieces);
+    Ok(())
+}
+
+impl Run<'_> {
+    fn block(&mut self, body: &[Stmt]) {
+        for stmt in body {
+            match stmt {
+                Stmt::For { axes, body, .. } => self.each(axes, &mut |run| run.block(body)),
+                Stmt::Reduce { axes, accumulators, body } => {
+                    let identity =
+                        |var: Var, op: ir::ReduceOp| Num::from_scalar(op.identity(self.dtype(var)));
+                    let mut totals: Vec<Num> = accumulators
+                        .iter()
+                        .map(|accumulator| identity(accumulator.result, accumulator.op))
+                        .collect();
+                    self.each(axes, &mut |run| {
+                        run.block(body);
+                        for (total, accumulator) in totals.iter_mut().zip(accumulators) {
+                            let operands = [*total, run.vars[accumulator.value.0 as usize]];
+                            let function = accumulator.op.function().row().eval;
+                            *total = function(run.dtype(accumulator.value), &operands);
+                        }
+                    });
+                    for (total, accumulator) in totals.into_iter().zip(accumulators) {
+                        self.vars[accumulator.result.0 as usize] = total;
+                    }
+                }
+                Stmt::Let { var, inst } => self.vars[var.0 as usize] = self.value(*var, inst),
+                Stmt::Store { value, buffer, indices, mode } => self.store(*value, *buffer, indices, *mode),
+            }
+        }
+    }
+
+    /// Runs `body` for each value of the axes, the first outermost.
+    fn each(&mut self, axes: &[ir::AxisId], body: &mut dyn FnMut(&mut Self)) {
+        let Some((first, rest)) = axes.split_first() else { return body(self) };
+        for value in 0..self.kernel.extent(*first) as i64 {
+            self.axes[first.0 as usize] = value;
+            self.each(rest, body);
+        }
+    }
+
+    fn dtype(&self, var: Var) -> DType {
+        self.kernel.vars[var.0 as usize]
+    }
+
+    fn value(&self, var: Var, inst: &Inst) -> Num {
+        match inst {
+            Inst::Constant(value) => Num::from_scalar(*value),
+            Inst::Axis(axis) => Num::of(self.dtype(var), self.axes[axis.0 as usize]),
+            Inst::Load { buffer, indices, fill } => match (self.element(*buffer, indices), fill) {
+                (Some(index), _) => {
+                    let dtype = self.kernel.buffers[buffer.0 as usize].ty.dtype;
+                    Num::from_scalar(self.memory.read(&self.buffers[buffer.0 as usize], dtype, index))
+                }
+                (None, Some(fill)) => Num::from_scalar(*fill),
+                (None, None) => panic!("a load outside of its buffer:\n{}", self.kernel),
+            },
+            Inst::Apply { function, operands } => {
+                let values: Vec<Num> =
+                    operands.iter().map(|&operand| self.vars[operand.0 as usize]).collect();
+                (function.row().eval)(self.dtype(operands[0]), &values)
+            }
+        }
+    }
+
+    fn store(&mut self, value: Var, buffer: BufferId, indices: &Indices, mode: StoreMode) {
+        let Some(index) = self.element(buffer, indices) else {
+            assert_eq!(mode, StoreMode::Add, "a store outside of its buffer:\n{}", self.kernel);
+            return;
+        };
+        let dtype = self.kernel.buffers[buffer.0 as usize].ty.dtype;
+        let place = &self.buffers[buffer.0 as usize];
+        let mut number = self.vars[value.0 as usize];
+        if mode == StoreMode::Add {
+            let old = Num::from_scalar(self.memory.read(place, dtype, index));
+            number = (ir::ScalarFn::Add.row().eval)(dtype, &[old, number]);
+        }
+        let scalar = match number {
+            Num::Float(x) => Scalar::from_f64(dtype, x),
+            Num::Int(x) => Scalar::from_i64(dtype, x),
+        };
+        self.memory.write(place, dtype, index, scalar);
+    }
+
+    /// The number of an element in row-major order; `None` outside of the extents.
+    fn element(&self, buffer: BufferId, indices: &Indices) -> Option<usize> {
+        let shape: &Shape = &self.kernel.buffers[buffer.0 as usize].ty.shape;
+        assert_eq!(shape.rank(), indices.len(), "an index per axis");
+        let mut element = 0;
+        for (index, &extent) in indices.iter().zip(shape.iter()) {
+            let read = index.var.map_or(0, |var| match self.vars[var.0 as usize] {
+                Num::Int(value) => value,
+                Num::Float(value) => panic!("an index of {value}"),
+            });
+            let at = index.affine.evaluate(|axis| self.axes[axis.0 as usize]).checked_add(read)?;
+            let at = usize::try_from(at).ok().filter(|&at| at < extent)?;
+            element = element * extent + at;
+        }
+        Some(element)
+    }
+}

@@ -1,0 +1,62 @@
+//! Random graphs, differentiated: the interpreter, unoptimised and optimised machine code on one and two threads all
+//! agree. A failure is shrunk and printed as a text graph; it belongs in `tests/golden/fuzz/`.
+
+use ir::DType;
+use nnc::Options;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use tests::compare::{difference, execute, interpret, seeded_inputs};
+use tests::random_graph::{Recipe, build, recipes};
+
+/// Rounding errors accumulate over at most a few dozen ops on values below 30, against the greatest element.
+fn tolerance(dtype: DType) -> f64 {
+    match dtype {
+        DType::F32 => 3e-4,
+        DType::F64 => 1e-9,
+        _ => 0.0,
+    }
+}
+
+/// Checks one recipe; what fails is said with the text of the graph.
+fn agrees(recipe: &Recipe) -> Result<(), TestCaseError> {
+    let graph = build(recipe).map_err(|error| TestCaseError::fail(format!("{recipe:?}: {error}")))?;
+    let seed = 11;
+    let inputs = seeded_inputs(&graph, seed);
+    let fail = |what: &str, problem: String| TestCaseError::fail(format!("{what}: {problem}\n{graph}"));
+    let reference = interpret(&graph, &inputs, seed).map_err(|error| fail("interpreter", error.to_string()))?;
+    let mut one_thread = None;
+    for (what, optimize, threads) in [("unoptimised", false, 1), ("optimised", true, 1), ("two threads", true, 2)] {
+        let options = Options { optimize, threads, ..Options::default() };
+        let result = execute(&graph, &inputs, seed, &options).map_err(|error| fail(what, error.to_string()))?;
+        if let Some(problem) = difference(&result, &reference, tolerance) {
+            return Err(fail(what, problem));
+        }
+        match threads {
+            1 => one_thread = Some(result),
+            _ => prop_assert_eq!(one_thread.take().as_ref(), Some(&result), "bits depend on threads:\n{}", graph),
+        }
+    }
+    Ok(())
+}
+
+/// A runner whose cases are the same in every run.
+fn runner(cases: u32, seed: u8) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]))
+}
+
+fn check(cases: u32, seed: u8) {
+    if let Err(failure) = runner(cases, seed).run(&recipes(14), |recipe| agrees(&recipe)) {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn random_graphs_agree_first_half() {
+    check(500, 1);
+}
+
+#[test]
+fn random_graphs_agree_second_half() {
+    check(500, 2);
+}
