@@ -27,9 +27,9 @@ impl Shape {
         self.0.len()
     }
 
-    /// The number of elements: the product of the extents, 1 for a scalar.
+    /// The number of elements: the product of the extents, 1 for a scalar. It saturates.
     pub fn elements(&self) -> usize {
-        self.0.iter().product()
+        self.0.iter().fold(1, |product: usize, &extent| product.saturating_mul(extent))
     }
 
     /// Row-major strides, in elements: the last axis has stride 1.

@@ -3,7 +3,7 @@
 //! Passes `fuse` and `lower` share this. A *domain* is the shape that a kernel loops over; axes of extent 1 need no
 //! loop, so `[128, 1]` and `[128]` are the same to a domain.
 
-use ir::{Affine, AxisId, Graph, Lowering, Node, Shape, Types, Value, View};
+use ir::{Affine, AxisId, Graph, Lowering, Node, Shape, Types, Value, VectorProgram, View};
 use smallvec::SmallVec;
 
 /// For each axis of a value, the axis of the domain that it runs along; `None` for extents of 1.
@@ -82,6 +82,18 @@ pub fn is_aligned(view: &View, base: &AxisMap, user: &AxisMap) -> bool {
         _ => false,
     };
     view.fill.is_none() && view.indices.iter().zip(base).all(|(index, axis)| same(index, axis))
+}
+
+/// How much work an elementwise node is per element: the number of primitives of its vector program.
+pub fn work(graph: &Graph, node: &Node) -> usize {
+    let Lowering::Apply(function) = lowering(graph, node) else { return 0 };
+    let mut program = VectorProgram::new();
+    let dtypes = node.operands.iter().map(|&operand| graph.ty(operand).dtype);
+    let operands: SmallVec<[_; 3]> =
+        dtypes.enumerate().map(|(index, dtype)| program.argument(index as u32, dtype)).collect();
+    let last = program.dtype(*operands.last().expect("functions have operands"));
+    (function.row().expand)(&mut program, last, &operands);
+    program.insts().len() - operands.len()
 }
 
 /// A value read through a view.

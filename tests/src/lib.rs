@@ -1,4 +1,6 @@
 //! Helpers that the tests across the crates share.
 
 pub mod compare;
+pub mod golden;
 pub mod random_graph;
+pub mod run_plan;

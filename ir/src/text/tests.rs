@@ -25,7 +25,7 @@ macro_rules! errors {
     ($parse:ident: $($name:ident: $source:expr => $message:expr;)+) => {
         $(#[test]
         fn $name() {
-            assert_eq!($parse($source), $message);
+            assert_eq!($parse($source), *$message);
         })+
     };
 }
@@ -85,6 +85,8 @@ errors! { graph_error:
         "2:26: `0.5` is no integer; write an integer of at most 64 bits";
     a_huge_integer_does_not_fit: "%y = reduce_sum %x axes=[99999999999999999999]" =>
         "2:26: `99999999999999999999` is no integer; write an integer of at most 64 bits";
+    an_integer_of_a_list_is_bounded: "%y = reduce_sum %x axes=[2147483649]" =>
+        "2:26: `2147483649` is out of range; use integers up to 2147483648";
     shapes_that_disagree_are_shown: "%y = matmul %x, %x" =>
         "2:6: matmul: f32[2, 3] and f32[2, 3] cannot be multiplied: 3 columns on the left, 2 rows on the right; make these equal, or transpose an operand";
     a_dtype_is_known: "%y = constant value=1.0 : f16[]" =>

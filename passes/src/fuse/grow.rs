@@ -7,7 +7,7 @@ use ir::ops::FusedKind;
 use smallvec::SmallVec;
 
 use super::roles::{Role, Roles};
-use crate::access::{Access, AxisMap, align, is_aligned, lowering};
+use crate::access::{Access, AxisMap, align, compose, is_aligned, lowering, resolve};
 
 /// An index into [`Groups::all`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +42,15 @@ pub struct Groups<'a> {
     home: Vec<Option<GroupId>>,
     /// The axes of its group's domain along which each member runs.
     maps: BTreeMap<NodeId, AxisMap>,
+}
+
+/// Something that a node reads.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The operand through which it is read.
+    position: usize,
+    /// What is read, by the axes of that operand.
+    pub access: Access,
 }
 
 /// How a node would run in a group.
@@ -80,19 +89,37 @@ impl<'a> Groups<'a> {
         self.home[value.node.0 as usize]
     }
 
-    /// The operands of a node with free views followed, as its group reads them.
-    pub fn accesses(&self, id: NodeId) -> SmallVec<[Access; 3]> {
-        let operands = self.graph.node(id).operands.iter();
-        match self.roles.of(id) {
-            Role::Member => operands.map(|&operand| self.roles.resolve(self.graph, operand)).collect(),
-            _ => operands.map(|&operand| resolve_nothing(self.graph, operand)).collect(),
+    /// What a node reads of memory and of members, with free nodes followed.
+    pub fn reads(&self, id: NodeId) -> SmallVec<[Read; 3]> {
+        let mut reads = SmallVec::new();
+        for (position, &operand) in self.graph.node(id).operands.iter().enumerate() {
+            let access = match self.roles.of(id) {
+                Role::Member => self.roles.resolve(self.graph, operand),
+                _ => resolve(self.graph, operand, |_| true),
+            };
+            self.follow(position, access, &mut reads);
+        }
+        reads
+    }
+
+    /// Follows free arithmetic to its operands.
+    fn follow(&self, position: usize, access: Access, reads: &mut SmallVec<[Read; 3]>) {
+        let node = self.graph.node(access.base.node);
+        let is_free = self.roles.of(access.base.node) == Role::Free && self.home(access.base).is_none();
+        if !is_free || node.operands.is_empty() {
+            return reads.push(Read { position, access });
+        }
+        for &operand in &node.operands {
+            let below = self.roles.resolve(self.graph, operand);
+            let view = compose(&below.view, &access.view).expect("what is padded is in memory");
+            self.follow(position, Access { base: below.base, view }, reads);
         }
     }
 
     /// Makes a group of one node.
     fn start(&mut self, id: NodeId, kind: Option<FusedKind>, depth: u32) {
         let group = GroupId(self.all.len());
-        let needs = self.accesses(id).iter().filter_map(|access| self.home(access.base)).collect();
+        let needs = self.reads(id).iter().filter_map(|read| self.home(read.access.base)).collect();
         let domain = self.graph.node(id).results[0].shape.clone();
         let members = vec![id];
         self.all.push(Group { kind, domain, reduced: SmallVec::new(), members, needs, depth, deepest: depth });
@@ -124,12 +151,14 @@ impl<'a> Groups<'a> {
             .expect("a result runs along the kept axes of its own domain")
     }
 
-    /// Adds a member to the group of one of its operands, where one takes it.
+    /// Adds a member to the group of one of its operands, where one takes it: the largest that does.
     fn join(&mut self, id: NodeId, depth: u32) -> bool {
-        let accesses = self.accesses(id);
-        let homes: BTreeSet<GroupId> = accesses.iter().filter_map(|access| self.home(access.base)).collect();
-        for &candidate in homes.iter().rev() {
-            let Some(fit) = self.fit(candidate, id, &accesses) else { continue };
+        let reads = self.reads(id);
+        let homes: BTreeSet<GroupId> = reads.iter().filter_map(|read| self.home(read.access.base)).collect();
+        let mut candidates: Vec<GroupId> = homes.iter().copied().collect();
+        candidates.sort_by_key(|home| std::cmp::Reverse((self.all[home.0].members.len(), *home)));
+        for candidate in candidates {
+            let Some(fit) = self.fit(candidate, id, &reads) else { continue };
             let others = homes.iter().filter(|&&home| home != candidate);
             if others.clone().any(|&other| self.depends(other, candidate)) {
                 continue;
@@ -151,13 +180,13 @@ impl<'a> Groups<'a> {
     }
 
     /// Whether a node can run in a group, reading the members it uses where they are computed.
-    fn fit(&self, group_id: GroupId, id: NodeId, accesses: &[Access]) -> Option<Fit> {
+    fn fit(&self, group_id: GroupId, id: NodeId, reads: &[Read]) -> Option<Fit> {
         let group = &self.all[group_id.0];
         let kind = group.kind?;
         let node = self.graph.node(id);
         let all: Vec<usize> = (0..group.domain.rank()).collect();
         let kept: Vec<usize> = all.iter().copied().filter(|axis| !group.reduced.contains(axis)).collect();
-        let fits = |map: &AxisMap| self.reads_in_place(group_id, id, accesses, map);
+        let fits = |map: &AxisMap| self.reads_in_place(group_id, id, reads, map);
         if let Lowering::Reduce { axes, .. } = lowering(self.graph, node) {
             let operand = align(&self.graph.ty(node.operands[0]).shape, &group.domain, &all)?;
             let reduced: SmallVec<[usize; 4]> = axes.iter().filter_map(|&axis| operand[axis]).collect();
@@ -174,14 +203,11 @@ impl<'a> Groups<'a> {
 
     /// Whether a node that runs along `map` in a group reads every member of the group in the iteration that
     /// computes it.
-    fn reads_in_place(&self, group: GroupId, id: NodeId, accesses: &[Access], map: &AxisMap) -> bool {
-        accesses.iter().enumerate().all(|(position, access)| {
-            if self.home(access.base) != Some(group) {
-                return true;
-            }
-            let user = self.operand_map(group, id, position, map);
-            let base = &self.maps[&access.base.node];
-            user.is_some_and(|user| is_aligned(&access.view, base, &user))
+    fn reads_in_place(&self, group: GroupId, id: NodeId, reads: &[Read], map: &AxisMap) -> bool {
+        reads.iter().filter(|read| self.home(read.access.base) == Some(group)).all(|read| {
+            let user = self.operand_map(group, id, read.position, map);
+            let base = &self.maps[&read.access.base.node];
+            user.is_some_and(|user| is_aligned(&read.access.view, base, &user))
         })
     }
 
@@ -219,38 +245,34 @@ impl<'a> Groups<'a> {
         false
     }
 
-    /// Merges each group of pointwise ops that only one other group uses into that one, where it can run there.
+    /// Merges each group that only one other group uses into that one, where it can run there: pointwise ops anywhere,
+    /// reductions where the same axes of the same domain are reduced.
     pub fn absorb(&mut self) {
-        let mut users: BTreeMap<NodeId, Vec<(NodeId, usize)>> = BTreeMap::new();
+        let mut users: Users = BTreeMap::new();
         for (id, _) in self.graph.nodes().filter(|(id, _)| self.home[id.0 as usize].is_some()) {
-            for (position, access) in self.accesses(id).iter().enumerate() {
-                users.entry(access.base.node).or_default().push((id, position));
+            for read in self.reads(id) {
+                users.entry(read.access.base.node).or_default().push((id, read));
             }
         }
         for index in (0..self.all.len()).rev() {
-            if self.all[index].kind == Some(FusedKind::Map) {
-                self.absorb_one(GroupId(index), &users);
-            }
+            self.absorb_one(GroupId(index), &users);
         }
     }
 
-    fn absorb_one(&mut self, from: GroupId, users: &BTreeMap<NodeId, Vec<(NodeId, usize)>>) -> Option<()> {
+    fn absorb_one(&mut self, from: GroupId, users: &Users) -> Option<()> {
         let members = self.all[from.0].members.clone();
-        let uses = members.iter().flat_map(|member| users.get(member).into_iter().flatten().map(move |&user| (member, user)));
-        let outside: Vec<(NodeId, (NodeId, usize))> = uses
-            .filter(|(_, (user, _))| self.home[user.0 as usize] != Some(from))
-            .map(|(&member, user)| (member, user))
-            .collect();
-        let into = self.home[outside.first()?.1.0.0 as usize]?;
-        let alone = outside.iter().all(|(_, (user, _))| self.home[user.0 as usize] == Some(into));
-        if !alone || self.all[into.0].kind.is_none() {
+        let uses = members.iter().flat_map(|member| users.get(member).into_iter().flatten());
+        let outside: Vec<&(NodeId, Read)> =
+            uses.filter(|(user, _)| self.home[user.0 as usize] != Some(from)).collect();
+        let into = self.home[outside.first()?.0.0 as usize]?;
+        let alone = outside.iter().all(|(user, _)| self.home[user.0 as usize] == Some(into));
+        if !alone || !self.is_compatible(from, into) {
             return None;
         }
         let maps = self.maps_in(into, from)?;
-        for &(member, (user, position)) in &outside {
-            let access = &self.accesses(user)[position];
-            let user_map = self.operand_map(into, user, position, &self.maps[&user])?;
-            if !is_aligned(&access.view, &maps[&member], &user_map) {
+        for (user, read) in outside {
+            let user_map = self.operand_map(into, *user, read.position, &self.maps[user])?;
+            if !is_aligned(&read.access.view, &maps[&read.access.base.node], &user_map) {
                 return None;
             }
         }
@@ -267,8 +289,17 @@ impl<'a> Groups<'a> {
         Some(())
     }
 
-    /// The axes along which the members of a pointwise group would run in another group: over its whole domain, or
-    /// along its rows.
+    /// Whether the reductions of a group are none, or those of the other.
+    fn is_compatible(&self, from: GroupId, into: GroupId) -> bool {
+        let (from, into) = (&self.all[from.0], &self.all[into.0]);
+        match (from.kind, into.kind) {
+            (Some(FusedKind::Map), Some(_)) => true,
+            (Some(FusedKind::Rows), Some(FusedKind::Rows)) => from.domain == into.domain && from.reduced == into.reduced,
+            _ => false,
+        }
+    }
+
+    /// The axes along which the members of a group would run in another: over its whole domain, or along its rows.
     fn maps_in(&self, into: GroupId, from: GroupId) -> Option<BTreeMap<NodeId, AxisMap>> {
         let (into, from) = (&self.all[into.0], &self.all[from.0]);
         let all: Vec<usize> = (0..into.domain.rank()).collect();
@@ -280,6 +311,9 @@ impl<'a> Groups<'a> {
         })
     }
 }
+
+/// Who reads the results of each node.
+type Users = BTreeMap<NodeId, Vec<(NodeId, Read)>>;
 
 /// The depth of each node: one more than its deepest operand's.
 fn depths(graph: &Graph) -> Vec<u32> {
@@ -293,9 +327,4 @@ fn depths(graph: &Graph) -> Vec<u32> {
 
 fn is_alias(graph: &Graph, id: NodeId) -> bool {
     matches!(lowering(graph, graph.node(id)), Lowering::Alias)
-}
-
-/// An operand that is read as it is.
-fn resolve_nothing(graph: &Graph, value: Value) -> Access {
-    crate::access::resolve(graph, value, |_| true)
 }

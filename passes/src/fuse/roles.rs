@@ -1,15 +1,16 @@
 //! What each node is to fusion.
 
-use ir::{Graph, Lowering, Node, NodeId, Value};
+use ir::{Graph, Lowering, Node, NodeId, Value, View};
 
-use crate::access::{Access, as_view, compose, lowering, resolve};
+use crate::access::{Access, as_view, compose, lowering, resolve, work};
 
 /// What a node is to fusion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Memory that is there before the first kernel: an input, a state or a constant.
     Source,
-    /// Costs nothing inside of a kernel: a view, a constant of one value, an iota. Every group has its own copy.
+    /// Costs next to nothing inside of a kernel: a view, a constant of one value, an iota, a little arithmetic on what
+    /// is in memory anyway. Every group has its own copy.
     Free,
     /// A reshape: another name for the memory of its operand.
     Alias,
@@ -25,7 +26,14 @@ pub struct Roles {
     pinned: Vec<bool>,
     /// Whether a gather indexes the node, which then must have memory of just its shape.
     indexed: Vec<bool>,
+    /// Whether a contraction reads the node, which then has memory.
+    contracted: Vec<bool>,
+    /// The work of computing a free node from what is in memory, per element.
+    work: Vec<usize>,
 }
+
+/// A free node is at most this much work.
+const MOST_FREE_WORK: usize = 4;
 
 impl Roles {
     /// Decides the roles. Without `merge`, nothing is free.
@@ -34,14 +42,17 @@ impl Roles {
             roles: Vec::with_capacity(graph.len()),
             pinned: pinned(graph),
             indexed: indexed(graph),
+            contracted: contracted(graph),
+            work: Vec::with_capacity(graph.len()),
         };
         for (id, node) in graph.nodes() {
-            let role = roles.role_of(graph, id, node, merge);
+            let below = node.operands.iter().map(|operand| roles.work[operand.node.0 as usize]).sum::<usize>();
+            let total = below + work(graph, node);
+            let role = roles.role_of(graph, id, node, merge, total);
             roles.roles.push(role);
-            let blocked = role == Role::Free && !node.operands.is_empty() && !roles.composes(graph, node);
-            if blocked {
-                // The bounds of the operand must be kept, so it is computed to memory.
-                roles.roles[node.operands[0].node.0 as usize] = Role::Member;
+            roles.work.push(if role == Role::Free { total } else { 0 });
+            if role == Role::Free && as_view(graph, node, 0).is_some() {
+                roles.keep_bounds(graph, node);
             }
         }
         roles
@@ -62,7 +73,7 @@ impl Roles {
         resolve(graph, value, |base| self.of(base.node) != Role::Free)
     }
 
-    fn role_of(&self, graph: &Graph, id: NodeId, node: &Node, merge: bool) -> Role {
+    fn role_of(&self, graph: &Graph, id: NodeId, node: &Node, merge: bool, work: usize) -> Role {
         let is_view = as_view(graph, node, 0).is_some();
         let may_be_free = merge && !self.indexed[id.0 as usize];
         match lowering(graph, node) {
@@ -71,6 +82,9 @@ impl Roles {
             Lowering::Alias if may_be_free && is_view => Role::Free,
             Lowering::Alias => Role::Alias,
             Lowering::View(_) | Lowering::Iota { .. } if may_be_free && !self.is_pinned(id) => Role::Free,
+            Lowering::Apply(_) if may_be_free && !self.is_pinned(id) && self.is_light(graph, id, node, work) => {
+                Role::Free
+            }
             Lowering::Kernel(_) => Role::Opaque,
             Lowering::Expand(_) | Lowering::Fused => {
                 panic!("pass fuse: `{}` does not belong in a canonical graph:\n{graph}", node.op.name())
@@ -79,11 +93,28 @@ impl Roles {
         }
     }
 
-    /// Whether a free view and the views below it are one view.
-    fn composes(&self, graph: &Graph, node: &Node) -> bool {
-        let below = self.resolve(graph, node.operands[0]).view;
-        (0..node.results.len() as u32)
-            .all(|result| as_view(graph, node, result).is_some_and(|view| compose(&below, &view).is_some()))
+    /// Whether a pointwise node is little work on what is in memory anyway.
+    fn is_light(&self, graph: &Graph, id: NodeId, node: &Node, work: usize) -> bool {
+        let in_memory = |operand: &Value| {
+            let base = self.resolve(graph, *operand).base.node;
+            let is_stored = self.is_pinned(base) || self.contracted[base.0 as usize];
+            matches!(self.of(base), Role::Source | Role::Free) || is_stored
+        };
+        work <= MOST_FREE_WORK && !self.contracted[id.0 as usize] && node.operands.iter().all(in_memory)
+    }
+
+    /// Where the bounds of a free view's operand would be lost, the operand is computed to memory.
+    fn keep_bounds(&mut self, graph: &Graph, node: &Node) {
+        let below = self.resolve(graph, node.operands[0]);
+        let views = (0..node.results.len() as u32).filter_map(|result| as_view(graph, node, result));
+        let views: Vec<View> = views.collect();
+        if views.iter().any(|view| compose(&below.view, view).is_none()) {
+            self.roles[node.operands[0].node.0 as usize] = Role::Member;
+        } else if views.iter().any(|view| view.fill.is_some()) && self.of(below.base.node) == Role::Free {
+            let base = graph.node(below.base.node);
+            let role = if matches!(lowering(graph, base), Lowering::Leaf) { Role::Source } else { Role::Member };
+            self.roles[below.base.node.0 as usize] = role;
+        }
     }
 }
 
@@ -120,4 +151,16 @@ fn indexed(graph: &Graph) -> Vec<bool> {
         }
     }
     indexed
+}
+
+/// The nodes that a contraction reads, through views or not.
+fn contracted(graph: &Graph) -> Vec<bool> {
+    let mut contracted = vec![false; graph.len()];
+    for (id, node) in graph.nodes().rev() {
+        let is_read = contracted[id.0 as usize] && as_view(graph, node, 0).is_some();
+        if is_read || matches!(lowering(graph, node), Lowering::Contract(_)) {
+            node.operands.iter().for_each(|operand| contracted[operand.node.0 as usize] = true);
+        }
+    }
+    contracted
 }

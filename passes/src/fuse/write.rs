@@ -148,7 +148,7 @@ fn needed(graph: &Graph, groups: &Groups<'_>) -> BTreeSet<Value> {
     let mut needed: BTreeSet<Value> = graph.roots().collect();
     for (index, group) in groups.all.iter().enumerate() {
         for &member in &group.members {
-            let bases: SmallVec<[Value; 3]> = groups.accesses(member).iter().map(|access| access.base).collect();
+            let bases: SmallVec<[Value; 3]> = groups.reads(member).iter().map(|read| read.access.base).collect();
             needed.extend(bases.into_iter().filter(|&base| groups.home(base) != Some(GroupId(index))));
         }
     }

@@ -10,7 +10,7 @@ use ir::{Access, Accumulator, Affine, AxisId, BufferId, DType, Graph, Index, Ind
 use ir::{NodeId, Op, ReduceOp, Scalar, ScalarFn, Stmt, StoreMode, Value, Var, View};
 use smallvec::SmallVec;
 
-use crate::access::{AxisMap, align, as_view, lowering};
+use crate::access::{AxisMap, align, as_view, lowering, work};
 
 /// The indices at which a value is wanted, one per axis of the value, and what lies outside.
 type At = (Vec<Affine>, Option<Scalar>);
@@ -322,18 +322,10 @@ impl<'a> KernelWriter<'a> {
         terms[1..].iter().fold(first, |sum, &term| self.apply(ScalarFn::Add, &[sum, term], dtype))
     }
 
-    /// How much work it is to compute an elementwise function again: the length of its vector program.
+    /// Whether a value is better kept than computed again.
     pub fn is_expensive(&self, value: Value) -> bool {
         const CHEAP: usize = 8;
-        let node = self.body.node(value.node);
-        let Lowering::Apply(function) = lowering(self.body, node) else { return false };
-        let mut program = ir::VectorProgram::new();
-        let operands: Vec<_> = (node.operands.iter().enumerate())
-            .map(|(index, &operand)| program.argument(index as u32, self.body.ty(operand).dtype))
-            .collect();
-        let dtype = self.body.ty(*node.operands.last().expect("functions have operands")).dtype;
-        (function.row().expand)(&mut program, dtype, &operands);
-        program.insts().len() > CHEAP + operands.len()
+        work(self.body, self.body.node(value.node)) > CHEAP
     }
 
     /// The dtype of a value that a reduction yields.

@@ -20,6 +20,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "div_power_of_two", formula: "x / 2^n = x * 2^-n", apply: div_power_of_two },
     Rule { name: "pow_constant", formula: "x^1 = x; x^2 = square(x)", apply: pow_constant },
     Rule { name: "div_sqrt", formula: "1 / sqrt(x) = rsqrt(x), which rounds once", apply: div_sqrt },
+    Rule { name: "product_with_itself", formula: "x * x = square(x)", apply: product_with_itself },
     Rule { name: "even_function", formula: "f(-x) = f(x) for abs, square, cos", apply: even_function },
     Rule { name: "square_of_abs", formula: "square(abs(x)) = square(x)", apply: square_of_abs },
     Rule {
@@ -128,6 +129,11 @@ fn div_sqrt(m: &Match<'_>) -> Option<Expr> {
     let [one, root] = m.operands_of(ScalarFn::Div)?;
     let [x] = m.computed_by(root, ScalarFn::Sqrt)?;
     m.is_splat(one, 1.0).then(|| apply(ScalarFn::Rsqrt, [x]))
+}
+
+fn product_with_itself(m: &Match<'_>) -> Option<Expr> {
+    let [a, b] = m.operands_of(ScalarFn::Mul)?;
+    (a == b).then(|| apply(ScalarFn::Square, [a]))
 }
 
 fn even_function(m: &Match<'_>) -> Option<Expr> {

@@ -290,7 +290,8 @@ fn parse_types(cursor: &mut Cursor<'_>) -> Parsed<Vec<Type>> {
     }
 }
 
-/// The attributes as the op reads them. Where an op has no operands, its `value` holds elements of the declared type.
+/// The attributes as the op reads them. An attribute `value` holds elements of the declared dtype, so that they are
+/// read to the bit: of an op without operands, those of a tensor of the declared type, else one.
 fn attrs_reader<'a>(
     cursor: &mut Cursor<'_>,
     op: &'a str,
@@ -301,10 +302,11 @@ fn attrs_reader<'a>(
     let mut read = Vec::with_capacity(attrs.len());
     for attr in attrs {
         let value = match declared {
-            [ty] if is_leaf && attr.name == "value" => {
-                Attr::Tensor(attr.literal.tensor(cursor, ty, attr.span.clone())?)
+            [ty] if attr.name == "value" => {
+                let ty = if is_leaf { ty.clone() } else { Type::new(ty.dtype, []) };
+                Attr::Tensor(attr.literal.tensor(cursor, &ty, attr.span.clone())?)
             }
-            _ if is_leaf && attr.name == "value" => {
+            _ if attr.name == "value" => {
                 let help = "write it at the end, as in `: f32[2, 3]`";
                 return Err(cursor.error(attr.span.clone(), "the type of this value is missing", help));
             }

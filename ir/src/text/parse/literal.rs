@@ -243,6 +243,16 @@ impl Number<'_> {
         if self.is_integer() { self.int(cursor).map(Attr::Int) } else { self.float(cursor).map(Attr::Float) }
     }
 
+    /// An integer of a list: an extent, an axis or the like, bounded so that sums and products of two do not overflow.
+    fn size(&self, cursor: &Cursor<'_>) -> Parsed<i64> {
+        let value = self.int(cursor)?;
+        if value.unsigned_abs() <= MAX_ELEMENTS as u64 {
+            return Ok(value);
+        }
+        let message = format!("`{value}` is out of range");
+        Err(cursor.error(self.span.clone(), message, format!("use integers up to {MAX_ELEMENTS}")))
+    }
+
     fn int(&self, cursor: &Cursor<'_>) -> Parsed<i64> {
         let help = "write an integer of at most 64 bits";
         let value = self.integer().and_then(|value| i64::try_from(value).ok());
@@ -259,7 +269,7 @@ impl Literal<'_> {
         match self {
             Literal::Number(number) => number.attr(cursor),
             Literal::List(list) => {
-                list.iter().map(|number| number.int(cursor)).collect::<Parsed<Vec<i64>>>().map(Attr::Ints)
+                list.iter().map(|number| number.size(cursor)).collect::<Parsed<Vec<i64>>>().map(Attr::Ints)
             }
             Literal::Word(word) => Ok(Attr::Word((*word).to_owned())),
             Literal::Init(init) => Ok(Attr::Init(*init)),
