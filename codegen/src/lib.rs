@@ -1,1 +1,122 @@
-//! codegen
+//! Machine code for kernels.
+//!
+//! In: kernels, complete in themselves. Out: functions in one executable memory. Codegen knows nothing of graphs and
+//! ops: the kernel language and the vector programs of elementwise functions are all that it sees.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`target`] | the CPU that code is generated for |
+//! | [`nest`] | kernels with flat addresses, invariant values moved out of loops |
+//! | [`schedule`] | which axis runs on the lanes of vectors, and what a chunk is |
+//! | [`emit`] | nests and vector programs as Cranelift instructions |
+//! | [`contraction`] | sums of products: register tiles, cache blocks, packing |
+//! | [`jit`] | executable memory |
+
+pub mod contraction;
+pub mod emit;
+pub mod error;
+pub mod jit;
+mod kernel;
+pub mod nest;
+pub mod schedule;
+pub mod target;
+
+use std::fmt;
+
+use ir::Kernel;
+
+pub use error::Error;
+pub use target::Target;
+
+/// A compiled kernel. `args[i]` is the address of parameter `i`; `scratch` is memory of this thread alone, 64-byte
+/// aligned, of [`Entry::scratch_bytes`]; chunks `begin .. end` are run.
+pub type KernelFn = unsafe extern "C" fn(args: *const *mut u8, scratch: *mut u8, begin: u64, end: u64);
+
+/// What running a kernel once takes, by count.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Floating-point and integer operations.
+    pub operations: f64,
+    /// The bytes of its parameters, each counted once.
+    pub bytes: f64,
+}
+
+/// A kernel in executable memory.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The kernel's name.
+    pub name: String,
+    /// Its function.
+    pub function: KernelFn,
+    /// The number of chunks. They depend on shapes alone and may run in any order, or at the same time.
+    pub chunks: u64,
+    /// The scratch memory that a thread needs, in bytes.
+    pub scratch_bytes: usize,
+    /// What running it takes.
+    pub cost: Cost,
+}
+
+/// Machine code of kernels, with the executable memory that it is in.
+pub struct Code {
+    /// The kernels, in order.
+    pub entries: Vec<Entry>,
+    bytes: Vec<Vec<u8>>,
+    clif: Vec<String>,
+    _memory: jit::ExecutableMemory,
+}
+
+/// What to keep beside the code.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CompileOptions {
+    /// Whether to keep the text of Cranelift's IR, for dumps.
+    pub keep_clif: bool,
+}
+
+/// Compiles kernels.
+///
+/// # Errors
+/// See [`Error`].
+pub fn compile(kernels: &[Kernel], target: &Target) -> Result<Code, Error> {
+    compile_with(kernels, target, CompileOptions::default())
+}
+
+/// Compiles kernels, on as many threads as the machine has cores.
+///
+/// # Errors
+/// See [`Error`].
+pub fn compile_with(kernels: &[Kernel], target: &Target, options: CompileOptions) -> Result<Code, Error> {
+    let parts = kernel::compile_all(kernels, target, options)?;
+    let compiled: Vec<jit::Compiled> = parts.iter().map(|part| part.compiled.clone()).collect();
+    let memory = jit::ExecutableMemory::new(target, &compiled)?;
+    let entries = parts.iter().enumerate().map(|(index, part)| Entry {
+        name: part.name.clone(),
+        function: memory.function(index),
+        chunks: part.chunks,
+        scratch_bytes: part.scratch_bytes,
+        cost: part.cost,
+    });
+    Ok(Code {
+        entries: entries.collect(),
+        bytes: compiled.into_iter().map(|compiled| compiled.bytes).collect(),
+        clif: parts.into_iter().map(|part| part.clif).collect(),
+        _memory: memory,
+    })
+}
+
+impl Code {
+    /// The machine code of kernel `index`.
+    pub fn bytes(&self, index: usize) -> &[u8] {
+        &self.bytes[index]
+    }
+
+    /// The text of Cranelift's IR of kernel `index`; empty where it was not kept.
+    pub fn clif(&self, index: usize) -> &str {
+        &self.clif[index]
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Code").field("entries", &self.entries).finish_non_exhaustive()
+    }
+}

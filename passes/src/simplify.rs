@@ -1,9 +1,11 @@
 //! Pass `simplify`: algebra, by the table in `rules`.
 //!
 //! In and out: a graph without `grad`. Nodes are taken in order, so the operands of each are simplified already, and a
-//! rule looks only at what is below its node: one pass over the graph applies all rules as often as they match. Each
-//! application makes the expression cheaper by `cost`, which is asserted, so the number of applications per node is
-//! bounded and a circle of rules fails at once. What nothing needs any more stays, for pass `dce`.
+//! rule looks only at what is below its node: one pass over the graph applies all rules as often as they match. A
+//! replacement is taken only where the expression gets cheaper by `cost`: so the number of applications per node is
+//! bounded, and rules cannot run in circles. What nothing needs any more stays, for pass `dce`.
+
+use std::fmt::Display;
 
 use ir::{Builder, Error, Graph, Node, Op, Operands, Type, Types, Value};
 use smallvec::SmallVec;
@@ -11,7 +13,7 @@ use smallvec::SmallVec;
 use crate::cost::cost;
 use crate::fold::{folded, push};
 use crate::rewrite::rebuild;
-use crate::rules::{Expr, FAMILIES, Match, Rule};
+use crate::rules::{Expr, FAMILIES, Match};
 
 /// How far below a node rules look.
 const DEPTH: usize = 3;
@@ -50,43 +52,30 @@ fn build(builder: &mut Builder, expr: Expr) -> Result<Value, Error> {
     }
 }
 
-/// What the first rule that matches puts in the place of a node.
+/// What the first rule puts in the place of a node that matches and gives something cheaper.
 fn replacement(graph: &Graph, node: &Node) -> Option<Expr> {
-    let types = node.operands.iter().map(|&operand| graph.ty(operand)).chain(&node.results);
-    let is_empty = types.map(|ty| ty.shape.elements()).any(|elements| elements == 0);
+    let all = types(graph, &node.operands).into_iter().chain(&node.results);
+    let is_empty = all.map(|ty| ty.shape.elements()).any(|elements| elements == 0);
     if node.results.len() != 1 || node.operands.is_empty() || is_empty {
         return None; // what has no elements costs nothing to compute
     }
     let candidate = Match { graph, node };
-    let matching = |rule: &'static Rule| Some((rule, (rule.apply)(&candidate)?));
-    let (rule, expr) = FAMILIES.iter().flat_map(|family| family.iter()).find_map(matching)?;
-    assert_sound(graph, node, rule, &expr);
-    Some(expr)
-}
-
-/// Asserts that an expression has the type of the node that it replaces, and costs less.
-fn assert_sound(graph: &Graph, node: &Node, rule: &Rule, expr: &Expr) {
-    let fails = |problem: String| -> ! {
-        panic!(
-            "pass simplify, rule {} ({}): {problem}\nin place of {node:?}:\n{expr:?}",
-            rule.name, rule.formula
-        )
-    };
-    let mut leaves = Vec::new();
-    let (ty, after) = match measure(graph, expr, &mut leaves) {
-        Ok(measured) => measured,
-        Err(error) => fails(error.to_string()),
-    };
-    if ty != node.results[0] {
-        fails(format!("{} becomes {ty}", node.results[0]));
-    }
-    let mut counted = leaves;
-    let below: u128 =
-        node.operands.iter().map(|&operand| cost_above(graph, operand, &mut counted, DEPTH)).sum();
-    let before = cost(&node.op, &types(graph, &node.operands), &node.results) + below;
-    if after >= before {
-        fails(format!("the cost does not fall: {before} becomes {after}"));
-    }
+    let rules = FAMILIES.iter().flat_map(|family| family.iter());
+    rules.filter_map(|rule| Some((rule, (rule.apply)(&candidate)?))).find_map(|(rule, expr)| {
+        let fails = |problem: &dyn Display| -> ! {
+            panic!("pass simplify, rule {}: {problem}\nin place of {node:?}:\n{expr:?}", rule.name)
+        };
+        let mut leaves = Vec::new();
+        let (ty, after) = measure(graph, &expr, &mut leaves).unwrap_or_else(|error| fails(&error));
+        if ty != node.results[0] {
+            fails(&format_args!("{} becomes {ty}", node.results[0]));
+        }
+        let mut counted = leaves;
+        let below: u128 =
+            node.operands.iter().map(|&operand| cost_above(graph, operand, &mut counted, DEPTH)).sum();
+        let before = cost(&node.op, &types(graph, &node.operands), &node.results) + below;
+        (after < before).then_some(expr)
+    })
 }
 
 /// The type and the cost of an expression, and the values it starts from.

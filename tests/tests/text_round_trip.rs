@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use ir::text::{Module, parse_file, parse_graph, parse_kernel, parse_plan};
 use ir::verify::{Stage, verify_graph, verify_kernel, verify_plan};
-use ir::{Builder, Graph, Op, Sample};
+use ir::{Builder, Graph, Kernel, Op, Plan, Sample};
+use passes::pipeline::{Options, Pass, Program, run_observed};
 use proptest::prelude::*;
 
 /// The sample applied to inputs of its own, with an output for each result.
@@ -126,6 +127,32 @@ fn every_sample_of_every_op_reads_back() {
         let again = parse_graph(&text).unwrap_or_else(|error| panic!("{}", error.render(&text, "sample")));
         assert_eq!(again, graph, "{text}");
         assert_eq!(again.to_string(), text);
+    }
+}
+
+/// What parsing gives for a plan: the same with kernels numbered as their text shows them.
+fn numbered(plan: &Plan) -> Plan {
+    Plan { kernels: plan.kernels.iter().cloned().map(Kernel::numbered).collect(), ..plan.clone() }
+}
+
+#[test]
+fn every_stage_of_every_sample_reads_back() {
+    for sample in Op::samples() {
+        let graph = sample_graph(&sample);
+        let mut check = |pass: &'static Pass, _: std::time::Duration, program: &Program| {
+            let text = program.to_string();
+            let again =
+                parse_file(&text).unwrap_or_else(|error| panic!("{}", error.render(&text, pass.name)));
+            let expected = match program {
+                Program::Graph(graph) => Module::Graph(graph.clone()),
+                Program::Plan(plan) => Module::Plan(numbered(plan)),
+            };
+            assert_eq!(again, expected, "after {}:\n{text}", pass.name);
+        };
+        for optimize in [false, true] {
+            let options = Options { optimize, verify: true, ..Options::default() };
+            run_observed(graph.clone(), &options, None, &mut check).expect("samples compile");
+        }
     }
 }
 

@@ -155,3 +155,43 @@ impl Numbering {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::parse_kernel;
+    use crate::{Access, Type};
+
+    /// Axes and variables are added in another order than the text defines them, under names that are taken or no
+    /// words, and some are not used.
+    #[test]
+    fn a_numbered_kernel_reads_back_as_itself() {
+        let mut kernel = Kernel::new("k");
+        let ty = Type::new(DType::F32, [3, 2]);
+        let x = kernel.buffer("x", ty.clone(), Access::Read);
+        let y = kernel.buffer("x", ty, Access::Write);
+        let inner = kernel.axis("i", 2);
+        kernel.axis("unused", 5);
+        let outer = kernel.axis("i", 3);
+        let third = kernel.axis("1 st", 1);
+        kernel.var(DType::Bool);
+        let value = kernel.var(DType::F32);
+        let at = |axis| Index { affine: Affine::axis(axis), var: None };
+        let indices: crate::Indices = [at(outer), at(inner)].into_iter().collect();
+        let load = Inst::Load { buffer: x, indices: indices.clone(), fill: None };
+        let mode = crate::StoreMode::Set;
+        let body =
+            vec![Stmt::Let { var: value, inst: load }, Stmt::Store { value, buffer: y, indices, mode }];
+        let axes = [outer, third, inner].into_iter().collect();
+        kernel.body.push(Stmt::For { axes, sequential: false, body });
+        let text = kernel.to_string();
+        let numbered = kernel.numbered();
+        assert_eq!(parse_kernel(&text).expect("printed text is valid"), numbered);
+        assert_eq!(numbered.to_string(), text);
+        assert_eq!(
+            text,
+            "kernel @k(%x: f32[3, 2]) -> (%x_1: f32[3, 2]) {\n  for i in 3, i1_st in 1, i_1 in 2 {\n    \
+             %0 = load %x[i, i_1]\n    store %0, %x_1[i, i_1]\n  }\n}\n"
+        );
+    }
+}

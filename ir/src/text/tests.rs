@@ -258,7 +258,10 @@ fn a_file_holds_one_thing() {
 #[test]
 fn a_truncated_file_says_so() {
     let error = parse_graph("graph @g { %x = input : f32[2]\n").expect_err("invalid").to_string();
-    assert_eq!(error, "2:1: expected a statement or `}`, found the end of the file; close the graph with `}`");
+    assert_eq!(
+        error,
+        "2:1: expected a statement or `}`, found the end of the file; close the graph with `}`"
+    );
 }
 
 #[test]
@@ -291,7 +294,8 @@ fn an_error_at_the_end_of_an_empty_file_is_rendered() {
 
 #[test]
 fn names_that_are_no_words_stand_in_quotes() {
-    let source = "graph @\"my net\" {\n  %\"fc-1\" = input : f32[]\n  output \"a \\\"b\\\"\\n\" = %\"fc-1\"\n}\n";
+    let source =
+        "graph @\"my net\" {\n  %\"fc-1\" = input : f32[]\n  output \"a \\\"b\\\"\\n\" = %\"fc-1\"\n}\n";
     let graph = parse_graph(source).expect("valid");
     assert_eq!(graph.name, "my net");
     assert_eq!(graph.outputs[0].name, "a \"b\"\n");
@@ -300,7 +304,8 @@ fn names_that_are_no_words_stand_in_quotes() {
 
 #[test]
 fn floats_read_back_as_the_same_bits() {
-    let values = [0.1, -0.0, 1e-45, f32::MAX, f32::MIN_POSITIVE, 16_777_217.0, f32::INFINITY, f32::NEG_INFINITY];
+    let values =
+        [0.1, -0.0, 1e-45, f32::MAX, f32::MIN_POSITIVE, 16_777_217.0, f32::INFINITY, f32::NEG_INFINITY];
     let list: Vec<String> = values.iter().map(|value: &f32| format!("{value:?}")).collect();
     let source = format!("graph @g {{ %c = constant value=[{}] : f32[8] output c = %c }}", list.join(", "));
     let graph = parse_graph(&source).expect("valid");

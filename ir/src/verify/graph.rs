@@ -82,7 +82,7 @@ fn verify_name<'a>(
 
 fn verify_types(graph: &Graph, id: NodeId, node: &Node) -> Result<(), Error> {
     for &operand in &node.operands {
-        verify_value(graph, operand, &subject(graph, id))?;
+        verify_value(graph, operand, || subject(graph, id))?;
     }
     let operands = operand_types(graph, node);
     let inferred =
@@ -99,14 +99,15 @@ fn verify_types(graph: &Graph, id: NodeId, node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
-fn verify_value(graph: &Graph, value: Value, user: &str) -> Result<(), Error> {
+/// Checks that a value exists; `user` says who uses it.
+fn verify_value(graph: &Graph, value: Value, user: impl Fn() -> String) -> Result<(), Error> {
     let exists = (value.node.0 as usize) < graph.len()
         && (value.result as usize) < graph.node(value.node).results.len();
     if exists {
         return Ok(());
     }
     let problem = format!("it uses result {} of node {}, which does not exist", value.result, value.node.0);
-    Err(Error::new(user, problem, "use a value of this graph"))
+    Err(Error::new(user(), problem, "use a value of this graph"))
 }
 
 fn operand_types<'a>(graph: &'a Graph, node: &Node) -> SmallVec<[&'a Type; 3]> {
@@ -140,7 +141,7 @@ fn verify_outputs(graph: &Graph) -> Result<(), Error> {
     let mut names = HashSet::new();
     for output in &graph.outputs {
         check_name(&output.name)?;
-        verify_value(graph, output.value, &format!("output `{}`", output.name))?;
+        verify_value(graph, output.value, || format!("output `{}`", output.name))?;
         if !names.insert(&output.name) {
             let help = "give each output a name of its own";
             return Err(Error::new(format!("output `{}`", output.name), "there are two of this name", help));
@@ -153,9 +154,9 @@ fn verify_updates(graph: &Graph) -> Result<(), Error> {
     let mut updated = HashSet::new();
     for update in &graph.updates {
         let state = Value { node: update.state, result: 0 };
-        verify_value(graph, state, "an update")?;
+        verify_value(graph, state, || "an update".to_owned())?;
         let name = format!("the update of {}", subject(graph, update.state));
-        verify_value(graph, update.value, &name)?;
+        verify_value(graph, update.value, || name.clone())?;
         if !matches!(graph.node(update.state).op, Op::State(_)) {
             return Err(Error::new(name, "only a state can be updated", "make it a state"));
         }

@@ -15,11 +15,11 @@ mod reduce;
 use ir::ops::{Broadcast, Constant, Elementwise};
 use ir::{Graph, Node, Op, Scalar, ScalarFn, Shape, Tensor, Type, Value};
 
-/// All rules; of several that match, the first is taken.
+/// All rules; of several that match, the first that gives something cheaper is taken.
 pub static FAMILIES: &[&[Rule]] =
     &[arithmetic::RULES, boolean::RULES, conversion::RULES, layout::RULES, matmul::RULES, reduce::RULES];
 
-/// A rewrite rule. What it gives costs less than what it matches (see [`crate::cost`]), which the pass asserts.
+/// A rewrite rule. What it gives is used only where it costs less than what it matches; see [`crate::cost`].
 pub struct Rule {
     /// The name, for messages and tests.
     pub name: &'static str,

@@ -200,13 +200,21 @@ impl<'s> Cursor<'s> {
     }
 }
 
-/// `text`, or its start where it is long.
-fn shortened(text: &str) -> Cow<'_, str> {
+/// `text`, or its start where it is long, fit to be shown: what is no letter, digit or sign of ASCII is escaped.
+fn shortened(text: &str) -> String {
     const SHOWN: usize = 40;
-    match text.char_indices().nth(SHOWN) {
-        None => Cow::Borrowed(text),
-        Some((end, _)) => Cow::Owned(format!("{}..", &text[..end])),
+    let mut shown = String::new();
+    for c in text.chars().take(SHOWN) {
+        match c {
+            ' '..='~' => shown.push(c),
+            c if c.is_alphanumeric() => shown.push(c),
+            c => shown.extend(c.escape_unicode()),
+        }
     }
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push_str("..");
+    }
+    shown
 }
 
 impl std::fmt::Display for Label {

@@ -51,7 +51,11 @@ impl<'a> GraphPrinter<'a> {
 
     fn print_node(&self, f: &mut fmt::Formatter<'_>, id: NodeId, node: &Node) -> fmt::Result {
         if !node.results.is_empty() {
-            write!(f, "{} = ", List((0..node.results.len() as u32).map(|result| self.value(Value { node: id, result }))))?;
+            write!(
+                f,
+                "{} = ",
+                List((0..node.results.len() as u32).map(|result| self.value(Value { node: id, result })))
+            )?;
         }
         f.write_str(node.op.name())?;
         if !node.operands.is_empty() {

@@ -1,0 +1,661 @@
+//! Nests as Cranelift functions.
+//!
+//! In: a nest and its schedule. Out: the body of a function `(args, scratch, begin, end)` that runs chunks
+//! `begin .. end`. Loops stay loops; a loop on lanes is up to three: on the widest vectors, on four lanes, and on one.
+//! Each element meets the same primitives in each of them, so where the cuts are does not show in the results.
+//!
+//! A reduction along the lanes is computed per vector element; the registers of a wide vector are combined pairwise, then
+//! their lanes in order, and the parts are added in the order wide, four, one.
+
+pub mod memory;
+pub mod primitive;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
+use cranelift_frontend::FunctionBuilder;
+use ir::{Accumulator, Affine, AxisId, DType, ReduceOp, Scalar, ScalarFn, StoreMode, Var, VectorProgram, VectorValue};
+use smallvec::{SmallVec, smallvec};
+
+use crate::nest::{Compute, Nest, Node, Place};
+use crate::schedule::{Lanes, Schedule, has_loops};
+use primitive::Regs;
+
+/// A variable: the same for all lanes, or one value per lane.
+#[derive(Clone)]
+pub enum Val {
+    /// A scalar.
+    Uniform(Value),
+    /// Registers.
+    Vector(Regs),
+}
+
+/// Where a loop ends or begins.
+#[derive(Clone, Copy)]
+pub enum Limit {
+    /// Known now.
+    Static(i64),
+    /// Known when the kernel runs.
+    Dynamic(Value),
+}
+
+/// Writes the body of one function.
+pub struct Emitter<'a, 'b> {
+    /// Where instructions go.
+    pub b: &'a mut FunctionBuilder<'b>,
+    nest: &'a Nest,
+    lanes: Lanes,
+    width: usize,
+    /// The address of each buffer.
+    bases: &'a [Value],
+    /// The index of each axis whose loop is open.
+    indices: Vec<Option<Value>>,
+    /// The axes whose loops are open, outermost first.
+    order: Vec<AxisId>,
+    vals: Vec<Option<Val>>,
+    /// The values that are constants.
+    constants: Vec<Option<Scalar>>,
+    /// The axis on lanes here, and their number.
+    vector: Option<(AxisId, usize)>,
+}
+
+impl<'a, 'b> Emitter<'a, 'b> {
+    /// An emitter of `nest`, whose buffers are at `bases`.
+    pub fn new(b: &'a mut FunctionBuilder<'b>, nest: &'a Nest, schedule: Schedule, bases: &'a [Value]) -> Self {
+        Emitter {
+            b,
+            nest,
+            lanes: schedule.lanes,
+            width: schedule.width,
+            bases,
+            indices: vec![None; nest.extents.len()],
+            order: Vec::new(),
+            vals: vec![None; nest.vars.len()],
+            constants: vec![None; nest.vars.len()],
+            vector: None,
+        }
+    }
+
+    /// Emits a top-level loop. `outermost` is the axis that is cut into chunks and the part of it that runs.
+    pub fn top_level(&mut self, axes: &[AxisId], body: &[Node], outermost: Option<(AxisId, Limit, Limit)>) {
+        let on_lanes = match self.lanes {
+            Lanes::Outer(axis) => Some(axis),
+            _ => None,
+        };
+        let limits = |axis: AxisId, extent: usize| match outermost {
+            Some((cut, from, to)) if cut == axis => (from, to),
+            _ => (Limit::Static(0), Limit::Static(extent as i64)),
+        };
+        let loops: Vec<(AxisId, Limit, Limit)> = (axes.iter())
+            .filter(|&&axis| Some(axis) != on_lanes)
+            .map(|&axis| {
+                let (from, to) = limits(axis, self.nest.extent(axis));
+                (axis, from, to)
+            })
+            .collect();
+        self.nested(&loops, smallvec![], &mut |emitter, _| {
+            match on_lanes {
+                Some(axis) => {
+                    let (from, to) = limits(axis, emitter.nest.extent(axis));
+                    emitter.on_lanes(axis, from, to, &mut |emitter| emitter.nodes(body));
+                }
+                None => emitter.nodes(body),
+            }
+            smallvec![]
+        });
+    }
+
+    /// Emits statements.
+    pub fn nodes(&mut self, nodes: &[Node]) {
+        for node in nodes {
+            match node {
+                Node::Let { var, value } => {
+                    let val = self.compute(*var, value);
+                    self.vals[var.0 as usize] = Some(val);
+                }
+                Node::Store { value, place, mode } => self.store(*value, place, *mode),
+                Node::For { axes, sequential, body } => self.emit_for(axes, *sequential, body),
+                Node::Reduce { axes, accumulators, body } => self.emit_reduce(axes, accumulators, body),
+            }
+        }
+    }
+
+    fn whole(&self, axes: &[AxisId]) -> Vec<(AxisId, Limit, Limit)> {
+        axes.iter().map(|&axis| (axis, Limit::Static(0), Limit::Static(self.nest.extent(axis) as i64))).collect()
+    }
+
+    /// Whether the last axis of a loop goes on lanes.
+    fn goes_on_lanes(&self, axes: &[AxisId], body: &[Node]) -> bool {
+        self.lanes == Lanes::Inner && self.vector.is_none() && !axes.is_empty() && !has_loops(body)
+    }
+
+    fn emit_for(&mut self, axes: &[AxisId], sequential: bool, body: &[Node]) {
+        let split = if !sequential && self.goes_on_lanes(axes, body) { axes.len() - 1 } else { axes.len() };
+        let loops = self.whole(&axes[..split]);
+        let inner = self.whole(&axes[split..]);
+        self.nested(&loops, smallvec![], &mut |emitter, _| {
+            match inner.first() {
+                Some(&(axis, from, to)) => emitter.on_lanes(axis, from, to, &mut |emitter| emitter.nodes(body)),
+                None => emitter.nodes(body),
+            }
+            smallvec![]
+        });
+    }
+
+    fn emit_reduce(&mut self, axes: &[AxisId], accumulators: &[Accumulator], body: &[Node]) {
+        if self.goes_on_lanes(axes, body) {
+            return self.reduce_along_lanes(axes, accumulators, body);
+        }
+        let lanes = self.vector.map_or(1, |(_, lanes)| lanes);
+        let start = self.identities(accumulators, lanes);
+        let counts: Vec<usize> = start.iter().map(SmallVec::len).collect();
+        let loops = self.whole(axes);
+        let totals = self.nested(&loops, start.into_iter().flatten().collect(), &mut |emitter, carried| {
+            emitter.nodes(body);
+            let current = regroup(carried, &counts);
+            emitter.combine_all(accumulators, &current, lanes).into_iter().flatten().collect()
+        });
+        for (accumulator, total) in accumulators.iter().zip(regroup(&totals, &counts)) {
+            let val = if lanes == 1 { Val::Uniform(total[0]) } else { Val::Vector(total) };
+            self.vals[accumulator.result.0 as usize] = Some(val);
+        }
+    }
+
+    /// Reduces along the last axis on lanes.
+    fn reduce_along_lanes(&mut self, axes: &[AxisId], accumulators: &[Accumulator], body: &[Node]) {
+        let (outer, last) = (self.whole(&axes[..axes.len() - 1]), axes[axes.len() - 1]);
+        let extent = self.nest.extent(last) as i64;
+        let start = self.identities(accumulators, 1).into_iter().flatten().collect();
+        let totals = self.nested(&outer, start, &mut |emitter, carried| {
+            let mut totals: Regs = SmallVec::from_slice(carried);
+            let mut at = 0;
+            for width in emitter.widths() {
+                let until = extent - (extent - at) % width as i64;
+                if until == at {
+                    continue;
+                }
+                let start = emitter.identities(accumulators, width);
+                let counts: Vec<usize> = start.iter().map(SmallVec::len).collect();
+                let limits = (Limit::Static(at), Limit::Static(until));
+                let flat = start.into_iter().flatten().collect();
+                let parts = emitter.range(last, limits, width, flat, &mut |emitter, carried| {
+                    emitter.vector = (width > 1).then_some((last, width));
+                    emitter.nodes(body);
+                    let current = regroup(carried, &counts);
+                    let next = emitter.combine_all(accumulators, &current, width);
+                    emitter.vector = None;
+                    next.into_iter().flatten().collect()
+                });
+                for ((accumulator, part), total) in
+                    accumulators.iter().zip(regroup(&parts.1, &counts)).zip(totals.iter_mut())
+                {
+                    let dtype = emitter.nest.dtype(accumulator.value);
+                    let part = emitter.across_lanes(accumulator.op, dtype, &part, width);
+                    *total = emitter.combine(accumulator.op, dtype, &smallvec![*total], &smallvec![part], 1)[0];
+                }
+                at = until;
+            }
+            totals
+        });
+        for (accumulator, &total) in accumulators.iter().zip(&totals) {
+            self.vals[accumulator.result.0 as usize] = Some(Val::Uniform(total));
+        }
+    }
+
+    /// The widths of a loop on lanes, widest first.
+    fn widths(&self) -> SmallVec<[usize; 3]> {
+        let mut widths: SmallVec<[usize; 3]> = smallvec![self.width, 4, 1];
+        widths.dedup();
+        widths
+    }
+
+    fn identities(&mut self, accumulators: &[Accumulator], lanes: usize) -> Vec<Regs> {
+        let identity = |accumulator: &Accumulator| {
+            let dtype = self.nest.dtype(accumulator.result);
+            primitive::constant(self.b, accumulator.op.identity(dtype), lanes)
+        };
+        accumulators.iter().map(identity).collect()
+    }
+
+    /// Each accumulator combined with what the body has yielded.
+    fn combine_all(&mut self, accumulators: &[Accumulator], current: &[Regs], lanes: usize) -> Vec<Regs> {
+        let mut next = Vec::with_capacity(current.len());
+        for (accumulator, current) in accumulators.iter().zip(current) {
+            let value = self.lanes_of(accumulator.value, lanes);
+            next.push(self.combine(accumulator.op, self.nest.dtype(accumulator.value), current, &value, lanes));
+        }
+        next
+    }
+
+    fn combine(&mut self, op: ReduceOp, dtype: DType, x: &Regs, y: &Regs, lanes: usize) -> Regs {
+        self.run_program(op.function(), &[dtype, dtype], &[None, None], &[x.clone(), y.clone()], lanes)
+    }
+
+    /// All lanes of a vector combined: registers pairwise, then lanes in order.
+    fn across_lanes(&mut self, op: ReduceOp, dtype: DType, x: &Regs, lanes: usize) -> Value {
+        if lanes == 1 {
+            return x[0];
+        }
+        let per = primitive::lanes_per_register(dtype);
+        let mut registers: SmallVec<[Value; 4]> = x.clone();
+        while registers.len() > 1 {
+            let half = registers.len() / 2;
+            let (left, right) = (Regs::from_slice(&registers[..half]), Regs::from_slice(&registers[half..2 * half]));
+            registers = self.combine(op, dtype, &left, &right, half * per);
+        }
+        let scalars: Vec<Value> = (0..per).map(|lane| primitive::extract(self.b, dtype, &registers, lane)).collect();
+        scalars[1..].iter().fold(scalars[0], |sum, &x| self.combine(op, dtype, &smallvec![sum], &smallvec![x], 1)[0])
+    }
+
+    /// Loops inside each other that carry values.
+    fn nested(
+        &mut self,
+        loops: &[(AxisId, Limit, Limit)],
+        carried: Regs,
+        body: &mut dyn FnMut(&mut Self, &[Value]) -> Regs,
+    ) -> Regs {
+        match loops {
+            [] => body(self, &carried),
+            [(axis, from, to), inner @ ..] => {
+                let limits = (*from, *to);
+                self.range(*axis, limits, 1, carried, &mut |emitter, carried| {
+                    emitter.nested(inner, SmallVec::from_slice(carried), body)
+                })
+                .1
+            }
+        }
+    }
+
+    /// A loop on lanes: on the widest vectors, then on fewer lanes for the rest.
+    fn on_lanes(&mut self, axis: AxisId, from: Limit, to: Limit, body: &mut dyn FnMut(&mut Self)) {
+        let mut at = from;
+        for width in self.widths() {
+            let (next, _) = self.range(axis, (at, to), width, smallvec![], &mut |emitter, _| {
+                emitter.vector = (width > 1).then_some((axis, width));
+                body(emitter);
+                emitter.vector = None;
+                smallvec![]
+            });
+            at = next;
+        }
+    }
+
+    /// A loop in steps of `step` as long as a whole step fits; gives the first index that is left and what it carried.
+    fn range(
+        &mut self,
+        axis: AxisId,
+        (from, to): (Limit, Limit),
+        step: usize,
+        carried: Regs,
+        body: &mut dyn FnMut(&mut Self, &[Value]) -> Regs,
+    ) -> (Limit, Regs) {
+        let step = step as i64;
+        if let (Limit::Static(from), Limit::Static(to)) = (from, to) {
+            let trips = (to - from) / step;
+            let end = Limit::Static(from + trips * step);
+            if trips <= 1 {
+                let index = self.b.ins().iconst(types::I64, from);
+                return (end, if trips == 1 { self.at(axis, index, &carried, body) } else { carried });
+            }
+            let from = self.b.ins().iconst(types::I64, from);
+            let to = self.b.ins().iconst(types::I64, to);
+            let (_, carried) = self.looped(axis, from, to, step, carried, body);
+            return (end, carried);
+        }
+        let [from, to] = [from, to].map(|limit| self.limit(limit));
+        let (end, carried) = self.looped(axis, from, to, step, carried, body);
+        (Limit::Dynamic(end), carried)
+    }
+
+    fn limit(&mut self, limit: Limit) -> Value {
+        match limit {
+            Limit::Static(at) => self.b.ins().iconst(types::I64, at),
+            Limit::Dynamic(value) => value,
+        }
+    }
+
+    /// Runs `body` with `axis` at `index`.
+    fn at(
+        &mut self,
+        axis: AxisId,
+        index: Value,
+        carried: &[Value],
+        body: &mut dyn FnMut(&mut Self, &[Value]) -> Regs,
+    ) -> Regs {
+        self.indices[axis.0 as usize] = Some(index);
+        self.order.push(axis);
+        let next = body(self, carried);
+        self.order.pop();
+        self.indices[axis.0 as usize] = None;
+        next
+    }
+
+    fn looped(
+        &mut self,
+        axis: AxisId,
+        from: Value,
+        to: Value,
+        step: i64,
+        carried: Regs,
+        body: &mut dyn FnMut(&mut Self, &[Value]) -> Regs,
+    ) -> (Value, Regs) {
+        let [header, inside, after] = [(); 3].map(|()| self.b.create_block());
+        let index = self.b.append_block_param(header, types::I64);
+        let parameters: Regs = (carried.iter())
+            .map(|&value| {
+                let ty = self.b.func.dfg.value_type(value);
+                self.b.append_block_param(header, ty)
+            })
+            .collect();
+        let arguments = |index: Value, carried: &[Value]| -> Vec<BlockArg> {
+            std::iter::once(index).chain(carried.iter().copied()).map(BlockArg::Value).collect()
+        };
+        let enter = arguments(from, &carried);
+        self.b.ins().jump(header, &enter);
+        self.b.switch_to_block(header);
+        let next = self.b.ins().iadd_imm_s(index, step);
+        let fits = self.b.ins().icmp(IntCC::SignedLessThanOrEqual, next, to);
+        self.b.ins().brif(fits, inside, &[], after, &[]);
+        self.b.switch_to_block(inside);
+        let result = self.at(axis, index, &parameters, body);
+        let again = arguments(next, &result);
+        self.b.ins().jump(header, &again);
+        self.b.switch_to_block(after);
+        (index, parameters)
+    }
+
+    fn compute(&mut self, var: Var, value: &Compute) -> Val {
+        match value {
+            Compute::Constant(constant) => {
+                self.constants[var.0 as usize] = Some(*constant);
+                Val::Uniform(primitive::constant(self.b, *constant, 1)[0])
+            }
+            Compute::Index(affine) => self.index(affine, self.nest.dtype(var)),
+            Compute::Load { place, fill } => self.load(place, *fill),
+            Compute::Apply { function, operands } => self.apply(*function, operands),
+        }
+    }
+
+    /// A variable as `lanes` lanes.
+    fn lanes_of(&mut self, var: Var, lanes: usize) -> Regs {
+        match self.val(var) {
+            Val::Vector(registers) => registers,
+            Val::Uniform(scalar) => primitive::splat(self.b, self.nest.dtype(var), scalar, lanes),
+        }
+    }
+
+    fn val(&self, var: Var) -> Val {
+        self.vals[var.0 as usize].clone().expect("the verifier has checked that values are defined before they are used")
+    }
+
+    fn apply(&mut self, function: ScalarFn, operands: &[Var]) -> Val {
+        let is_uniform = operands.iter().all(|&operand| matches!(self.val(operand), Val::Uniform(_)));
+        let lanes = if is_uniform { 1 } else { self.vector.map_or(1, |(_, lanes)| lanes) };
+        let dtypes: SmallVec<[DType; 3]> = operands.iter().map(|&operand| self.nest.dtype(operand)).collect();
+        let known: SmallVec<[Option<Scalar>; 3]> = operands.iter().map(|operand| self.constants[operand.0 as usize]).collect();
+        let values: SmallVec<[Regs; 3]> = operands.iter().map(|&operand| self.lanes_of(operand, lanes)).collect();
+        let result = self.run_program(function, &dtypes, &known, &values, lanes);
+        if lanes == 1 { Val::Uniform(result[0]) } else { Val::Vector(result) }
+    }
+
+    /// Emits the vector program of a function.
+    fn run_program(
+        &mut self,
+        function: ScalarFn,
+        dtypes: &[DType],
+        known: &[Option<Scalar>],
+        operands: &[Regs],
+        lanes: usize,
+    ) -> Regs {
+        run_program(self.b, function, dtypes, known, operands, lanes)
+    }
+
+    /// The value of an affine function of the axes, as `dtype`.
+    fn index(&mut self, affine: &Affine, dtype: DType) -> Val {
+        let base = self.affine(affine);
+        let step = self.vector.map_or(0, |(axis, _)| affine.coefficient(axis));
+        let int = if dtype.size_bytes() == 8 { DType::I64 } else { DType::I32 };
+        let base = if int == DType::I32 { self.b.ins().ireduce(types::I32, base) } else { base };
+        let (lanes, integers) = match self.vector {
+            Some((_, lanes)) if step != 0 => {
+                let start = primitive::splat(self.b, int, base, lanes);
+                let per = primitive::lanes_per_register(int);
+                let registers = start.iter().enumerate().map(|(register, &start)| {
+                    let offsets = (0..per).map(|lane| (register * per + lane) as i64 * step);
+                    let bytes: Vec<u8> = match int {
+                        DType::I32 => offsets.flat_map(|x| (x as i32).to_le_bytes()).collect(),
+                        _ => offsets.flat_map(i64::to_le_bytes).collect(),
+                    };
+                    let offsets = primitive::register_constant(self.b, primitive::vector_type(int), bytes);
+                    self.b.ins().iadd(start, offsets)
+                });
+                (lanes, registers.collect())
+            }
+            _ => (1, smallvec![base]),
+        };
+        let result = primitive::apply(self.b, ir::Primitive::Convert(dtype), int, dtype, lanes, &[integers]);
+        if lanes == 1 { Val::Uniform(result[0]) } else { Val::Vector(result) }
+    }
+
+    /// The value of an affine function of the axes at lane 0.
+    fn affine(&mut self, affine: &Affine) -> Value {
+        let mut sum = self.b.ins().iconst(types::I64, affine.offset());
+        for &(axis, coefficient) in affine.terms() {
+            let index = self.indices[axis.0 as usize].expect("the verifier has checked that axes are open");
+            let term = self.scaled(index, coefficient);
+            sum = self.b.ins().iadd(sum, term);
+        }
+        sum
+    }
+
+    fn scaled(&mut self, index: Value, factor: i64) -> Value {
+        if factor == 1 { index } else { self.b.ins().imul_imm_s(index, factor) }
+    }
+
+    /// The address of a place without what data decides, as a value and a constant offset in bytes. Inner axes are added
+    /// last, so that the rest does not change in inner loops.
+    fn address(&mut self, place: &Place) -> (Value, i32) {
+        let size = self.element_bytes(place);
+        let mut address = self.bases[place.buffer.0 as usize];
+        for axis in self.order.clone() {
+            let coefficient = place.offset.coefficient(axis);
+            if coefficient != 0 {
+                let index = self.indices[axis.0 as usize].expect("the loops of the order are open");
+                let term = self.scaled(index, coefficient * size);
+                address = self.b.ins().iadd(address, term);
+            }
+        }
+        let constant = place.offset.offset() * size;
+        match i32::try_from(constant) {
+            Ok(constant) if constant < i32::MAX / 2 => (address, constant),
+            _ => (self.b.ins().iadd_imm_s(address, constant), 0),
+        }
+    }
+
+    fn element_bytes(&self, place: &Place) -> i64 {
+        self.nest.buffers[place.buffer.0 as usize].ty.dtype.size_bytes() as i64
+    }
+
+    fn load(&mut self, place: &Place, fill: Option<Scalar>) -> Val {
+        let ty = &self.nest.buffers[place.buffer.0 as usize].ty;
+        let dtype = ty.dtype;
+        if !place.picks.is_empty() || !place.bounds.is_empty() {
+            let fill = fill.unwrap_or(Scalar::from_i64(dtype, 0));
+            if ty.shape.elements() == 0 {
+                return Val::Uniform(primitive::constant(self.b, fill, 1)[0]);
+            }
+            let lanes = self.vector.filter(|&(axis, _)| self.varies(place, axis)).map_or(1, |(_, lanes)| lanes);
+            let scalars: Vec<Value> = (0..lanes)
+                .map(|lane| {
+                    let (address, is_inside) = self.checked(place, lane);
+                    let value = memory::load(self.b, dtype, 1, address, 0)[0];
+                    let fill = primitive::constant(self.b, fill, 1)[0];
+                    self.b.ins().select(is_inside, value, fill)
+                })
+                .collect();
+            return match lanes {
+                1 => Val::Uniform(scalars[0]),
+                _ => Val::Vector(primitive::gather_lanes(self.b, dtype, &scalars)),
+            };
+        }
+        let step = self.vector.map_or(0, |(axis, _)| place.offset.coefficient(axis));
+        let (address, offset) = self.address(place);
+        match (self.vector, step) {
+            (None, _) | (_, 0) => Val::Uniform(memory::load(self.b, dtype, 1, address, offset)[0]),
+            (Some((_, lanes)), 1) => Val::Vector(memory::load(self.b, dtype, lanes, address, offset)),
+            (Some((_, lanes)), step) => {
+                let scalars: Vec<Value> = (0..lanes)
+                    .map(|lane| {
+                        let (address, offset) = self.lane_address(address, offset, lane, step * dtype.size_bytes() as i64);
+                        memory::load(self.b, dtype, 1, address, offset)[0]
+                    })
+                    .collect();
+                Val::Vector(primitive::gather_lanes(self.b, dtype, &scalars))
+            }
+        }
+    }
+
+    /// The address of a lane of a strided access.
+    fn lane_address(&mut self, address: Value, offset: i32, lane: usize, step_bytes: i64) -> (Value, i32) {
+        let constant = i64::from(offset) + lane as i64 * step_bytes;
+        match i32::try_from(constant) {
+            Ok(constant) => (address, constant),
+            Err(_) => (self.b.ins().iadd_imm_s(address, constant), 0),
+        }
+    }
+
+    /// Whether a checked access differs from lane to lane.
+    fn varies(&self, place: &Place, axis: AxisId) -> bool {
+        let picks = place.picks.iter().any(|(pick, _)| matches!(self.val(*pick), Val::Vector(_)));
+        picks || place.offset.coefficient(axis) != 0 || place.bounds.iter().any(|b| b.index.coefficient(axis) != 0)
+    }
+
+    /// The address of a checked access in a lane, and whether it is inside; where it is not, the address is that of the
+    /// buffer's first element.
+    fn checked(&mut self, place: &Place, lane: usize) -> (Value, Value) {
+        let shift = |emitter: &Self, affine: &Affine| {
+            emitter.vector.map_or(0, |(axis, _)| affine.coefficient(axis) * lane as i64)
+        };
+        let mut is_inside: Option<Value> = None;
+        for bound in &place.bounds {
+            let moved = bound.index.shifted(shift(self, &bound.index));
+            let mut index = self.affine(&moved);
+            if let Some(pick) = bound.pick {
+                let pick = self.pick(pick, lane);
+                index = self.b.ins().iadd(index, pick);
+            }
+            let extent = self.b.ins().iconst(types::I64, bound.extent as i64);
+            let fits = self.b.ins().icmp(IntCC::UnsignedLessThan, index, extent);
+            is_inside = Some(is_inside.map_or(fits, |others| self.b.ins().band(others, fits)));
+        }
+        let is_inside = is_inside.unwrap_or_else(|| self.b.ins().iconst(types::I8, 1));
+        let mut offset = self.affine(&place.offset.shifted(shift(self, &place.offset)));
+        for &(pick, stride) in &place.picks {
+            let pick = self.pick(pick, lane);
+            let term = self.scaled(pick, stride);
+            offset = self.b.ins().iadd(offset, term);
+        }
+        let zero = self.b.ins().iconst(types::I64, 0);
+        let offset = self.b.ins().select(is_inside, offset, zero);
+        let bytes = self.scaled(offset, self.element_bytes(place));
+        (self.b.ins().iadd(self.bases[place.buffer.0 as usize], bytes), is_inside)
+    }
+
+    /// An index read from data, in a lane, as `i64`.
+    fn pick(&mut self, var: Var, lane: usize) -> Value {
+        let dtype = self.nest.dtype(var);
+        let scalar = match self.val(var) {
+            Val::Uniform(scalar) => scalar,
+            Val::Vector(registers) => primitive::extract(self.b, dtype, &registers, lane),
+        };
+        if dtype == DType::I32 { self.b.ins().sextend(types::I64, scalar) } else { scalar }
+    }
+
+    fn store(&mut self, value: Var, place: &Place, mode: StoreMode) {
+        let dtype = self.nest.dtype(value);
+        if mode == StoreMode::Add {
+            return self.store_add(value, place, dtype);
+        }
+        let step = self.vector.map_or(0, |(axis, _)| place.offset.coefficient(axis));
+        let (address, offset) = self.address(place);
+        match (self.vector, step) {
+            (None, _) | (_, 0) => {
+                let value = match self.val(value) {
+                    Val::Uniform(scalar) => scalar,
+                    Val::Vector(registers) => primitive::extract(self.b, dtype, &registers, 0),
+                };
+                memory::store(self.b, dtype, 1, &smallvec![value], address, offset);
+            }
+            (Some((_, lanes)), 1) => {
+                let value = self.lanes_of(value, lanes);
+                memory::store(self.b, dtype, lanes, &value, address, offset);
+            }
+            (Some((_, lanes)), step) => {
+                let value = self.lanes_of(value, lanes);
+                for lane in 0..lanes {
+                    let scalar = primitive::extract(self.b, dtype, &value, lane);
+                    let (address, offset) = self.lane_address(address, offset, lane, step * dtype.size_bytes() as i64);
+                    memory::store(self.b, dtype, 1, &smallvec![scalar], address, offset);
+                }
+            }
+        }
+    }
+
+    /// Adds to an element; one outside is left as it is. Runs in loops that are not on lanes.
+    fn store_add(&mut self, value: Var, place: &Place, dtype: DType) {
+        if self.nest.buffers[place.buffer.0 as usize].ty.shape.elements() == 0 {
+            return;
+        }
+        let Val::Uniform(value) = self.val(value) else { panic!("sequential loops are not on lanes") };
+        let (address, is_inside) = self.checked(place, 0);
+        let old = memory::load(self.b, dtype, 1, address, 0)[0];
+        let sum = self.combine(ReduceOp::Add, dtype, &smallvec![old], &smallvec![value], 1)[0];
+        let kept = self.b.ins().select(is_inside, sum, old);
+        memory::store(self.b, dtype, 1, &smallvec![kept], address, 0);
+    }
+}
+
+/// Emits the vector program of a function on operands of `lanes` lanes; `known` are operands that are constants.
+pub fn run_program(
+    b: &mut FunctionBuilder<'_>,
+    function: ScalarFn,
+    dtypes: &[DType],
+    known: &[Option<Scalar>],
+    operands: &[Regs],
+    lanes: usize,
+) -> Regs {
+    let mut program = VectorProgram::new();
+    let arguments: SmallVec<[VectorValue; 3]> = (dtypes.iter().zip(known).enumerate())
+        .map(|(index, (&dtype, known))| match known {
+            Some(constant) => program.constant(*constant),
+            None => program.argument(index as u32, dtype),
+        })
+        .collect();
+    let last = *dtypes.last().expect("functions have operands");
+    let result = (function.row().expand)(&mut program, last, &arguments);
+    let mut values: Vec<Regs> = Vec::with_capacity(program.insts().len());
+    for inst in program.insts() {
+        let value = match inst.primitive {
+            ir::Primitive::Argument(index) => operands[index as usize].clone(),
+            ir::Primitive::Constant(constant) => primitive::constant(b, constant, lanes),
+            other => {
+                let inputs: SmallVec<[Regs; 3]> =
+                    inst.operands.iter().map(|operand| values[operand.0 as usize].clone()).collect();
+                let from = program.dtype(*inst.operands.last().expect("primitives have operands"));
+                primitive::apply(b, other, from, inst.dtype, lanes, &inputs)
+            }
+        };
+        values.push(value);
+    }
+    values.swap_remove(result.0 as usize)
+}
+
+/// A flat list of registers as one list per accumulator.
+fn regroup(flat: &[Value], counts: &[usize]) -> Vec<Regs> {
+    let mut rest = flat;
+    let take = |&count: &usize| {
+        let (first, others) = rest.split_at(count);
+        rest = others;
+        Regs::from_slice(first)
+    };
+    counts.iter().map(take).collect()
+}

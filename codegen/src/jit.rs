@@ -1,0 +1,92 @@
+//! Executable memory: machine code that is never writable and executable at once, freed with its owner.
+#![allow(unsafe_code, reason = "freeing the memory of compiled code, which only its owner can know to be unused")]
+
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{AbiParam, Function, UserFuncName, types};
+use cranelift_codegen::{Context, ir as clif};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, default_libcall_names};
+
+use crate::{Error, KernelFn, Target};
+
+/// Machine code in executable memory.
+pub struct ExecutableMemory {
+    module: Option<JITModule>,
+    functions: Vec<*const u8>,
+}
+
+// SAFETY: the code is not written after `finalize_definitions`, and the module is only used again to free it.
+unsafe impl Send for ExecutableMemory {}
+// SAFETY: as above; shared references only read function addresses.
+unsafe impl Sync for ExecutableMemory {}
+
+/// One function before it is in memory.
+#[derive(Clone)]
+pub struct Compiled {
+    /// The machine code.
+    pub bytes: Vec<u8>,
+    /// The addresses to fill in.
+    relocations: Vec<ModuleReloc>,
+    alignment: u64,
+}
+
+/// The signature of a kernel: `(args, scratch, begin, end)`.
+pub fn kernel_signature(target: &Target) -> clif::Signature {
+    let mut signature = clif::Signature::new(target.isa.default_call_conv());
+    signature.params = vec![AbiParam::new(types::I64); 4];
+    signature
+}
+
+/// An empty function for kernel number `index`.
+pub fn kernel_function(target: &Target, index: u32) -> Function {
+    Function::with_name_signature(UserFuncName::user(0, index), kernel_signature(target))
+}
+
+/// Turns a function into machine code.
+pub fn compile_function(target: &Target, name: &str, index: u32, function: Function) -> Result<Compiled, Error> {
+    let mut context = Context::for_function(function);
+    let fail = |reason: String| Error::Kernel { kernel: name.to_owned(), reason };
+    context
+        .compile(&*target.isa, &mut ControlPlane::default())
+        .map_err(|error| fail(format!("{:?}", error.inner)))?;
+    let code = context.compiled_code().expect("the function was just compiled");
+    let relocations = code.buffer.relocs().iter();
+    let relocations =
+        relocations.map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, FuncId::from_u32(index))).collect();
+    Ok(Compiled { bytes: code.code_buffer().to_vec(), relocations, alignment: u64::from(code.buffer.alignment) })
+}
+
+impl ExecutableMemory {
+    /// Puts functions into executable memory; function `i` is `compiled[i]`.
+    pub fn new(target: &Target, compiled: &[Compiled]) -> Result<ExecutableMemory, Error> {
+        let fail = |error: cranelift_module::ModuleError| Error::Memory(error.to_string());
+        let mut module = JITModule::new(JITBuilder::with_isa(target.isa.clone(), default_libcall_names()));
+        let signature = kernel_signature(target);
+        let mut ids = Vec::with_capacity(compiled.len());
+        for (index, function) in compiled.iter().enumerate() {
+            let id = module.declare_function(&format!("k{index}"), Linkage::Local, &signature).map_err(fail)?;
+            module
+                .define_function_bytes(id, function.alignment.max(64), &function.bytes, &function.relocations)
+                .map_err(fail)?;
+            ids.push(id);
+        }
+        module.finalize_definitions().map_err(fail)?;
+        let functions = ids.iter().map(|&id| module.get_finalized_function(id)).collect();
+        Ok(ExecutableMemory { module: Some(module), functions })
+    }
+
+    /// Function number `index`.
+    pub fn function(&self, index: usize) -> KernelFn {
+        // SAFETY: the address is that of a finalized function that was compiled with the signature of `KernelFn`.
+        unsafe { std::mem::transmute::<*const u8, KernelFn>(self.functions[index]) }
+    }
+}
+
+impl Drop for ExecutableMemory {
+    fn drop(&mut self) {
+        if let Some(module) = self.module.take() {
+            // SAFETY: `Code` owns this memory and hands out its functions only to callers who keep the `Code`.
+            unsafe { module.free_memory() };
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One kernel to machine code: nest, schedule, function.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use cranelift_codegen::ir::{Function, InstBuilder, Value, types};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use ir::{AxisId, Kernel};
+
+use crate::emit::{Emitter, Limit, memory};
+use crate::jit::{Compiled, compile_function, kernel_function};
+use crate::nest::{Nest, Node, is_local};
+use crate::schedule::{Lanes, Schedule, chunk_iterations, schedule, total_work};
+use crate::{CompileOptions, Cost, Error, Target, contraction};
+
+/// A compiled kernel that is not in executable memory yet.
+pub struct Part {
+    pub name: String,
+    pub compiled: Compiled,
+    pub chunks: u64,
+    pub scratch_bytes: usize,
+    pub cost: Cost,
+    pub clif: String,
+}
+
+/// A function, and how it is called.
+pub struct Emitted {
+    /// The function.
+    pub function: Function,
+    /// The number of chunks.
+    pub chunks: u64,
+    /// The scratch memory that a thread needs, in bytes.
+    pub scratch_bytes: usize,
+}
+
+/// Compiles kernels side by side.
+pub fn compile_all(kernels: &[Kernel], target: &Target, options: CompileOptions) -> Result<Vec<Part>, Error> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Result<Part, Error>)>> = Mutex::new(Vec::with_capacity(kernels.len()));
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(kernel) = kernels.get(index) else { break };
+            let part = compile_one(index as u32, kernel, target, options);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, part));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(kernels.len());
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut parts = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    parts.sort_by_key(|part| part.0);
+    parts.into_iter().map(|part| part.1).collect()
+}
+
+fn compile_one(index: u32, kernel: &Kernel, target: &Target, options: CompileOptions) -> Result<Part, Error> {
+    let mut nest = Nest::new(kernel);
+    nest.collapse();
+    let emitted = match contraction::plan(&nest, target) {
+        Some(plan) => contraction::emit(&plan, &nest, target, index),
+        None => emit(&nest, target, index),
+    };
+    let clif = if options.keep_clif { emitted.function.display().to_string() } else { String::new() };
+    let bytes = nest.buffers.iter().filter(|buffer| !is_local(buffer)).map(|buffer| buffer.ty.size_bytes()).sum::<usize>();
+    Ok(Part {
+        name: kernel.name.clone(),
+        compiled: compile_function(target, &kernel.name, index, emitted.function)?,
+        chunks: emitted.chunks,
+        scratch_bytes: emitted.scratch_bytes,
+        cost: Cost { operations: total_work(&nest, &nest.body), bytes: bytes as f64 },
+        clif,
+    })
+}
+
+/// Emits a nest as it is, by its schedule.
+fn emit(nest: &Nest, target: &Target, index: u32) -> Emitted {
+    let mut function = kernel_function(target, index);
+    let mut context = FunctionBuilderContext::new();
+    let mut b = FunctionBuilder::new(&mut function, &mut context);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    let [args, scratch, begin, end] = [0, 1, 2, 3].map(|i| b.block_params(entry)[i]);
+    let (bases, scratch_bytes) = buffer_addresses(&mut b, nest, args, scratch);
+    let mut chunks = 1;
+    for node in &nest.body {
+        match node {
+            Node::For { axes, body, .. } => {
+                let schedule = schedule(nest, node);
+                let cut = (nest.body.len() == 1).then(|| cut(nest, node, schedule)).flatten();
+                let outermost = cut.map(|cut| {
+                    chunks = cut.chunks;
+                    let (from, to) = limits(&mut b, cut, begin, end);
+                    (cut.axis, from, to)
+                });
+                Emitter::new(&mut b, nest, schedule, &bases).top_level(axes, body, outermost);
+            }
+            _ => panic!("top-level statements are loops"),
+        }
+    }
+    b.ins().return_(&[]);
+    b.seal_all_blocks();
+    b.finalize(target.isa.frontend_config());
+    Emitted { function, chunks, scratch_bytes }
+}
+
+/// The address of each buffer: parameters from `args`, local memory in `scratch`.
+pub fn buffer_addresses(b: &mut FunctionBuilder<'_>, nest: &Nest, args: Value, scratch: Value) -> (Vec<Value>, usize) {
+    let (mut parameter, mut scratch_bytes) = (0, 0);
+    let mut bases = Vec::with_capacity(nest.buffers.len());
+    for buffer in &nest.buffers {
+        if is_local(buffer) {
+            bases.push(b.ins().iadd_imm_s(scratch, scratch_bytes as i64));
+            scratch_bytes += buffer.ty.size_bytes().next_multiple_of(64);
+        } else {
+            bases.push(b.ins().load(types::I64, memory::flags().with_readonly().with_can_move(), args, 8 * parameter));
+            parameter += 1;
+        }
+    }
+    (bases, scratch_bytes)
+}
+
+/// How the outermost loop is cut.
+#[derive(Clone, Copy)]
+struct Cut {
+    axis: AxisId,
+    extent: usize,
+    /// Iterations per chunk.
+    size: usize,
+    chunks: u64,
+}
+
+/// Cuts the outermost loop: the first that is not on lanes, or that on lanes where there is no other.
+fn cut(nest: &Nest, node: &Node, schedule: Schedule) -> Option<Cut> {
+    let Node::For { axes, sequential: false, .. } = node else { return None };
+    let on_lanes = match schedule.lanes {
+        Lanes::Outer(axis) => Some(axis),
+        _ => None,
+    };
+    let axis = axes.iter().copied().find(|&axis| Some(axis) != on_lanes).or(on_lanes)?;
+    let multiple = if Some(axis) == on_lanes { schedule.width } else { 1 };
+    let extent = nest.extent(axis);
+    let size = chunk_iterations(extent, total_work(nest, std::slice::from_ref(node)), multiple);
+    Some(Cut { axis, extent, size, chunks: extent.div_ceil(size) as u64 })
+}
+
+/// The iterations that chunks `begin .. end` cover.
+fn limits(b: &mut FunctionBuilder<'_>, cut: Cut, begin: Value, end: Value) -> (Limit, Limit) {
+    if cut.chunks <= 1 {
+        return (Limit::Static(0), Limit::Static(cut.extent as i64));
+    }
+    let from = b.ins().imul_imm_s(begin, cut.size as i64);
+    let to = b.ins().imul_imm_s(end, cut.size as i64);
+    let extent = b.ins().iconst(types::I64, cut.extent as i64);
+    let to = b.ins().smin(to, extent);
+    (Limit::Dynamic(from), Limit::Dynamic(to))
+}

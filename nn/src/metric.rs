@@ -1,0 +1,28 @@
+//! What is reported of a model and not minimised.
+
+use ir::{Builder, DType, Error, Value};
+
+use crate::loss::check_classes;
+
+/// How many rows of `logits`, floats [batch, classes], are greatest at the label of the row: an `i64[]`. A row that
+/// holds a NaN counts as wrong unless the first NaN stands at the label.
+///
+/// ```
+/// use ir::DType;
+/// let mut b = ir::Builder::new("metric");
+/// let logits = b.input("logits", DType::F32, [8, 10])?;
+/// let labels = b.input("labels", DType::I64, [8])?;
+/// let correct = nn::metric::correct_count(&mut b, logits, labels)?;
+/// assert_eq!(b.ty(correct).to_string(), "i64[]");
+/// # Ok::<(), ir::Error>(())
+/// ```
+///
+/// # Errors
+/// Where the types do not fit together.
+pub fn correct_count(b: &mut Builder, logits: Value, labels: Value) -> Result<Value, Error> {
+    check_classes("correct_count", b, logits, labels)?;
+    let predicted = b.argmax(logits, 1)?;
+    let is_correct = b.eq(predicted, labels)?;
+    let ones = b.cast(is_correct, DType::I64)?;
+    b.reduce_sum(ones, &[0], false)
+}

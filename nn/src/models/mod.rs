@@ -1,0 +1,5 @@
+//! Whole models.
+
+mod mlp;
+
+pub use mlp::{Mlp, mlp};

@@ -1,0 +1,159 @@
+//! `nnc bench WORKLOAD`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use nnc::bench::data::Data;
+use nnc::bench::{Prepared, Report, WORKLOADS, Workload, kernel_bytes, prepare};
+use nnc::{Error, KernelTime, Options};
+use serde_json::{Value, json};
+
+use super::Status;
+use super::output::Output;
+
+/// How many steps a profile is taken over, at the least.
+const PROFILED_STEPS: u32 = 20;
+/// How long a profile is taken, unless the steps above take longer.
+const PROFILE_TIME_MS: f64 = 300.0;
+
+/// Arguments of `nnc bench`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// What to measure; see --list
+    #[arg(required_unless_present = "list")]
+    workload: Option<String>,
+    /// The number of threads
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// An archive of parameters and data (p0, p1, .., x, y0); without it, they are drawn
+    #[arg(long, value_name = "FILE.npz")]
+    inputs: Option<PathBuf>,
+    /// Show the time of each kernel
+    #[arg(long)]
+    profile: bool,
+    /// Compile without optimising
+    #[arg(long)]
+    no_optimize: bool,
+    /// Measure for this long, in seconds, instead of the usual time
+    #[arg(long, value_name = "SECONDS")]
+    budget: Option<f64>,
+    /// List the workloads
+    #[arg(long)]
+    list: bool,
+}
+
+/// Measures a workload.
+pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
+    if args.list {
+        return list(output);
+    }
+    let workload = Workload::find(args.workload.as_deref().unwrap_or_default())?;
+    let budget = match args.budget {
+        None => workload.budget(),
+        Some(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| {
+            Error::invalid("--budget", format!("{seconds} is no time ({error})"), "give a number of seconds")
+        })?,
+    };
+    let data = match &args.inputs {
+        Some(path) => Data::read(path)?,
+        None => Data::draw(&workload.graph()?),
+    };
+    let options = Options { threads: args.threads, optimize: !args.no_optimize, ..Options::default() };
+    output.report(&format!("{}: compiling, then measuring for about {} s", workload.name, budget.as_secs_f64()));
+    let mut prepared = prepare(workload, data, &options)?;
+    let report = prepared.measure(workload, budget)?;
+    let steps = PROFILED_STEPS.max((PROFILE_TIME_MS / report.measurement.median_ms.max(1e-4)) as u32);
+    let times = if args.profile { prepared.profile(steps)? } else { Vec::new() };
+    let json = || {
+        let mut object = report_json(&report);
+        if args.profile {
+            object["kernels"] = times.iter().map(|time| kernel_json(&prepared, time)).collect();
+        }
+        object
+    };
+    output.result(json, || report_text(&report) + &profile_text(&prepared, &times, steps))?;
+    Ok(Status::Done)
+}
+
+fn list(output: &Output) -> Result<Status, Error> {
+    let json = || {
+        let row = |w: &Workload| json!({ "workload": w.name, "flops": w.flops(), "bytes": w.bytes() });
+        json!({ "workloads": WORKLOADS.iter().map(row).collect::<Vec<Value>>() })
+    };
+    let text = || WORKLOADS.iter().map(|workload| format!("{}\n", workload.name)).collect();
+    output.result(json, text)?;
+    Ok(Status::Done)
+}
+
+fn report_json(report: &Report) -> Value {
+    json!({
+        "workload": report.workload,
+        "threads": report.threads,
+        "median_ms": report.measurement.median_ms,
+        "min_ms": report.measurement.min_ms,
+        "samples": report.measurement.samples,
+        "steps_per_sample": report.measurement.steps_per_sample,
+        "compile_ms": report.compile_ms,
+        "rss_mb": report.rss_mb,
+        "loss_first": report.loss_first,
+        "gflops": report.gflops,
+        "gbs": report.gigabytes_per_s,
+    })
+}
+
+fn report_text(report: &Report) -> String {
+    let rate = |rate: Option<f64>, unit: &str| rate.map_or(String::new(), |rate| format!(", {rate:.1} {unit}"));
+    format!(
+        "{} on {} thread{}: {:.4} ms (least {:.4}){}{}, compiled and first run in {:.1} ms, first loss {:.6}\n",
+        report.workload,
+        report.threads,
+        if report.threads == 1 { "" } else { "s" },
+        report.measurement.median_ms,
+        report.measurement.min_ms,
+        rate(report.gflops, "GFLOP/s"),
+        rate(report.gigabytes_per_s, "GB/s"),
+        report.compile_ms,
+        report.loss_first,
+    )
+}
+
+/// What is known of a kernel's calls: microseconds per call, GFLOP/s, GB/s.
+fn rates(prepared: &Prepared, time: &KernelTime) -> (f64, f64, f64) {
+    let seconds = time.time.as_secs_f64() / time.calls as f64;
+    let kernel = time.kernel.map(|kernel| prepared.program.plan().kernel(kernel));
+    let flops = kernel.map_or(0.0, nnc::bench::kernel_flops);
+    (seconds * 1e6, flops / seconds * 1e-9, kernel_bytes(&prepared.program, time) as f64 / seconds * 1e-9)
+}
+
+fn kernel_json(prepared: &Prepared, time: &KernelTime) -> Value {
+    let (microseconds, gflops, gigabytes_per_s) = rates(prepared, time);
+    json!({ "kernel": time.name, "calls": time.calls, "us_per_call": microseconds, "gflops": gflops, "gbs": gigabytes_per_s })
+}
+
+/// The kernels of a step, slowest first.
+fn profile_text(prepared: &Prepared, times: &[KernelTime], steps: u32) -> String {
+    if times.is_empty() {
+        return String::new();
+    }
+    let total: Duration = times.iter().map(|time| time.time).sum();
+    let mut sorted: Vec<&KernelTime> = times.iter().collect();
+    sorted.sort_by_key(|time| std::cmp::Reverse(time.time));
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["kernel", "calls/step", "us/call", "% of step", "GFLOP/s", "GB/s"]);
+    for time in sorted {
+        let (microseconds, gflops, gigabytes_per_s) = rates(prepared, time);
+        let share = 100.0 * time.time.as_secs_f64() / total.as_secs_f64();
+        table.add_row([
+            time.name.clone(),
+            format!("{}", time.calls / u64::from(steps)),
+            format!("{microseconds:.1}"),
+            format!("{share:.1}"),
+            format!("{gflops:.1}"),
+            format!("{gigabytes_per_s:.1}"),
+        ]);
+    }
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    format!("{table}\n")
+}

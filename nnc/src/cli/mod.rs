@@ -1,0 +1,85 @@
+//! The command line: one file per subcommand. What they do is in the library; here arguments become calls, and results
+//! become text or JSON.
+//!
+//! Exit codes: 0 done, 1 a check that was asked for failed, 2 bad use or bad input. With `--json`, one JSON object goes
+//! to stdout; everything else goes to stderr.
+
+mod bench;
+mod check;
+mod dump;
+mod output;
+mod run;
+mod target;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use nnc::Error;
+
+use output::Output;
+
+/// A neural-network compiler for CPUs.
+#[derive(Parser)]
+#[command(name = "nnc", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print one JSON object on stdout; progress goes to stderr
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a model, report its accuracy, save its weights
+    Train(train::Args),
+    /// Print a model or a .nnir file at a stage of the compiler
+    Dump(dump::Args),
+    /// Measure a workload
+    Bench(bench::Args),
+    /// Parse and verify a .nnir file
+    Check(check::Args),
+    /// Run a .nnir file on the arrays of .npy and .npz files
+    Run(run::Args),
+}
+
+/// How a command ended, short of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It did what it was asked to.
+    Done,
+    /// It has reported bad input itself.
+    BadInput,
+}
+
+/// Runs the command that the arguments of the process ask for.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    let result = match &cli.command {
+        Command::Train(args) => train::run(args, &output),
+        Command::Dump(args) => dump::run(args, &output),
+        Command::Bench(args) => bench::run(args, &output),
+        Command::Check(args) => check::run(args, &output),
+        Command::Run(args) => run::run(args, &output),
+    };
+    match result {
+        Ok(Status::Done) => ExitCode::SUCCESS,
+        Ok(Status::BadInput) => ExitCode::from(2),
+        // Who reads the output has seen enough: `nnc dump mlp | head`.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.report(&error_text(&error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// An error as it is shown: a text that was rendered with its line stands for itself.
+fn error_text(error: &Error) -> String {
+    match error {
+        Error::Text(rendered) => rendered.clone(),
+        other => format!("error: {other}"),
+    }
+}

@@ -1,0 +1,91 @@
+//! The compiler on one page: a graph goes through the passes and becomes a plan, the plan's kernels become machine
+//! code, and both become an executable.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ir::{Graph, Plan};
+use runtime::{Executable, Pool};
+
+use crate::Error;
+
+/// How a graph is compiled.
+#[derive(Clone)]
+pub struct Options {
+    /// The number of threads that the program runs on, the caller's included.
+    pub threads: usize,
+    /// Whether to optimise. Without, every op is a kernel of its own; results differ by rounding at most.
+    pub optimize: bool,
+    /// Whether to verify the program after each pass.
+    pub verify: bool,
+    /// The processor to make code for; `None` is the one that this runs on.
+    pub target: Option<codegen::Target>,
+}
+
+impl Default for Options {
+    /// One thread, optimised, verified in debug builds, for this processor.
+    fn default() -> Options {
+        Options { threads: 1, optimize: true, verify: cfg!(debug_assertions), target: None }
+    }
+}
+
+impl Options {
+    /// The processor to make code for.
+    ///
+    /// # Errors
+    /// Where it is the one that this runs on, and no code can be made for that.
+    pub fn target(&self) -> Result<codegen::Target, Error> {
+        match &self.target {
+            Some(target) => Ok(target.clone()),
+            None => Ok(codegen::Target::host()?),
+        }
+    }
+
+    /// What the passes want to know.
+    pub fn for_passes(&self) -> passes::Options {
+        passes::Options { optimize: self.optimize, verify: self.verify, ..passes::Options::default() }
+    }
+}
+
+/// Compiles a graph, `grad` nodes and updates of states included, to a program that runs on a pool of its own.
+///
+/// ```
+/// use ir::{Builder, DType, Tensor};
+/// use nnc::{Options, State, compile};
+/// let mut b = Builder::new("double");
+/// let x = b.input("x", DType::F32, [3])?;
+/// let y = b.add(x, x)?;
+/// b.output("y", y)?;
+/// let mut program = compile(&b.finish(), &Options::default())?;
+/// let mut state = State::new(program.plan(), 0)?;
+/// let x = Tensor::new([3], vec![1.0f32, 2.0, 3.0]).unwrap();
+/// program.run(&mut state, &[&x])?;
+/// assert_eq!(program.output("y").unwrap().as_slice::<f32>().unwrap(), [2.0, 4.0, 6.0]);
+/// # Ok::<(), nnc::Error>(())
+/// ```
+///
+/// # Errors
+/// Where the graph is malformed (an expression that no rule can differentiate, for one), there is no memory, or the
+/// threads cannot be started.
+pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Error> {
+    compile_on(graph, options, Arc::new(Pool::new(options.threads)?))
+}
+
+/// As [`compile`], on threads that several programs share. [`Options::threads`] is not looked at.
+pub fn compile_on(graph: &Graph, options: &Options, pool: Arc<Pool>) -> Result<Executable, Error> {
+    let start = Instant::now();
+    let plan = passes::run(graph.clone(), &options.for_passes())?;
+    compile_plan_since(start, plan, options, pool)
+}
+
+/// Compiles the kernels of a plan of stage `plan`.
+pub fn compile_plan(plan: Plan, options: &Options, pool: Arc<Pool>) -> Result<Executable, Error> {
+    compile_plan_since(Instant::now(), plan, options, pool)
+}
+
+fn compile_plan_since(start: Instant, plan: Plan, options: &Options, pool: Arc<Pool>) -> Result<Executable, Error> {
+    let code = codegen::compile(&plan.kernels, &options.target()?)?;
+    let mut program = Executable::new(plan, code, pool)?;
+    program.set_compile_time(start.elapsed());
+    Ok(program)
+}

@@ -1,0 +1,45 @@
+//! What can go wrong for a user of nnc, as one type.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// A mistake of the user's, or a failure of the system. `Display` says what is wrong, where, and what to do.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A graph, a value, an option or data that cannot be: what is wrong with it, and the fix.
+    #[error(transparent)]
+    Invalid(#[from] ir::Error),
+    /// A text that is no graph, kernel or plan: the message with the line and a caret.
+    #[error("{0}")]
+    Text(String),
+    /// Code could not be made.
+    #[error(transparent)]
+    Codegen(#[from] codegen::Error),
+    /// A program could not be run on what it was given.
+    #[error(transparent)]
+    Run(#[from] runtime::RunError),
+    /// A file could not be read or written.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried: `read`, `write`.
+        action: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The error that `subject` (a value, a file, an option) has this problem, mended as `help` says.
+    pub fn invalid(subject: impl Into<String>, problem: impl Into<String>, help: impl Into<String>) -> Error {
+        Error::Invalid(ir::Error::new(subject, problem, help))
+    }
+
+    /// The error that `path` could not be read or written.
+    pub fn io(path: &Path, action: &'static str, source: io::Error) -> Error {
+        Error::Io { path: path.to_owned(), action, source }
+    }
+}
