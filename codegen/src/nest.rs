@@ -25,13 +25,39 @@ pub struct Nest {
 #[derive(Clone, Debug)]
 pub enum Node {
     /// See [`Stmt::For`].
-    For { axes: SmallVec<[AxisId; 4]>, sequential: bool, body: Vec<Node> },
+    For {
+        /// The axes, none of extent 0 or 1.
+        axes: SmallVec<[AxisId; 4]>,
+        /// Whether iterations run in order.
+        sequential: bool,
+        /// What runs.
+        body: Vec<Node>,
+    },
     /// See [`Stmt::Reduce`].
-    Reduce { axes: SmallVec<[AxisId; 4]>, accumulators: SmallVec<[Accumulator; 1]>, body: Vec<Node> },
+    Reduce {
+        /// The axes, none of extent 0 or 1.
+        axes: SmallVec<[AxisId; 4]>,
+        /// What is reduced.
+        accumulators: SmallVec<[Accumulator; 1]>,
+        /// What runs.
+        body: Vec<Node>,
+    },
     /// See [`Stmt::Let`].
-    Let { var: Var, value: Compute },
+    Let {
+        /// The variable.
+        var: Var,
+        /// Its value.
+        value: Compute,
+    },
     /// See [`Stmt::Store`].
-    Store { value: Var, place: Place, mode: StoreMode },
+    Store {
+        /// The value.
+        value: Var,
+        /// Where it goes.
+        place: Place,
+        /// How.
+        mode: StoreMode,
+    },
 }
 
 /// What a variable is.
@@ -42,9 +68,19 @@ pub enum Compute {
     /// An affine function of the axes, converted to the dtype of the variable.
     Index(Affine),
     /// An element in memory; what is outside of the bounds reads as `fill`.
-    Load { place: Place, fill: Option<Scalar> },
+    Load {
+        /// Which.
+        place: Place,
+        /// What is outside.
+        fill: Option<Scalar>,
+    },
     /// An elementwise function.
-    Apply { function: ScalarFn, operands: SmallVec<[Var; 3]> },
+    Apply {
+        /// The function.
+        function: ScalarFn,
+        /// Its operands.
+        operands: SmallVec<[Var; 3]>,
+    },
 }
 
 /// An element of a buffer.

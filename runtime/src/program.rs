@@ -4,12 +4,10 @@
 //! Addresses in the arena and of constants never change. Those of inputs, outputs and states are set once they are
 //! known, and again where they have changed: `uses` says where in the array each slot stands.
 
+use codegen::KernelFn;
 use ir::{Place, Plan, SlotId, Step, with_elements};
 
 use crate::{Arena, RunError};
-
-/// A compiled kernel: `function(parameters, scratch, begin, end)` does chunks `begin..end`.
-pub(crate) type KernelFn = unsafe extern "C" fn(*const *mut u8, *mut u8, u64, u64);
 
 /// What the scheduler knows of a compiled kernel.
 #[derive(Clone, Copy, Debug)]

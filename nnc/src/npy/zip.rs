@@ -170,7 +170,7 @@ mod tests {
         bytes[directory + 10] = DEFLATED as u8;
         bytes[directory + 16..directory + 20].copy_from_slice(&checksum_of(b"abababababababababab").to_le_bytes());
         bytes[directory + 24..directory + 28].copy_from_slice(&20u32.to_le_bytes());
-        assert_eq!(read(&bytes).unwrap()[0].1, b"abababababababababab"[..]);
+        assert_eq!(*read(&bytes).unwrap()[0].1, *b"abababababababababab");
         bytes[directory + 27] = 0x7f; // claims two gigabytes
         assert_eq!(read(&bytes).unwrap_err(), "entry a: it claims to be larger than it can be");
     }

@@ -310,7 +310,7 @@ unsafe impl Sync for Arguments {}
 
 /// Does chunks `begin..end` of a kernel.
 #[inline]
-fn call(function: crate::program::KernelFn, arguments: Arguments, scratch: &Buffer, begin: u64, end: u64) {
+fn call(function: codegen::KernelFn, arguments: Arguments, scratch: &Buffer, begin: u64, end: u64) {
     // SAFETY: the arguments are the addresses of the kernel's parameters, each of the size that the plan states (the
     // verifier has checked places in the arena, `bind_*` the rest). The scratch memory is that of this thread alone
     // and as large as the kernel wants. Chunks are independent of each other, and the code is alive with `self`.
@@ -323,7 +323,7 @@ fn machine_of(entry: &codegen::Entry) -> Machine {
         function: entry.function,
         chunks: entry.chunks,
         scratch_bytes: entry.scratch_bytes,
-        time_ns: entry.cost,
+        time_ns: entry.cost.time_ns(),
     }
 }
 
