@@ -86,21 +86,22 @@ fn emit(nest: &Nest, target: &Target, index: u32) -> Emitted {
     b.switch_to_block(entry);
     let [args, scratch, begin, end] = [0, 1, 2, 3].map(|i| b.block_params(entry)[i]);
     let (bases, scratch_bytes) = buffer_addresses(&mut b, nest, args, scratch);
+    let loops = nest.body.iter().filter(|node| matches!(node, Node::For { .. })).count();
     let mut chunks = 1;
+    let mut emitter = Emitter::new(&mut b, nest, &bases);
     for node in &nest.body {
-        match node {
-            Node::For { axes, body, .. } => {
-                let schedule = schedule(nest, node);
-                let cut = (nest.body.len() == 1).then(|| cut(nest, node, schedule)).flatten();
-                let outermost = cut.map(|cut| {
-                    chunks = cut.chunks;
-                    let (from, to) = limits(&mut b, cut, begin, end);
-                    (cut.axis, from, to)
-                });
-                Emitter::new(&mut b, nest, schedule, &bases).top_level(axes, body, outermost);
-            }
-            _ => panic!("top-level statements are loops"),
-        }
+        let Node::For { axes, body, .. } = node else {
+            emitter.nodes(std::slice::from_ref(node));
+            continue;
+        };
+        let schedule = schedule(nest, node);
+        let cut = (loops == 1).then(|| cut(nest, node, schedule)).flatten();
+        let outermost = cut.map(|cut| {
+            chunks = cut.chunks;
+            let (from, to) = limits(emitter.b, cut, begin, end);
+            (cut.axis, from, to)
+        });
+        emitter.top_level(schedule, axes, body, outermost);
     }
     b.ins().return_(&[]);
     b.seal_all_blocks();

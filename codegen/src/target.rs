@@ -1,5 +1,7 @@
 //! The CPU that code is generated for: one row per kind.
 
+use std::fmt;
+
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
 
@@ -49,6 +51,12 @@ impl Target {
         let has_fma = isa.isa_flags().iter().any(|flag| flag.name == "has_fma" && flag.as_bool() == Some(true));
         let (l1_bytes, l2_bytes) = cache_sizes();
         Ok(Target { name: "native-128", vector_bytes: 16, vector_registers: 16, has_fma, l1_bytes, l2_bytes, isa })
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("name", &self.name).field("vector_bytes", &self.vector_bytes).finish_non_exhaustive()
     }
 }
 

@@ -3,8 +3,9 @@
 use smallvec::SmallVec;
 
 use crate::ops::*;
+use crate::text::MAX_ELEMENTS;
 use crate::{DType, Error, Graph, Init, Node, NodeId, Op, Operands, Output, ReduceOp, Scalar, ScalarFn};
-use crate::{Shape, Tensor, Type, Update, Value};
+use crate::{Shape, Tensor, Type, Types, Update, Value};
 
 /// Appends checked nodes to a graph.
 ///
@@ -61,8 +62,15 @@ impl Builder {
     }
 
     /// Appends `op` applied to `operands`, which get no implicit broadcast. All other methods come down to this one.
+    ///
+    /// # Errors
+    /// Operands that the op does not take, and results of more than [`MAX_ELEMENTS`] elements.
     pub fn push(&mut self, op: impl Into<Op>, operands: &[Value]) -> Result<NodeId, Error> {
-        self.push_with_body(op, operands, None, None)
+        let op = op.into();
+        let results = self.infer(&op, operands, None)?;
+        check_sizes(&op, &results)?;
+        let operands = Operands::from_slice(operands);
+        Ok(self.graph.push(Node { op, operands, results, name: None, body: None }))
     }
 
     /// Appends an op with a name or a body.
@@ -74,11 +82,13 @@ impl Builder {
         body: Option<Box<Graph>>,
     ) -> Result<NodeId, Error> {
         let op = op.into();
-        let results = {
-            let types: SmallVec<[&Type; 3]> = operands.iter().map(|&operand| self.ty(operand)).collect();
-            op.infer(&types, body.as_deref())?
-        };
+        let results = self.infer(&op, operands, body.as_deref())?;
         Ok(self.graph.push(Node { op, operands: Operands::from_slice(operands), results, name, body }))
+    }
+
+    fn infer(&self, op: &Op, operands: &[Value], body: Option<&Graph>) -> Result<Types, Error> {
+        let types: SmallVec<[&Type; 3]> = operands.iter().map(|&operand| self.ty(operand)).collect();
+        op.infer(&types, body)
     }
 
     /// Appends an op of one result.
@@ -89,9 +99,14 @@ impl Builder {
     fn named(&mut self, op: impl Into<Op>, name: &str) -> Result<Value, Error> {
         check_name(name)?;
         if self.graph.find(name).is_some() {
-            return Err(Error::new(name, "this name is taken", "give each input and state a name of its own"));
+            return Err(Error::new(
+                name,
+                "this name is taken",
+                "give each input and state a name of its own",
+            ));
         }
-        let node = self.push_with_body(op, &[], Some(name.to_owned()), None)?;
+        let node = self.push(op, &[])?;
+        self.graph.set_name(node, name);
         Ok(Value { node, result: 0 })
     }
 
@@ -101,7 +116,13 @@ impl Builder {
     }
 
     /// A tensor that is kept from run to run; see [`Builder::update`].
-    pub fn state(&mut self, name: &str, dtype: DType, shape: impl Into<Shape>, init: Init) -> Result<Value, Error> {
+    pub fn state(
+        &mut self,
+        name: &str,
+        dtype: DType,
+        shape: impl Into<Shape>,
+        init: Init,
+    ) -> Result<Value, Error> {
         self.named(State { ty: Type::new(dtype, shape), init }, name)
     }
 
@@ -109,7 +130,11 @@ impl Builder {
     pub fn output(&mut self, name: &str, value: Value) -> Result<(), Error> {
         check_name(name)?;
         if self.graph.outputs.iter().any(|output| output.name == name) {
-            return Err(Error::new(name, "there is an output of this name", "give each output a name of its own"));
+            return Err(Error::new(
+                name,
+                "there is an output of this name",
+                "give each output a name of its own",
+            ));
         }
         self.graph.outputs.push(Output { name: name.to_owned(), value });
         Ok(())
@@ -135,7 +160,8 @@ impl Builder {
 
     /// A constant tensor.
     pub fn constant(&mut self, tensor: Tensor) -> Value {
-        self.op(Constant { tensor }, &[]).expect("a constant takes no operands that could be wrong")
+        let node = self.push_with_body(Constant { tensor }, &[], None, None);
+        Value { node: node.expect("a constant takes no operands that could be wrong"), result: 0 }
     }
 
     /// A constant of rank 0.
@@ -194,7 +220,13 @@ impl Builder {
     }
 
     /// `x[starts[i] .. ends[i]]`, every `strides[i]`-th, along each axis `i`.
-    pub fn slice(&mut self, x: Value, starts: &[usize], ends: &[usize], strides: &[usize]) -> Result<Value, Error> {
+    pub fn slice(
+        &mut self,
+        x: Value,
+        starts: &[usize],
+        ends: &[usize],
+        strides: &[usize],
+    ) -> Result<Value, Error> {
         let list = SmallVec::from_slice;
         self.op(Slice { starts: list(starts), ends: list(ends), strides: list(strides) }, &[x])
     }
@@ -225,10 +257,17 @@ impl Builder {
     }
 
     /// `x` reduced over `axes`. With `keep_dims` they stay, with extent 1.
-    pub fn reduce(&mut self, op: ReduceOp, x: Value, axes: &[usize], keep_dims: bool) -> Result<Value, Error> {
+    pub fn reduce(
+        &mut self,
+        op: ReduceOp,
+        x: Value,
+        axes: &[usize],
+        keep_dims: bool,
+    ) -> Result<Value, Error> {
         let mut sorted: SmallVec<[usize; 4]> = SmallVec::from_slice(axes);
         sorted.sort_unstable();
-        let kept: Shape = self.shape(x).iter().enumerate().map(|(i, &n)| if axes.contains(&i) { 1 } else { n }).collect();
+        let kept: Shape =
+            self.shape(x).iter().enumerate().map(|(i, &n)| if axes.contains(&i) { 1 } else { n }).collect();
         let reduced = self.op(Reduce { op, axes: sorted }, &[x])?;
         if keep_dims { self.reshape(reduced, kept) } else { Ok(reduced) }
     }
@@ -245,6 +284,10 @@ impl Builder {
 
     /// The mean over `axes` (floats).
     pub fn reduce_mean(&mut self, x: Value, axes: &[usize], keep_dims: bool) -> Result<Value, Error> {
+        if !self.dtype(x).is_float() {
+            let problem = format!("it is not defined for {}", self.ty(x));
+            return Err(Error::new("reduce_mean", problem, "convert with `cast_f32` first"));
+        }
         let count: usize = axes.iter().filter_map(|&axis| self.shape(x).get(axis)).product();
         let sum = self.reduce_sum(x, axes, keep_dims)?;
         let scale = self.float_like(sum, 1.0 / count as f64);
@@ -281,7 +324,8 @@ impl Builder {
         }
         let batch_of = |shape: &Shape| Shape::new(&shape[..shape.rank() - 2]);
         let batch = broadcast_shapes("matmul", &[&batch_of(&left), &batch_of(&right)])?;
-        let full = |shape: &Shape| -> Shape { batch.iter().chain(&shape[shape.rank() - 2..]).copied().collect() };
+        let full =
+            |shape: &Shape| -> Shape { batch.iter().chain(&shape[shape.rank() - 2..]).copied().collect() };
         Ok([self.broadcast(a, full(&left))?, self.broadcast(b, full(&right))?])
     }
 
@@ -291,7 +335,13 @@ impl Builder {
     }
 
     /// `x` with `updates[a.., i.., b..]` added to `x[a.., indices[i..], b..]`; an index outside is left out.
-    pub fn scatter_add(&mut self, x: Value, indices: Value, updates: Value, axis: usize) -> Result<Value, Error> {
+    pub fn scatter_add(
+        &mut self,
+        x: Value,
+        indices: Value,
+        updates: Value,
+        axis: usize,
+    ) -> Result<Value, Error> {
         self.op(ScatterAdd { axis }, &[x, indices, updates])
     }
 
@@ -394,11 +444,30 @@ fn broadcast_shapes(subject: &str, shapes: &[&Shape]) -> Result<Shape, Error> {
             } else if own != 1 && own != *extent {
                 let list: Vec<String> = shapes.iter().map(|shape| shape.to_string()).collect();
                 let problem = format!("shapes {} cannot be broadcast together", list.join(" and "));
-                return Err(Error::new(subject, problem, "make extents equal or 1, aligned from the last axis"));
+                return Err(Error::new(
+                    subject,
+                    problem,
+                    "make extents equal or 1, aligned from the last axis",
+                ));
             }
         }
     }
     Ok(extents.into_iter().collect())
+}
+
+/// Checks that results are of a size that indices of 32 bits reach.
+fn check_sizes(op: &Op, results: &Types) -> Result<(), Error> {
+    let is_within = |ty: &&Type| {
+        let extents = ty.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent.max(1)));
+        extents.is_some_and(|product| product <= MAX_ELEMENTS)
+    };
+    match results.iter().find(|ty| !is_within(ty)) {
+        None => Ok(()),
+        Some(ty) => {
+            let help = format!("use at most {MAX_ELEMENTS}");
+            Err(Error::new(op.name(), format!("a result of too many elements, {ty}"), help))
+        }
+    }
 }
 
 /// Checks that `name` can stand in the text form: letters, digits, `_`, `.` and `-`, not starting with a digit.
@@ -411,3 +480,6 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     let help = "use letters, digits, `_`, `.` and `-`, and start with a letter";
     Err(Error::new(format!("{name:?}"), "this is no name", help))
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ pub fn normal(deviation: f64) -> Init {
 /// assert_eq!(nn::init::he_normal(8), nn::init::normal(0.5));
 /// ```
 pub fn he_normal(fan_in: usize) -> Init {
-    normal(he_deviation(fan_in))
+    normal((2.0 / fan_in.max(1) as f64).sqrt())
 }
 
 /// Uniform with the variance of [`he_normal`]: on +-sqrt(6 / fan_in). PyTorch calls it `kaiming_uniform_`.
@@ -36,7 +36,7 @@ pub fn he_normal(fan_in: usize) -> Init {
 /// assert_eq!(nn::init::he_uniform(24), nn::init::uniform(0.5));
 /// ```
 pub fn he_uniform(fan_in: usize) -> Init {
-    uniform(3f64.sqrt() * he_deviation(fan_in))
+    uniform((6.0 / fan_in.max(1) as f64).sqrt())
 }
 
 /// Uniform on +-sqrt(6 / (fan_in + fan_out)): keeps the variance of activations and gradients near 1 through layers
@@ -54,10 +54,6 @@ pub fn glorot_uniform(fan_in: usize, fan_out: usize) -> Init {
 /// `xavier_normal_`.
 pub fn glorot_normal(fan_in: usize, fan_out: usize) -> Init {
     normal((2.0 / (fan_in + fan_out).max(1) as f64).sqrt())
-}
-
-fn he_deviation(fan_in: usize) -> f64 {
-    (2.0 / fan_in.max(1) as f64).sqrt()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Optimizers over several steps against plain code.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
+
 mod support;
 
 use std::collections::BTreeMap;

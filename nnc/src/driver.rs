@@ -10,7 +10,7 @@ use runtime::{Executable, Pool};
 use crate::Error;
 
 /// How a graph is compiled.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The number of threads that the program runs on, the caller's included.
     pub threads: usize,
@@ -83,7 +83,12 @@ pub fn compile_plan(plan: Plan, options: &Options, pool: Arc<Pool>) -> Result<Ex
     compile_plan_since(Instant::now(), plan, options, pool)
 }
 
-fn compile_plan_since(start: Instant, plan: Plan, options: &Options, pool: Arc<Pool>) -> Result<Executable, Error> {
+fn compile_plan_since(
+    start: Instant,
+    plan: Plan,
+    options: &Options,
+    pool: Arc<Pool>,
+) -> Result<Executable, Error> {
     let code = codegen::compile(&plan.kernels, &options.target()?)?;
     let mut program = Executable::new(plan, code, pool)?;
     program.set_compile_time(start.elapsed());

@@ -20,6 +20,9 @@ pub enum Error {
     /// A program could not be run on what it was given.
     #[error(transparent)]
     Run(#[from] runtime::RunError),
+    /// Training gave NaN or infinity.
+    #[error(transparent)]
+    NotFinite(#[from] crate::trainer::NotFinite),
     /// A file could not be read or written.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {

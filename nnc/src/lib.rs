@@ -3,6 +3,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`driver`] | the compiler on one page: [`compile`] |
+//! | [`dump`] | graphs, plans and machine code as dot, JSON and assembly |
+//! | [`trainer`], [`data`] | training and evaluating classifiers, and on what |
+//! | [`checkpoint`], [`report`] | what training leaves: weights, a table and a plot |
 //! | [`bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
 //! | [`npy`] | tensors in NumPy's files |
@@ -10,12 +13,18 @@
 //! | [`error`] | what can go wrong for a user |
 
 pub mod bench;
+pub mod checkpoint;
+pub mod data;
 pub mod driver;
+pub mod dump;
 pub mod error;
 pub mod files;
 pub mod modules;
 pub mod npy;
+pub mod report;
+pub mod trainer;
 
 pub use driver::{Options, compile, compile_on, compile_plan};
 pub use error::Error;
+pub use trainer::{Trainer, TrainerOptions};
 pub use runtime::{Executable, KernelTime, Pool, RunError, State};

@@ -42,7 +42,7 @@ pub fn place_of_error(source: &str) -> Option<(usize, usize)> {
 }
 
 /// The stage of a plan, which its text does not say: before `plan_memory` there are updates, or slots without places.
-fn stage_of(plan: &Plan) -> Stage {
+pub fn stage_of(plan: &Plan) -> Stage {
     let is_unplaced = plan.slots.iter().any(|slot| slot.place == Place::Unplaced);
     if is_unplaced || !plan.updates.is_empty() { Stage::Kernels } else { Stage::Plan }
 }

@@ -34,17 +34,19 @@ pub enum RunError {
         /// The name of the input.
         name: String,
         /// What the program wants.
-        expected: Type,
+        expected: Box<Type>,
         /// What was given.
-        given: Type,
+        given: Box<Type>,
     },
     /// A state of the program that is not among the states given.
-    #[error("state `{name}` ({ty}) is missing; make the states with `State::new` or `State::adopt` of this plan")]
+    #[error(
+        "state `{name}` ({ty}) is missing; make the states with `State::new` or `State::adopt` of this plan"
+    )]
     MissingState {
         /// The name of the state.
         name: String,
         /// Its type.
-        ty: Type,
+        ty: Box<Type>,
     },
     /// A state of this name that does not exist.
     #[error("there is no state `{name}`; the states are {known}")]
@@ -60,9 +62,9 @@ pub enum RunError {
         /// The name of the state.
         name: String,
         /// Its type.
-        expected: Type,
+        expected: Box<Type>,
         /// What was given.
-        given: Type,
+        given: Box<Type>,
     },
     /// The system has no memory of this size.
     #[error("{bytes} bytes of memory cannot be had; use a smaller batch or model")]

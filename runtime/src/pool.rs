@@ -6,7 +6,10 @@
 //! fraction of a microsecond, to a parked one some tens of them. Each worker has a mailbox of its own cache lines:
 //! `posted` counts what it was given, `done` what it has finished; both are equal while it is idle.
 
-#![allow(unsafe_code, reason = "workers call a closure that lives on the stack of the caller, who waits for them")]
+#![allow(
+    unsafe_code,
+    reason = "workers call a closure that lives on the stack of the caller, who waits for them"
+)]
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -118,7 +121,8 @@ impl Pool {
                 work(&shared, worker);
             };
             let name = format!("nnc-worker-{}", worker + 1);
-            let handle = std::thread::Builder::new().name(name).spawn(body).map_err(|e| refused(e.to_string()))?;
+            let handle =
+                std::thread::Builder::new().name(name).spawn(body).map_err(|e| refused(e.to_string()))?;
             pool.workers.push(handle);
         }
         Ok(pool)

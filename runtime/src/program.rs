@@ -59,12 +59,23 @@ impl Program {
                     let Machine { function, chunks, time_ns, .. } = machines[kernel.0 as usize];
                     if chunks > 0 {
                         let shares = shares(time_ns, threads);
-                        program.actions.push(Action::Call { function, first, chunks, shares, kernel: kernel.0 });
+                        program.actions.push(Action::Call {
+                            function,
+                            first,
+                            chunks,
+                            shares,
+                            kernel: kernel.0,
+                        });
                     }
                 }
                 Step::Copy { from, to } => {
                     let (source, target) = (&plan.slot(*from).ty, &plan.slot(*to).ty);
-                    assert_eq!(source.size_bytes(), target.size_bytes(), "a copy in @{} from {from:?}", plan.name);
+                    assert_eq!(
+                        source.size_bytes(),
+                        target.size_bytes(),
+                        "a copy in @{} from {from:?}",
+                        plan.name
+                    );
                     program.push_argument(plan, arena, *from);
                     program.push_argument(plan, arena, *to);
                     program.actions.push(Action::Copy { first, bytes: source.size_bytes() });
@@ -91,7 +102,9 @@ impl Program {
                 with_elements!(tensor.elements(), elements => elements.as_ptr().cast::<u8>().cast_mut())
             }
             Place::Input | Place::Output | Place::State { .. } => std::ptr::null_mut(),
-            Place::Unplaced => panic!("pass plan_memory: `{}` of @{} has no place", described.name, plan.name),
+            Place::Unplaced => {
+                panic!("pass plan_memory: `{}` of @{} has no place", described.name, plan.name)
+            }
         });
     }
 }

@@ -135,7 +135,7 @@ impl State {
 
     /// The address of the state of this name, which must be of type `ty`.
     pub(crate) fn address(&self, name: &str, ty: &Type) -> Result<*mut u8, RunError> {
-        let missing = || RunError::MissingState { name: name.to_owned(), ty: ty.clone() };
+        let missing = || RunError::MissingState { name: name.to_owned(), ty: ty.clone().into() };
         let &index = self.by_name.get(name).ok_or_else(missing)?;
         self.entries[index].check(ty)?;
         Ok(self.entries[index].buffer.as_ptr())
@@ -155,7 +155,11 @@ impl Entry {
         if self.ty == *given {
             return Ok(());
         }
-        Err(RunError::StateType { name: self.name.clone(), expected: self.ty.clone(), given: given.clone() })
+        Err(RunError::StateType {
+            name: self.name.clone(),
+            expected: self.ty.clone().into(),
+            given: given.clone().into(),
+        })
     }
 }
 
@@ -176,7 +180,9 @@ fn read_tensor(ty: &Type, bytes: &[u8]) -> Tensor {
         DType::F64 => read::<f64>(ty, bytes),
         DType::I32 => read::<i32>(ty, bytes),
         DType::I64 => read::<i64>(ty, bytes),
-        DType::Bool => Tensor::new(ty.shape.clone(), bytes.iter().map(|&byte| byte != 0).collect::<Vec<bool>>()),
+        DType::Bool => {
+            Tensor::new(ty.shape.clone(), bytes.iter().map(|&byte| byte != 0).collect::<Vec<bool>>())
+        }
     };
     tensor.expect("a buffer has the bytes of its type")
 }
@@ -189,7 +195,8 @@ mod tests {
     /// A plan with nothing but these states, all of which start at 2.
     fn plan(states: &[(&str, Type)]) -> Plan {
         let place = Place::State { init: Init::Constant(2.0) };
-        let slot = |(name, ty): &(&str, Type)| Slot { name: (*name).into(), ty: ty.clone(), place: place.clone() };
+        let slot =
+            |(name, ty): &(&str, Type)| Slot { name: (*name).into(), ty: ty.clone(), place: place.clone() };
         Plan {
             name: "p".into(),
             kernels: vec![],
@@ -236,7 +243,8 @@ mod tests {
     #[test]
     fn adopting_another_type_names_both_and_adds_nothing() {
         let mut state = State::new(&plan(&[("w", ty(DType::F32, &[2]))]), 0).unwrap();
-        let error = state.adopt(&plan(&[("m", ty(DType::F32, &[1])), ("w", ty(DType::F32, &[3]))]), 0).unwrap_err();
+        let error =
+            state.adopt(&plan(&[("m", ty(DType::F32, &[1])), ("w", ty(DType::F32, &[3]))]), 0).unwrap_err();
         assert_eq!(error.to_string(), "state `w` is f32[2], not f32[3]; give a value of its own type");
         assert_eq!(state.len(), 1);
         assert!(state.get("m").is_err());
@@ -244,7 +252,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_lists_those_that_there_are() {
-        let mut state = State::new(&plan(&[("w", ty(DType::F32, &[2])), ("b", ty(DType::F32, &[]))]), 0).unwrap();
+        let mut state =
+            State::new(&plan(&[("w", ty(DType::F32, &[2])), ("b", ty(DType::F32, &[]))]), 0).unwrap();
         let message = "there is no state `v`; the states are w, b";
         assert_eq!(state.get("v").unwrap_err().to_string(), message);
         assert_eq!(state.set("v", &Tensor::zeros(&ty(DType::F32, &[2]))).unwrap_err().to_string(), message);

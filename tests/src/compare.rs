@@ -71,6 +71,19 @@ pub fn execute(
     Ok(StepResult { outputs, states })
 }
 
+/// Whether two results are the same to the bit.
+pub fn same_bits(a: &StepResult, b: &StepResult) -> bool {
+    let alike = |a: &BTreeMap<String, Tensor>, b: &BTreeMap<String, Tensor>| {
+        a.len() == b.len()
+            && a.iter().all(|(name, tensor)| {
+                let other = &b[name];
+                let elements = 0..tensor.shape().elements();
+                tensor.ty() == other.ty() && elements.into_iter().all(|i| tensor.get(i) == other.get(i))
+            })
+    };
+    alike(&a.outputs, &b.outputs) && alike(&a.states, &b.states)
+}
+
 /// What differs between a result and the reference by more than `tolerance(dtype)`, relative to the greatest
 /// magnitude in the tensor (at least 1); `None` where nothing does.
 pub fn difference(found: &StepResult, reference: &StepResult, tolerance: impl Fn(DType) -> f64) -> Option<String> {

@@ -1,18 +1,103 @@
-//! Sums of products.
+//! The contraction engine: sums of products on register tiles.
+//!
+//! In: a nest that is a contraction. Out: a function that computes it block by block.
+//!
+//! The result is cut into panels of columns, a panel into tiles of rows. A tile is kept in registers while the whole sum
+//! over the depth runs, in ascending order of the depth with one fused multiply-add per product; so the order of additions
+//! depends neither on threads nor on the cuts. The epilogue runs on the registers of the tile. The columns of a panel are
+//! read in place where they are contiguous and few rows use them, and are packed otherwise: transposed where the operand
+//! is, and filled up with zeros at the edge of the result.
+//!
+//! Chunks are groups of panels, or of rows where there are few panels.
+//!
+//! Cost model: a tile of `r` rows and `v` vectors takes `r v` multiply-adds, `v` vector loads and `r` broadcasts per step;
+//! 12 sums hide the latency of multiply-adds on two ports and leave registers for operands.
+
+mod emit;
+mod recognise;
+mod tile;
 
 use crate::Target;
 use crate::kernel::Emitted;
 use crate::nest::Nest;
+use crate::schedule::primitives;
+use recognise::{Contraction, recognise};
 
-/// A plan.
-pub struct ContractionPlan;
-
-/// Plans.
-pub fn plan(_nest: &Nest, _target: &Target) -> Option<ContractionPlan> {
-    None
+/// How a contraction runs.
+#[derive(Clone, Debug)]
+pub struct ContractionPlan<'a> {
+    contraction: Contraction<'a>,
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    /// The rows of a tile.
+    tile_rows: usize,
+    /// The vectors in a row of a tile.
+    tile_vectors: usize,
+    /// Whether panels are packed, or read in place.
+    is_packed: bool,
+    /// Whether the epilogue runs row by row from memory, because it is too long to be repeated for each row.
+    spills: bool,
+    /// Panels per chunk; all of them where chunks are made of rows.
+    panels_per_chunk: usize,
+    /// Rows per chunk; all of them where chunks are made of panels.
+    rows_per_chunk: usize,
 }
 
-/// Emits.
-pub fn emit(_plan: &ContractionPlan, _nest: &Nest, _target: &Target, _index: u32) -> Emitted {
-    unreachable!()
+/// Vectors have four lanes of `f32`.
+const LANES: usize = 4;
+/// Packing pays from this many tiles on that read a panel.
+const TILES_TO_PACK: usize = 8;
+/// Epilogues of more primitives than this are not repeated for each row of a tile.
+const SHORT_EPILOGUE: f64 = 4.0;
+/// A chunk has at least this many multiply-adds.
+const CHUNK_WORK: usize = 1 << 16;
+
+/// Plans a contraction; `None` where the nest is none, or one that ordinary loops do as well.
+pub fn plan<'a>(nest: &'a Nest, _: &Target) -> Option<ContractionPlan<'a>> {
+    let contraction = recognise(nest)?;
+    let rows = contraction.row.map_or(1, |axis| nest.extent(axis));
+    let (columns, depth) = (nest.extent(contraction.column), nest.extent(contraction.depth));
+    let is_contiguous = contraction.right.offset.coefficient(contraction.column) == 1;
+    if columns < LANES || (!is_contiguous && rows < 4) {
+        return None;
+    }
+    let (tile_rows, tile_vectors) = match rows {
+        1 => (1, 8),
+        2 => (2, 4),
+        3 => (3, 4),
+        4 => (4, 3),
+        5 => (5, 2),
+        _ => (6, 2),
+    };
+    let tile_vectors = tile_vectors.min(columns / LANES);
+    let panel = tile_vectors * LANES;
+    let panels = columns.div_ceil(panel);
+    let is_packed = !is_contiguous || (rows.div_ceil(tile_rows) >= TILES_TO_PACK && columns > 2 * panel);
+    let spills = primitives(nest, &contraction.epilogue) > SHORT_EPILOGUE;
+    let by_panels = panels >= 8 || rows < 4 * tile_rows;
+    let (panels_per_chunk, rows_per_chunk) = match by_panels {
+        true => ((CHUNK_WORK / (rows * depth * panel)).max(panels.div_ceil(64)).clamp(1, panels), rows),
+        false => {
+            let wanted = (CHUNK_WORK / (columns * depth).max(1)).max(rows.div_ceil(64)).max(1);
+            (panels, wanted.next_multiple_of(tile_rows))
+        }
+    };
+    Some(ContractionPlan {
+        contraction,
+        rows,
+        columns,
+        depth,
+        tile_rows,
+        tile_vectors,
+        is_packed,
+        spills,
+        panels_per_chunk,
+        rows_per_chunk,
+    })
+}
+
+/// Emits the function of a contraction.
+pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target, index: u32) -> Emitted {
+    emit::emit(plan, nest, target, index)
 }

@@ -60,12 +60,12 @@ pub struct Emitter<'a, 'b> {
 
 impl<'a, 'b> Emitter<'a, 'b> {
     /// An emitter of `nest`, whose buffers are at `bases`.
-    pub fn new(b: &'a mut FunctionBuilder<'b>, nest: &'a Nest, schedule: Schedule, bases: &'a [Value]) -> Self {
+    pub fn new(b: &'a mut FunctionBuilder<'b>, nest: &'a Nest, bases: &'a [Value]) -> Self {
         Emitter {
             b,
             nest,
-            lanes: schedule.lanes,
-            width: schedule.width,
+            lanes: Lanes::Scalar,
+            width: 1,
             bases,
             indices: vec![None; nest.extents.len()],
             order: Vec::new(),
@@ -76,7 +76,14 @@ impl<'a, 'b> Emitter<'a, 'b> {
     }
 
     /// Emits a top-level loop. `outermost` is the axis that is cut into chunks and the part of it that runs.
-    pub fn top_level(&mut self, axes: &[AxisId], body: &[Node], outermost: Option<(AxisId, Limit, Limit)>) {
+    pub fn top_level(
+        &mut self,
+        schedule: Schedule,
+        axes: &[AxisId],
+        body: &[Node],
+        outermost: Option<(AxisId, Limit, Limit)>,
+    ) {
+        (self.lanes, self.width) = (schedule.lanes, schedule.width);
         let on_lanes = match self.lanes {
             Lanes::Outer(axis) => Some(axis),
             _ => None,
@@ -115,6 +122,54 @@ impl<'a, 'b> Emitter<'a, 'b> {
                 Node::Store { value, place, mode } => self.store(*value, place, *mode),
                 Node::For { axes, sequential, body } => self.emit_for(axes, *sequential, body),
                 Node::Reduce { axes, accumulators, body } => self.emit_reduce(axes, accumulators, body),
+            }
+        }
+    }
+
+    /// Emits loops over the batches of a contraction.
+    pub fn batches(&mut self, axes: &[(AxisId, usize)], body: &mut dyn FnMut(&mut Self)) {
+        let loops: Vec<_> =
+            axes.iter().map(|&(axis, extent)| (axis, Limit::Static(0), Limit::Static(extent as i64))).collect();
+        self.nested(&loops, smallvec![], &mut |emitter, _| {
+            body(emitter);
+            smallvec![]
+        });
+    }
+
+    /// The address of a place at the open loops, 0 for the others.
+    pub fn base_address(&mut self, place: &Place) -> Value {
+        let (address, offset) = self.address(place);
+        self.b.ins().iadd_imm_s(address, i64::from(offset))
+    }
+
+    /// Emits the epilogue of a contraction for `columns` columns of one row: on as many lanes as are whole vectors, then
+    /// one by one. `sum` gives the reduced value for `(first column, lanes)`.
+    pub fn epilogue(
+        &mut self,
+        row: Option<(AxisId, Value)>,
+        column: (AxisId, Value),
+        columns: usize,
+        sum: impl Fn(&mut Self, (usize, usize)) -> (Var, Val),
+        nodes: &[Node],
+    ) {
+        const LANES: usize = 4;
+        let whole = columns / LANES * LANES;
+        let parts = (whole > 0).then_some((0, whole)).into_iter().chain((whole..columns).map(|at| (at, 1)));
+        for (first, lanes) in parts {
+            let at = self.b.ins().iadd_imm_s(column.1, first as i64);
+            let open: SmallVec<[(AxisId, Value); 2]> = row.into_iter().chain([(column.0, at)]).collect();
+            for &(axis, index) in &open {
+                self.indices[axis.0 as usize] = Some(index);
+                self.order.push(axis);
+            }
+            self.vector = (lanes > 1).then_some((column.0, lanes));
+            let (var, value) = sum(self, (first, lanes));
+            self.vals[var.0 as usize] = Some(value);
+            self.nodes(nodes);
+            self.vector = None;
+            for &(axis, _) in &open {
+                self.indices[axis.0 as usize] = None;
+                self.order.pop();
             }
         }
     }

@@ -78,10 +78,14 @@ pub fn evaluate(graph: &Graph, bindings: &Bindings) -> Result<Evaluation, Error>
 pub fn evaluate_body(body: &Graph, operands: &[&Array]) -> Vec<Array> {
     let mut operands = operands.iter();
     let leaf = |_: &str, op: &Op, _: &Type| {
-        Ok(matches!(op, Op::Input(_)).then(|| (*operands.next().expect("a body has an input per operand")).clone()))
+        Ok(matches!(op, Op::Input(_))
+            .then(|| (*operands.next().expect("a body has an input per operand")).clone()))
     };
     let values = run(body, leaf).expect("a verified body has neither `grad` nor states");
-    body.outputs.iter().map(|output| values[output.value.node.0 as usize][output.value.result as usize].clone()).collect()
+    body.outputs
+        .iter()
+        .map(|output| values[output.value.node.0 as usize][output.value.result as usize].clone())
+        .collect()
 }
 
 /// The results of every node, in order. `leaf` gives the value of inputs and states.
@@ -107,4 +111,84 @@ fn run(
         values.push(results);
     }
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::parse_graph;
+
+    const SUM: &str = "graph @sum {
+        %a = input : f32[2]
+        %b = input : f32[2]
+        %s = state init=constant(1.0) : f32[2]
+        %0 = add %a, %b
+        %next = add %0, %s
+        output y = %0
+        update %s = %next
+    }";
+
+    fn refused(text: &str, inputs: &[(&str, Tensor)]) -> String {
+        let inputs = inputs.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.clone())).collect();
+        let bindings = Bindings { inputs, ..Bindings::default() };
+        evaluate(&parse_graph(text).unwrap(), &bindings).unwrap_err().to_string()
+    }
+
+    fn pair(x: f32, y: f32) -> Tensor {
+        Tensor::new([2], vec![x, y]).unwrap()
+    }
+
+    #[test]
+    fn missing_inputs_are_all_named() {
+        let message = "sum: inputs are missing: `a` (f32[2]), `b` (f32[2]); give a tensor for each";
+        assert_eq!(refused(SUM, &[]), message);
+    }
+
+    #[test]
+    fn tensors_have_the_type_of_their_input_or_state() {
+        let short = Tensor::new([1], vec![1.0f32]).unwrap();
+        assert_eq!(
+            refused(SUM, &[("a", pair(1.0, 2.0)), ("b", short.clone())]),
+            "b: the tensor is f32[1], the graph wants f32[2]; give a tensor of this type"
+        );
+        let inputs = [("a", pair(1.0, 2.0)), ("b", pair(3.0, 4.0))].map(|(name, x)| (name.to_owned(), x));
+        let states = BTreeMap::from([("s".to_owned(), short)]);
+        let bindings = Bindings { inputs: inputs.into(), states, seed: 0 };
+        assert_eq!(
+            evaluate(&parse_graph(SUM).unwrap(), &bindings).unwrap_err().to_string(),
+            "s: the tensor is f32[1], the graph wants f32[2]; give a tensor of this type"
+        );
+    }
+
+    #[test]
+    fn grad_is_refused() {
+        let text = "graph @g { %x = input : f32[]\n%y = grad %x, %x\noutput y = %y }";
+        let one = Tensor::scalar(crate::Scalar::F32(1.0));
+        let message = "grad: `grad` cannot be interpreted; run pass autodiff first";
+        assert_eq!(refused(text, &[("x", one)]), message);
+    }
+
+    #[test]
+    fn states_start_from_their_init_and_go_on_from_their_update() {
+        let graph = parse_graph(SUM).unwrap();
+        let inputs = [("a", pair(1.0, 2.0)), ("b", pair(3.0, 4.0))].map(|(name, x)| (name.to_owned(), x));
+        let mut bindings = Bindings { inputs: inputs.into(), ..Bindings::default() };
+        let first = evaluate(&graph, &bindings).unwrap();
+        assert_eq!((&first.outputs["y"], &first.states["s"]), (&pair(4.0, 6.0), &pair(5.0, 7.0)));
+        bindings.states = first.states;
+        assert_eq!(evaluate(&graph, &bindings).unwrap().states["s"], pair(9.0, 13.0));
+    }
+
+    #[test]
+    fn floats_are_rounded_when_they_leave() {
+        let text = "graph @g {
+            %x = constant value=16777216.0 : f32[]
+            %one = constant value=1.0 : f32[]
+            %0 = add %x, %one
+            %y = sub %0, %x
+            output y = %y
+        }";
+        let outputs = evaluate(&parse_graph(text).unwrap(), &Bindings::default()).unwrap().outputs;
+        assert_eq!(outputs["y"].as_slice::<f32>(), Some(&[1.0f32][..]));
+    }
 }

@@ -3,9 +3,11 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands, sample};
-use crate::{Access, Affine, Attr, AttrReader, Attrs, AxisId, Builder, Error, Graph, Index, Inst, Kernel, Lowering};
-use crate::{Shape, Stmt, StoreMode, Type, Types, View};
+use crate::ops::{Differentiated, Gradients, OpDef, SHAPES, Sample, expect_operands, sample};
+use crate::{
+    Access, Affine, Attr, AttrReader, Attrs, AxisId, Builder, Error, Graph, Index, Inst, Kernel, Lowering,
+};
+use crate::{Operands, Shape, Stmt, StoreMode, Type, Types};
 
 /// The operands one after the other along an axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +56,11 @@ impl OpDef for Concat {
             return Err(Error::new("concat", problem, "count axes from 0"));
         }
         let others = |ty: &Type| -> Shape {
-            ty.shape.iter().enumerate().map(|(axis, &extent)| if axis == self.axis { 0 } else { extent }).collect()
+            ty.shape
+                .iter()
+                .enumerate()
+                .map(|(axis, &extent)| if axis == self.axis { 0 } else { extent })
+                .collect()
         };
         if let Some(odd) = operands.iter().find(|ty| ty.dtype != first.dtype || others(ty) != others(first)) {
             let problem = format!("{first} and {odd} cannot be joined along axis {}", self.axis);
@@ -81,7 +87,8 @@ impl OpDef for Concat {
 
     fn grad(&self, builder: &mut Builder, node: &Differentiated<'_>) -> Result<Gradients, Error> {
         let Some(gradient) = node.gradients[0] else { return Ok(smallvec![None; node.operands.len()]) };
-        let sizes: Vec<usize> = node.operands.iter().map(|&operand| builder.shape(operand)[self.axis]).collect();
+        let sizes: Vec<usize> =
+            node.operands.iter().map(|&operand| builder.shape(operand)[self.axis]).collect();
         Ok(builder.split(gradient, self.axis, &sizes)?.into_iter().map(Some).collect())
     }
 
@@ -123,7 +130,14 @@ impl OpDef for Concat {
             (1, &[&[3, 0], &[3, 2]]),
             (2, &[&[2, 1, 5], &[2, 1, 13]]),
         ];
-        cases.iter().map(|&(axis, shapes)| sample(Concat { axis }, shapes)).collect()
+        let by_hand = cases.into_iter().map(|(axis, shapes)| sample(Concat { axis }, shapes));
+        let longer = SHAPES.into_iter().filter(|shape| !shape.is_empty()).map(|shape| {
+            let axis = shape.len() / 2;
+            let mut second = shape.to_vec();
+            second[axis] += 1;
+            sample(Concat { axis }, &[shape, &second])
+        });
+        by_hand.chain(longer).collect()
     }
 }
 
@@ -149,7 +163,11 @@ impl OpDef for Split {
         expect_operands("split", operands, 1)?;
         let from = operands[0];
         if self.axis >= from.shape.rank() {
-            return Err(Error::new("split", format!("{from} has no axis {}", self.axis), "count axes from 0"));
+            return Err(Error::new(
+                "split",
+                format!("{from} has no axis {}", self.axis),
+                "count axes from 0",
+            ));
         }
         let total = self.sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size));
         if self.sizes.is_empty() || total != Some(from.shape[self.axis]) {
@@ -184,15 +202,18 @@ impl OpDef for Split {
         Ok(smallvec![Some(builder.concat(&parts, self.axis)?)])
     }
 
+    /// A slice per part.
     fn lower(&self, operands: &[&Type], _: &[Type]) -> Lowering {
-        let view = |start: usize| {
-            let index = |axis: usize| {
-                let shift = if axis == self.axis { start as i64 } else { 0 };
-                Affine::axis(AxisId(axis as u32)).shifted(shift)
-            };
-            View { indices: (0..operands[0].shape.rank()).map(index).collect(), fill: None }
-        };
-        Lowering::View(starts(self.sizes.iter().copied()).into_iter().map(view).collect())
+        let (split, shape) = (self.clone(), operands[0].shape.clone());
+        Lowering::Expand(Box::new(move |builder, operands| {
+            let (mut low, mut high) = (vec![0; shape.rank()], shape.to_vec());
+            let mut parts = Operands::new();
+            for (start, size) in starts(split.sizes.iter().copied()).into_iter().zip(&split.sizes) {
+                (low[split.axis], high[split.axis]) = (start, start + size);
+                parts.push(builder.slice(operands[0], &low, &high, &vec![1; shape.rank()])?);
+            }
+            Ok(parts)
+        }))
     }
 
     fn samples() -> Vec<Sample> {
@@ -204,6 +225,49 @@ impl OpDef for Split {
             (0, &[5], &[5]),
         ];
         let op = |axis, sizes: &[usize]| Split { axis, sizes: SmallVec::from_slice(sizes) };
-        cases.iter().map(|&(axis, sizes, from)| sample(op(axis, sizes), &[from])).collect()
+        let by_hand = cases.into_iter().map(|(axis, sizes, from)| sample(op(axis, sizes), &[from]));
+        let halved = SHAPES.into_iter().filter(|shape| !shape.is_empty()).map(|shape| {
+            let axis = shape.len() / 2;
+            let half = shape[axis] / 2;
+            sample(op(axis, &[half, shape[axis] - half]), &[shape])
+        });
+        by_hand.chain(halved).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::mistake;
+
+    #[test]
+    fn joined_operands_agree_but_for_one_axis() {
+        let help = "make dtypes and all other extents equal";
+        for other in ["f32[2, 4]", "f64[1, 3]", "f32[3]"] {
+            assert_eq!(
+                mistake(&format!("%a = input : f32[2, 3]\n%b = input : {other}\n%y = concat %a, %b axis=0")),
+                format!("concat: f32[2, 3] and {other} cannot be joined along axis 0; {help}")
+            );
+        }
+        assert_eq!(mistake("%y = concat axis=0"), "concat: it has no operands; give at least one");
+    }
+
+    #[test]
+    fn the_axis_is_one_of_the_operand() {
+        assert_eq!(
+            mistake("%x = input : f32[2]\n%y = concat %x axis=1"),
+            "concat: f32[2] has no axis 1; count axes from 0"
+        );
+        assert_eq!(
+            mistake("%x = input : f32[2]\n%y = split %x axis=1 sizes=[2]"),
+            "split: f32[2] has no axis 1; count axes from 0"
+        );
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        assert_eq!(
+            mistake("%x = input : f32[5]\n%y = split %x axis=0 sizes=[2, 2]"),
+            "split: sizes [2, 2] do not add up to axis 0 of f32[5]; give sizes that add up to the extent"
+        );
     }
 }

@@ -51,7 +51,8 @@ impl OpDef for Constant {
     }
 
     fn samples() -> Vec<Sample> {
-        let dense = Tensor::new([2, 3], vec![1.0f32, -2.5, 0.0, 3.0, f32::INFINITY, 1e-40]).expect("six elements");
+        let dense =
+            Tensor::new([2, 3], vec![1.0f32, -2.5, 0.0, 3.0, f32::INFINITY, 1e-40]).expect("six elements");
         let ints = Tensor::new([3], vec![1i64, -7, i64::MAX]).expect("three elements");
         let truths = Tensor::new([2], vec![true, false]).expect("two elements");
         let splat = Tensor::splat([5, 1], Scalar::F64(0.1));
@@ -59,5 +60,21 @@ impl OpDef for Constant {
             .into_iter()
             .map(|tensor| Sample { op: Constant { tensor }.into(), operands: vec![] })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::mistake_in_attrs;
+    use crate::{Attr, DType, Type};
+
+    #[test]
+    fn a_constant_has_elements() {
+        let elements = "a number, or a list of numbers of the declared type";
+        let word = [("value", Attr::Word("ones".to_owned()))];
+        assert_eq!(
+            mistake_in_attrs("constant", &word, Type::new(DType::F32, [2])),
+            format!("constant: attribute `value` is not {elements}; give {elements}")
+        );
     }
 }

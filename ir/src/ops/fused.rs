@@ -82,11 +82,19 @@ impl OpDef for Fused {
         let Some(body) = body else {
             return Err(Error::new("fused", "it has no body", "write one in braces after the types"));
         };
+        if body.outputs.is_empty() {
+            return Err(Error::new("fused", "its body has no output", "return at least one value from it"));
+        }
         let inputs: Vec<&Type> = body.inputs().map(|(_, node)| &node.results[0]).collect();
         if inputs != operands {
             let list = |types: &[&Type]| types.iter().map(|ty| ty.to_string()).collect::<Vec<_>>().join(", ");
-            let problem = format!("the operands are ({}), the body takes ({})", list(operands), list(&inputs));
-            return Err(Error::new("fused", problem, "give an operand for each input of the body, of its type"));
+            let problem =
+                format!("the operands are ({}), the body takes ({})", list(operands), list(&inputs));
+            return Err(Error::new(
+                "fused",
+                problem,
+                "give an operand for each input of the body, of its type",
+            ));
         }
         if body.states().next().is_some() || !body.updates.is_empty() {
             return Err(Error::new("fused", "its body has a state", "pass the state as an operand"));
@@ -108,5 +116,61 @@ impl OpDef for Fused {
 
     fn samples() -> Vec<Sample> {
         vec![]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::mistake;
+
+    const BODY: &str = "{ %a = input : f32[2]\n%b = neg %a\noutput b = %b }";
+
+    #[test]
+    fn a_group_has_a_body_for_its_operands() {
+        assert_eq!(
+            mistake("%x = input : f32[2]\n%y = fused %x kind=map domain=[2] reduced=[]"),
+            "fused: it has no body; write one in braces after the types"
+        );
+        assert_eq!(
+            mistake(&format!("%x = input : f32[3]\n%y = fused %x kind=map domain=[2] reduced=[] {BODY}")),
+            "fused: the operands are (f32[3]), the body takes (f32[2]); \
+             give an operand for each input of the body, of its type"
+        );
+    }
+
+    #[test]
+    fn a_body_keeps_nothing_and_returns_something() {
+        assert_eq!(
+            mistake(
+                "%y = fused kind=map domain=[] reduced=[] { %a = state init=seed : i64[]\noutput a = %a }"
+            ),
+            "fused: its body has a state; pass the state as an operand"
+        );
+        let fused = Fused { kind: FusedKind::Map, domain: Shape::scalar(), reduced: SmallVec::new() };
+        let error = fused.infer(&[], Some(&Graph::new("body"))).unwrap_err();
+        assert_eq!(error.to_string(), "fused: its body has no output; return at least one value from it");
+    }
+
+    #[test]
+    fn the_form_of_the_kernel_is_stated() {
+        let kinds = "`map`, `rows` or `contraction`";
+        assert_eq!(
+            mistake(&format!("%x = input : f32[2]\n%y = fused %x kind=loop domain=[2] reduced=[] {BODY}")),
+            format!("fused: attribute `kind` is not {kinds}; give {kinds}")
+        );
+        let axes = "a list of axes of the domain in ascending order";
+        assert_eq!(
+            mistake(&format!("%x = input : f32[2]\n%y = fused %x kind=rows domain=[2] reduced=[1] {BODY}")),
+            format!("fused: attribute `reduced` is not {axes}; give {axes}")
+        );
+    }
+
+    #[test]
+    fn a_group_is_differentiated_before_it_is_made() {
+        let fused = Fused { kind: FusedKind::Map, domain: Shape::scalar(), reduced: SmallVec::new() };
+        let node = Differentiated { operands: &[], results: &[], gradients: &[] };
+        let error = fused.grad(&mut Builder::new("g"), &node).unwrap_err();
+        assert_eq!(error.to_string(), "fused: a group has no gradient rule; differentiate before pass fuse");
     }
 }

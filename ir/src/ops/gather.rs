@@ -3,8 +3,10 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, SampleOperand, expect_operands};
-use crate::{Access, Affine, Attr, AttrReader, Attrs, AxisId, Builder, DType, Error, Graph, Index, Inst, Kernel};
+use crate::ops::{Differentiated, Gradients, OpDef, SHAPES, Sample, SampleOperand, expect_operands};
+use crate::{
+    Access, Affine, Attr, AttrReader, Attrs, AxisId, Builder, DType, Error, Graph, Index, Inst, Kernel,
+};
 use crate::{Lowering, Num, Shape, Stmt, StoreMode, Type, Types};
 
 /// `result[a.., i.., b..] = x[a.., indices[i..], b..]`; 0 where an index is outside of the axis.
@@ -85,20 +87,29 @@ impl OpDef for Gather {
     }
 
     fn samples() -> Vec<Sample> {
-        CASES.iter().map(|&(axis, x, indices)| {
-            Sample { op: Gather { axis }.into(), operands: vec![float(x), picks(indices, x[axis])] }
-        }).collect()
+        let sample = |(axis, x, indices): Case| {
+            let operands = vec![float(x), picks(indices, x[axis])];
+            Sample { op: Gather { axis }.into(), operands }
+        };
+        cases().map(sample).collect()
     }
 }
 
-const CASES: [(usize, &[usize], &[usize]); 6] = [
-    (0, &[7], &[5]),
-    (0, &[5, 3], &[]),
-    (1, &[3, 7, 2], &[4]),
-    (1, &[2, 1], &[3, 2]),
-    (0, &[13, 4], &[0]),
-    (2, &[2, 3, 11], &[2, 2]),
-];
+/// An axis, the shape of x, and that of the indices.
+type Case = (usize, &'static [usize], &'static [usize]);
+
+fn cases() -> impl Iterator<Item = Case> {
+    const BY_HAND: [Case; 6] = [
+        (0, &[7], &[5]),
+        (0, &[5, 3], &[]),
+        (1, &[3, 7, 2], &[4]),
+        (1, &[2, 1], &[3, 2]),
+        (0, &[13, 4], &[0]),
+        (2, &[2, 3, 11], &[2, 2]),
+    ];
+    let shapes = SHAPES.into_iter().filter(|shape| !shape.is_empty());
+    BY_HAND.into_iter().chain(shapes.map(|shape| (shape.len() / 2, shape, &[3usize] as &[usize])))
+}
 
 fn float(shape: &[usize]) -> SampleOperand {
     SampleOperand { ty: Type::new(DType::F32, shape), interval: (-2.0, 2.0), differentiable: true }
@@ -130,10 +141,18 @@ impl OpDef for ScatterAdd {
     fn infer(&self, operands: &[&Type], _: Option<&Graph>) -> Result<Types, Error> {
         expect_operands("scatter_add", operands, 3)?;
         let shape = picked_shape("scatter_add", operands[0], operands[1], self.axis)?;
+        if operands[0].dtype == DType::Bool {
+            let problem = format!("nothing can be added to {}", operands[0]);
+            return Err(Error::new("scatter_add", problem, "give numbers; `cast_i32` converts"));
+        }
         let wanted = Type { dtype: operands[0].dtype, shape };
-        if *operands[2] != wanted || wanted.dtype == DType::Bool {
+        if *operands[2] != wanted {
             let problem = format!("the updates are {}, where {wanted} is wanted", operands[2]);
-            return Err(Error::new("scatter_add", problem, "give updates of the type that `gather` would return"));
+            return Err(Error::new(
+                "scatter_add",
+                problem,
+                "give updates of the type that `gather` would return",
+            ));
         }
         Ok(smallvec![operands[0].clone()])
     }
@@ -171,7 +190,11 @@ impl OpDef for ScatterAdd {
             axes.iter().map(|&axis| Index { affine: Affine::axis(axis), var: None }).collect()
         };
         let nest = |kernel: &mut Kernel, prefix: &str, shape: &Shape| -> SmallVec<[AxisId; 4]> {
-            shape.iter().enumerate().map(|(axis, &extent)| kernel.axis(format!("{prefix}{axis}"), extent)).collect()
+            shape
+                .iter()
+                .enumerate()
+                .map(|(axis, &extent)| kernel.axis(format!("{prefix}{axis}"), extent))
+                .collect()
         };
         let axes = nest(&mut kernel, "i", &operands[0].shape);
         let element = kernel.var(operands[0].dtype);
@@ -189,7 +212,10 @@ impl OpDef for ScatterAdd {
         let place = plain(&axes[..self.axis]).into_iter().chain([at]).chain(after).collect();
         let body = vec![
             Stmt::Let { var: pick, inst: Inst::Load { buffer: indices, indices: plain(picked), fill: None } },
-            Stmt::Let { var: update, inst: Inst::Load { buffer: updates, indices: plain(&axes), fill: None } },
+            Stmt::Let {
+                var: update,
+                inst: Inst::Load { buffer: updates, indices: plain(&axes), fill: None },
+            },
             Stmt::Store { value: update, buffer: target, indices: place, mode: StoreMode::Add },
         ];
         kernel.body.push(Stmt::For { axes, sequential: true, body });
@@ -197,10 +223,53 @@ impl OpDef for ScatterAdd {
     }
 
     fn samples() -> Vec<Sample> {
-        CASES.iter().map(|&(axis, x, indices)| {
-            let shape: Vec<usize> = x[..axis].iter().chain(indices).chain(&x[axis + 1..]).copied().collect();
+        let sample = |(axis, x, indices): Case| {
+            let shape = [&x[..axis], indices, &x[axis + 1..]].concat();
             let operands = vec![float(x), picks(indices, x[axis]), float(&shape)];
             Sample { op: ScatterAdd { axis }.into(), operands }
-        }).collect()
+        };
+        cases().map(sample).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::mistake;
+
+    #[test]
+    fn indices_are_integers() {
+        let help = "give indices of dtype i32 or i64; `cast_i32` converts";
+        assert_eq!(
+            mistake("%x = input : f32[3]\n%i = input : f32[2]\n%y = gather %x, %i axis=0"),
+            format!("gather: the indices are f32[2]; {help}")
+        );
+        assert_eq!(
+            mistake("%x = input : f32[3]\n%i = input : bool[3]\n%y = scatter_add %x, %i, %x axis=0"),
+            format!("scatter_add: the indices are bool[3]; {help}")
+        );
+    }
+
+    #[test]
+    fn the_axis_is_one_of_the_operand() {
+        assert_eq!(
+            mistake("%x = input : f32[3]\n%i = input : i32[2]\n%y = gather %x, %i axis=1"),
+            "gather: f32[3] has no axis 1; count axes from 0"
+        );
+    }
+
+    #[test]
+    fn updates_have_the_type_of_what_gather_returns() {
+        assert_eq!(
+            mistake(
+                "%x = input : f32[3, 4]\n%i = input : i32[2]\n%u = input : f32[4, 2]\n\
+                 %y = scatter_add %x, %i, %u axis=0"
+            ),
+            "scatter_add: the updates are f32[4, 2], where f32[2, 4] is wanted; \
+             give updates of the type that `gather` would return"
+        );
+        assert_eq!(
+            mistake("%x = input : bool[3]\n%i = input : i32[3]\n%y = scatter_add %x, %i, %x axis=0"),
+            "scatter_add: nothing can be added to bool[3]; give numbers; `cast_i32` converts"
+        );
     }
 }

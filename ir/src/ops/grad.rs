@@ -33,11 +33,19 @@ impl OpDef for Grad {
 
     fn infer(&self, operands: &[&Type], _: Option<&Graph>) -> Result<Types, Error> {
         let [loss, values @ ..] = operands else {
-            return Err(Error::new("grad", "it has no operands", "give the loss and what to differentiate by"));
+            return Err(Error::new(
+                "grad",
+                "it has no operands",
+                "give the loss and what to differentiate by",
+            ));
         };
         if loss.shape.rank() != 0 || !loss.dtype.is_float() {
             let problem = format!("the loss is {loss}");
-            return Err(Error::new("grad", problem, "give a float of rank 0; `reduce_sum` over all axes makes one"));
+            return Err(Error::new(
+                "grad",
+                problem,
+                "give a float of rank 0; `reduce_sum` over all axes makes one",
+            ));
         }
         if values.is_empty() {
             return Err(Error::new("grad", "it has only a loss", "give what to differentiate by as well"));
@@ -104,5 +112,38 @@ impl OpDef for StopGradient {
         let mut samples = vec![sample(StopGradient, &[&[3, 5]]), sample(StopGradient, &[&[]])];
         samples.iter_mut().for_each(|sample| sample.operands[0].differentiable = false);
         samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::mistake;
+
+    #[test]
+    fn the_loss_is_a_float_of_rank_zero() {
+        let help = "give a float of rank 0; `reduce_sum` over all axes makes one";
+        for ty in ["f32[2]", "i32[]"] {
+            assert_eq!(
+                mistake(&format!("%x = input : {ty}\n%y = grad %x, %x")),
+                format!("grad: the loss is {ty}; {help}")
+            );
+        }
+        assert_eq!(
+            mistake("%y = grad"),
+            "grad: it has no operands; give the loss and what to differentiate by"
+        );
+    }
+
+    #[test]
+    fn something_is_differentiated_by() {
+        assert_eq!(
+            mistake("%x = input : f32[]\n%y = grad %x"),
+            "grad: it has only a loss; give what to differentiate by as well"
+        );
+        assert_eq!(
+            mistake("%x = input : f32[]\n%n = input : i32[3]\n%y = grad %x, %n"),
+            "grad: the loss is f32[], and it is differentiated by a value of type i32[3]; \
+             differentiate by floats of the loss's dtype"
+        );
     }
 }

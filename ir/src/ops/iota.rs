@@ -63,7 +63,28 @@ impl OpDef for Iota {
         ];
         cases
             .iter()
-            .map(|&(dtype, shape, axis)| Sample { op: Iota { ty: Type::new(dtype, shape), axis }.into(), operands: vec![] })
+            .map(|&(dtype, shape, axis)| Sample {
+                op: Iota { ty: Type::new(dtype, shape), axis }.into(),
+                operands: vec![],
+            })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::mistake;
+
+    #[test]
+    fn numbers_count_along_an_axis_that_is_there() {
+        let help = "give a number dtype and an axis counted from 0";
+        assert_eq!(
+            mistake("%y = iota axis=1 : i32[5]"),
+            format!("iota: it is not defined along axis 1 of i32[5]; {help}")
+        );
+        assert_eq!(
+            mistake("%y = iota axis=0 : bool[5]"),
+            format!("iota: it is not defined along axis 0 of bool[5]; {help}")
+        );
     }
 }

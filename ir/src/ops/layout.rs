@@ -1,10 +1,10 @@
-//! Ops that only say where each element comes from: broadcast, reshape, transpose, slice and pad.
+//! Ops that say where each element comes from, and leave none out: broadcast, reshape and transpose.
 
 use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands, sample};
-use crate::{Affine, Attr, AttrReader, Attrs, AxisId, Builder, DType, Error, Graph, Lowering, Num, Scalar};
+use crate::ops::{Differentiated, Gradients, OpDef, SHAPES, Sample, expect_operands, sample};
+use crate::{Affine, Attr, AttrReader, Attrs, AxisId, Builder, Error, Graph, Lowering, Scalar};
 use crate::{Shape, Type, Types, View};
 
 /// Repeats along leading axes and along axes of extent 1, as NumPy aligns shapes: from the last axis.
@@ -28,44 +28,20 @@ pub struct Transpose {
     pub permutation: SmallVec<[usize; 4]>,
 }
 
-/// `operand[starts[i] .. ends[i]]`, every `strides[i]`-th element, along each axis `i`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Slice {
-    /// The first index along each axis.
-    pub starts: SmallVec<[usize; 4]>,
-    /// The bound above along each axis.
-    pub ends: SmallVec<[usize; 4]>,
-    /// The step along each axis, at least 1.
-    pub strides: SmallVec<[usize; 4]>,
-}
-
-/// Along each axis `i`, `low[i]` elements of `value` before, `high[i]` after, and `interior[i]` between each two.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pad {
-    /// The number of elements before.
-    pub low: SmallVec<[usize; 4]>,
-    /// The number of elements after.
-    pub high: SmallVec<[usize; 4]>,
-    /// The number of elements between each two of the operand.
-    pub interior: SmallVec<[usize; 4]>,
-    /// What they are.
-    pub value: Scalar,
-}
-
-fn ints(values: &[usize]) -> Attr {
+pub(super) fn ints(values: &[usize]) -> Attr {
     Attr::Ints(values.iter().map(|&value| value as i64).collect())
 }
 
 /// The array whose element at `index` is the operand's at `from(index)`.
-fn moved(ty: &Type, operand: &Array, from: impl Fn(&[usize]) -> Vec<usize>) -> Vec<Array> {
+pub(super) fn moved(ty: &Type, operand: &Array, from: impl Fn(&[usize]) -> Vec<usize>) -> Vec<Array> {
     vec![Array::from_fn(ty, |index| operand.at(&from(index)))]
 }
 
-fn view(indices: impl IntoIterator<Item = Affine>, fill: Option<Scalar>) -> Lowering {
+pub(super) fn view(indices: impl IntoIterator<Item = Affine>, fill: Option<Scalar>) -> Lowering {
     Lowering::View(smallvec![View { indices: indices.into_iter().collect(), fill }])
 }
 
-fn axis(index: usize) -> Affine {
+pub(super) fn axis(index: usize) -> Affine {
     Affine::axis(AxisId(index as u32))
 }
 
@@ -95,7 +71,11 @@ impl OpDef for Broadcast {
         };
         if !fits {
             let problem = format!("{from} does not broadcast to {}", self.shape);
-            return Err(Error::new("broadcast", problem, "make extents equal or 1, aligned from the last axis"));
+            return Err(Error::new(
+                "broadcast",
+                problem,
+                "make extents equal or 1, aligned from the last axis",
+            ));
         }
         Ok(smallvec![Type { dtype: operands[0].dtype, shape: self.shape.clone() }])
     }
@@ -104,7 +84,11 @@ impl OpDef for Broadcast {
         let from = &operands[0].ty.shape;
         let lead = self.shape.rank() - from.rank();
         moved(&results[0], operands[0], |index| {
-            index[lead..].iter().zip(from.iter()).map(|(&i, &extent)| if extent == 1 { 0 } else { i }).collect()
+            index[lead..]
+                .iter()
+                .zip(from.iter())
+                .map(|(&i, &extent)| if extent == 1 { 0 } else { i })
+                .collect()
         })
     }
 
@@ -112,8 +96,9 @@ impl OpDef for Broadcast {
         let Some(gradient) = node.gradients[0] else { return Ok(smallvec![None]) };
         let from = builder.shape(node.operands[0]).clone();
         let lead = self.shape.rank() - from.rank();
-        let repeated: Vec<usize> =
-            (0..self.shape.rank()).filter(|&axis| axis < lead || (from[axis - lead] == 1 && self.shape[axis] != 1)).collect();
+        let repeated: Vec<usize> = (0..self.shape.rank())
+            .filter(|&axis| axis < lead || (from[axis - lead] == 1 && self.shape[axis] != 1))
+            .collect();
         let sum = builder.reduce_sum(gradient, &repeated, false)?;
         Ok(smallvec![Some(builder.reshape(sum, from)?)])
     }
@@ -121,7 +106,8 @@ impl OpDef for Broadcast {
     fn lower(&self, operands: &[&Type], _: &[Type]) -> Lowering {
         let from = &operands[0].shape;
         let lead = self.shape.rank() - from.rank();
-        let index = |(i, &extent): (usize, &usize)| if extent == 1 { Affine::constant(0) } else { axis(lead + i) };
+        let index =
+            |(i, &extent): (usize, &usize)| if extent == 1 { Affine::constant(0) } else { axis(lead + i) };
         view(from.iter().enumerate().map(index), None)
     }
 
@@ -136,7 +122,12 @@ impl OpDef for Broadcast {
             (&[1, 3], &[0, 3]),
             (&[7], &[2, 3, 7]),
         ];
-        cases.iter().map(|(from, to)| sample(Broadcast { shape: Shape::new(to) }, &[from])).collect()
+        let by_hand = cases.map(|(from, to)| sample(Broadcast { shape: Shape::new(to) }, &[from]));
+        let stretched = SHAPES.map(|from| {
+            let to = from.iter().map(|&extent| if extent == 1 { 3 } else { extent });
+            sample(Broadcast { shape: [2].into_iter().chain(to).collect() }, &[from])
+        });
+        by_hand.into_iter().chain(stretched).collect()
     }
 }
 
@@ -192,7 +183,10 @@ impl OpDef for Reshape {
             (&[2, 3, 4], &[4, 6]),
             (&[7, 1], &[1, 7]),
         ];
-        cases.iter().map(|(from, to)| sample(Reshape { shape: Shape::new(to) }, &[from])).collect()
+        let by_hand = cases.map(|(from, to)| sample(Reshape { shape: Shape::new(to) }, &[from]));
+        let reversed =
+            SHAPES.map(|from| sample(Reshape { shape: from.iter().rev().copied().collect() }, &[from]));
+        by_hand.into_iter().chain(reversed).collect()
     }
 }
 
@@ -219,7 +213,8 @@ impl OpDef for Transpose {
         let mut sorted = self.permutation.clone();
         sorted.sort_unstable();
         if !sorted.iter().copied().eq(0..from.rank()) {
-            let problem = format!("{:?} is no permutation of the axes of {from}", self.permutation.as_slice());
+            let problem =
+                format!("{:?} is no permutation of the axes of {from}", self.permutation.as_slice());
             return Err(Error::new("transpose", problem, "name each axis once, counted from 0"));
         }
         let shape = self.permutation.iter().map(|&axis| from[axis]).collect();
@@ -254,7 +249,12 @@ impl OpDef for Transpose {
             (&[0, 3], &[1, 0]),
         ];
         let op = |permutation: &[usize]| Transpose { permutation: SmallVec::from_slice(permutation) };
-        cases.iter().map(|(from, permutation)| sample(op(permutation), &[from])).collect()
+        let by_hand = cases.map(|(from, permutation)| sample(op(permutation), &[from]));
+        let rotated = SHAPES.map(|from| {
+            let axes: Vec<usize> = (0..from.len()).map(|axis| (axis + 1) % from.len()).collect();
+            sample(op(&axes), &[from])
+        });
+        by_hand.into_iter().chain(rotated).collect()
     }
 }
 
@@ -267,219 +267,47 @@ impl Transpose {
     }
 }
 
-impl OpDef for Slice {
-    fn names() -> Vec<&'static str> {
-        vec!["slice"]
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::mistake;
+
+    #[test]
+    fn only_extents_of_one_are_repeated() {
+        let help = "make extents equal or 1, aligned from the last axis";
+        assert_eq!(
+            mistake("%x = input : f32[2, 3]\n%y = broadcast %x shape=[4, 3]"),
+            format!("broadcast: [2, 3] does not broadcast to [4, 3]; {help}")
+        );
+        assert_eq!(
+            mistake("%x = input : f32[2, 3]\n%y = broadcast %x shape=[3]"),
+            format!("broadcast: [2, 3] does not broadcast to [3]; {help}")
+        );
     }
 
-    fn name(&self) -> &'static str {
-        "slice"
+    #[test]
+    fn a_reshape_keeps_the_number_of_elements() {
+        assert_eq!(
+            mistake("%x = input : f32[2, 3]\n%y = reshape %x shape=[7]"),
+            "reshape: [2, 3] has 6 elements, [7] has 7; give a shape of as many elements"
+        );
     }
 
-    fn attrs(&self) -> Attrs {
-        vec![("starts", ints(&self.starts)), ("ends", ints(&self.ends)), ("strides", ints(&self.strides))]
-    }
-
-    fn from_attrs(_: &str, attrs: &mut AttrReader<'_>) -> Result<Self, Error> {
-        let mut list = |name| attrs.sizes(name).map(SmallVec::from_vec);
-        Ok(Slice { starts: list("starts")?, ends: list("ends")?, strides: list("strides")? })
-    }
-
-    fn infer(&self, operands: &[&Type], _: Option<&Graph>) -> Result<Types, Error> {
-        expect_operands("slice", operands, 1)?;
-        let from = &operands[0].shape;
-        let ranks = [self.starts.len(), self.ends.len(), self.strides.len()];
-        if ranks != [from.rank(); 3] {
-            let problem = format!("{from} has {} axes, the lists have {ranks:?} entries", from.rank());
-            return Err(Error::new("slice", problem, "give a start, an end and a stride for each axis"));
-        }
-        for axis in 0..from.rank() {
-            let (start, end, stride) = (self.starts[axis], self.ends[axis], self.strides[axis]);
-            if start > end || end > from[axis] || stride == 0 {
-                let problem = format!("{start}..{end} by {stride} along axis {axis} of {from}");
-                return Err(Error::new("slice", problem, "keep start <= end <= extent, and the stride above 0"));
-            }
-        }
-        let extent = |axis: usize| (self.ends[axis] - self.starts[axis]).div_ceil(self.strides[axis]);
-        Ok(smallvec![Type { dtype: operands[0].dtype, shape: (0..from.rank()).map(extent).collect() }])
-    }
-
-    fn eval(&self, operands: &[&Array], results: &[Type], _: Option<&Graph>) -> Vec<Array> {
-        moved(&results[0], operands[0], |index| {
-            index.iter().enumerate().map(|(axis, i)| self.starts[axis] + i * self.strides[axis]).collect()
-        })
-    }
-
-    fn grad(&self, builder: &mut Builder, node: &Differentiated<'_>) -> Result<Gradients, Error> {
-        let Some(gradient) = node.gradients[0] else { return Ok(smallvec![None]) };
-        let from = builder.shape(node.operands[0]).clone();
-        let to = builder.shape(gradient).clone();
-        let mut low = self.starts.clone();
-        let mut high: SmallVec<[usize; 4]> = smallvec![0; from.rank()];
-        for axis in 0..from.rank() {
-            match to[axis] {
-                0 => (low[axis], high[axis]) = (0, from[axis]),
-                count => high[axis] = from[axis] - low[axis] - (count - 1) * self.strides[axis] - 1,
-            }
-        }
-        let interior: SmallVec<[usize; 4]> = self.strides.iter().map(|stride| stride - 1).collect();
-        let zero = Scalar::from_f64(builder.dtype(gradient), 0.0);
-        Ok(smallvec![Some(builder.pad(gradient, &low, &high, &interior, zero)?)])
-    }
-
-    fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
-        let index = |i: usize| axis(i).times(self.strides[i] as i64).shifted(self.starts[i] as i64);
-        view((0..self.starts.len()).map(index), None)
-    }
-
-    fn samples() -> Vec<Sample> {
-        let cases: [[&[usize]; 4]; 6] = [
-            [&[7], &[2], &[5], &[1]],
-            [&[3, 11], &[0, 1], &[3, 10], &[1, 3]],
-            [&[5, 5], &[4, 0], &[5, 5], &[1, 1]],
-            [&[2, 3, 13], &[1, 0, 2], &[2, 3, 13], &[1, 2, 5]],
-            [&[7], &[3], &[3], &[1]],
-            [&[0, 2], &[0, 0], &[0, 2], &[1, 1]],
-        ];
-        let list = SmallVec::from_slice;
-        let op = |[_, starts, ends, strides]: &[&[usize]; 4]| Slice {
-            starts: list(starts),
-            ends: list(ends),
-            strides: list(strides),
-        };
-        cases.iter().map(|case| sample(op(case), &[case[0]])).collect()
-    }
-}
-
-impl OpDef for Pad {
-    fn names() -> Vec<&'static str> {
-        vec!["pad"]
-    }
-
-    fn name(&self) -> &'static str {
-        "pad"
-    }
-
-    fn attrs(&self) -> Attrs {
-        let value = match self.value {
-            Scalar::Bool(value) => Attr::Bool(value),
-            Scalar::I32(value) => Attr::Int(i64::from(value)),
-            Scalar::I64(value) => Attr::Int(value),
-            Scalar::F32(_) | Scalar::F64(_) => Attr::Tensor(crate::Tensor::scalar(self.value)),
-        };
-        vec![("low", ints(&self.low)), ("high", ints(&self.high)), ("interior", ints(&self.interior)), ("value", value)]
-    }
-
-    fn from_attrs(_: &str, attrs: &mut AttrReader<'_>) -> Result<Self, Error> {
-        let mut list = |name| attrs.sizes(name).map(SmallVec::from_vec);
-        let (low, high, interior) = (list("low")?, list("high")?, list("interior")?);
-        let dtype = attrs.declared_type()?.dtype;
-        let value = match (attrs.required("value")?, dtype) {
-            (Attr::Bool(value), DType::Bool) => Some(Scalar::Bool(value)),
-            (Attr::Int(value), dtype) => Some(Scalar::from_i64(dtype, value)),
-            (Attr::Float(value), DType::F32 | DType::F64) => Some(Scalar::from_f64(dtype, value)),
-            (Attr::Tensor(tensor), _) if tensor.dtype() == dtype => tensor.splat_value(),
-            _ => None,
-        };
-        let value = value.ok_or_else(|| attrs.expected("value", &format!("of dtype {dtype}")))?;
-        Ok(Pad { low, high, interior, value })
-    }
-
-    fn infer(&self, operands: &[&Type], _: Option<&Graph>) -> Result<Types, Error> {
-        expect_operands("pad", operands, 1)?;
-        let from = operands[0];
-        let ranks = [self.low.len(), self.high.len(), self.interior.len()];
-        if ranks != [from.shape.rank(); 3] {
-            let problem = format!("{from} has {} axes, the lists have {ranks:?} entries", from.shape.rank());
-            return Err(Error::new("pad", problem, "give low, high and interior for each axis"));
-        }
-        if self.value.dtype() != from.dtype {
-            let problem = format!("the value is of dtype {}, the operand {from}", self.value.dtype());
-            return Err(Error::new("pad", problem, "give a value of the operand's dtype"));
-        }
-        let extent = |axis: usize| {
-            let own = from.shape[axis];
-            self.low[axis] + own + own.saturating_sub(1) * self.interior[axis] + self.high[axis]
-        };
-        Ok(smallvec![Type { dtype: from.dtype, shape: (0..from.shape.rank()).map(extent).collect() }])
-    }
-
-    fn eval(&self, operands: &[&Array], results: &[Type], _: Option<&Graph>) -> Vec<Array> {
-        let from = &operands[0].ty.shape;
-        vec![Array::from_fn(&results[0], |index| {
-            let inside = |axis: usize| {
-                let at = index[axis].checked_sub(self.low[axis])?;
-                let step = self.interior[axis] + 1;
-                (at % step == 0 && at / step < from[axis]).then_some(at / step)
-            };
-            let at: Option<Vec<usize>> = (0..index.len()).map(inside).collect();
-            at.map_or(Num::from_scalar(self.value), |at| operands[0].at(&at))
-        })]
-    }
-
-    fn grad(&self, builder: &mut Builder, node: &Differentiated<'_>) -> Result<Gradients, Error> {
-        let Some(gradient) = node.gradients[0] else { return Ok(smallvec![None]) };
-        let from = builder.shape(node.operands[0]).clone();
-        let strides: SmallVec<[usize; 4]> = self.interior.iter().map(|interior| interior + 1).collect();
-        let end = |axis: usize| match from[axis] {
-            0 => self.low[axis],
-            count => self.low[axis] + (count - 1) * strides[axis] + 1,
-        };
-        let ends: SmallVec<[usize; 4]> = (0..from.rank()).map(end).collect();
-        Ok(smallvec![Some(builder.slice(gradient, &self.low, &ends, &strides)?)])
-    }
-
-    fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
-        match self.interior.iter().position(|&interior| interior > 0) {
-            None => view((0..self.low.len()).map(|i| axis(i).shifted(-(self.low[i] as i64))), Some(self.value)),
-            Some(axis) => self.expand_interior(axis),
+    #[test]
+    fn a_permutation_names_each_axis_once() {
+        let help = "name each axis once, counted from 0";
+        for permutation in ["[0]", "[0, 0]", "[1, 2]"] {
+            assert_eq!(
+                mistake(&format!("%x = input : f32[2, 3]\n%y = transpose %x permutation={permutation}")),
+                format!("transpose: {permutation} is no permutation of the axes of [2, 3]; {help}")
+            );
         }
     }
 
-    fn samples() -> Vec<Sample> {
-        let cases: [[&[usize]; 4]; 6] = [
-            [&[5], &[2], &[1], &[0]],
-            [&[3, 5], &[0, 1], &[2, 0], &[0, 0]],
-            [&[3, 5], &[1, 0], &[0, 3], &[2, 1]],
-            [&[2, 1, 7], &[0, 3, 0], &[0, 0, 1], &[1, 1, 2]],
-            [&[0, 2], &[1, 0], &[2, 0], &[0, 1]],
-            [&[], &[], &[], &[]],
-        ];
-        let list = SmallVec::from_slice;
-        let op = |[_, low, high, interior]: &[&[usize]; 4]| Pad {
-            low: list(low),
-            high: list(high),
-            interior: list(interior),
-            value: Scalar::F32(0.5),
-        };
-        cases.iter().map(|case| sample(op(case), &[case[0]])).collect()
-    }
-}
-
-impl Pad {
-    /// Elements between others along `axis`: an axis of extent `interior + 1` behind it, padded and merged with it,
-    /// of which the last `interior` elements are cut off.
-    fn expand_interior(&self, axis: usize) -> Lowering {
-        let pad = self.clone();
-        Lowering::Expand(Box::new(move |builder, operands| {
-            let from = builder.shape(operands[0]).clone();
-            let (rank, step) = (from.rank(), pad.interior[axis] + 1);
-            let mut split = from.to_vec();
-            split.insert(axis + 1, 1);
-            let column = builder.reshape(operands[0], split.as_slice())?;
-            let mut high = vec![0; rank + 1];
-            high[axis + 1] = step - 1;
-            let none = vec![0; rank + 1];
-            let spread = builder.pad(column, &none, &high, &none, pad.value)?;
-            let mut merged = from.to_vec();
-            merged[axis] *= step;
-            let spread = builder.reshape(spread, merged.as_slice())?;
-            merged[axis] = merged[axis].saturating_sub(step - 1);
-            let cut = builder.slice(spread, &vec![0; rank], &merged, &vec![1; rank])?;
-            let mut interior = pad.interior.clone();
-            interior[axis] = 0;
-            let value = builder.pad(cut, &pad.low, &pad.high, &interior, pad.value)?;
-            Ok(smallvec![value])
-        }))
+    #[test]
+    fn the_number_of_operands_is_checked() {
+        assert_eq!(
+            mistake("%x = input : f32[2]\n%y = reshape %x, %x shape=[2]"),
+            "reshape: it has 2 operands; give 1"
+        );
     }
 }

@@ -4,7 +4,9 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
 use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands, sample};
-use crate::{Affine, Attr, AttrReader, Attrs, AxisId, Builder, Contraction, DType, Error, Graph, Lowering, Num};
+use crate::{
+    Affine, Attr, AttrReader, Attrs, AxisId, Builder, Contraction, DType, Error, Graph, Lowering, Num,
+};
 use crate::{ScalarFn, Type, Types, View};
 
 /// `result[b.., i, j] = sum_k left[b.., i, k] * right[b.., k, j]`, where the last two axes of an operand are swapped
@@ -32,24 +34,35 @@ impl OpDef for MatMul {
     }
 
     fn from_attrs(_: &str, attrs: &mut AttrReader<'_>) -> Result<Self, Error> {
-        Ok(MatMul { transpose_left: attrs.flag("transpose_left")?, transpose_right: attrs.flag("transpose_right")? })
+        Ok(MatMul {
+            transpose_left: attrs.flag("transpose_left")?,
+            transpose_right: attrs.flag("transpose_right")?,
+        })
     }
 
     fn infer(&self, operands: &[&Type], _: Option<&Graph>) -> Result<Types, Error> {
         expect_operands("matmul", operands, 2)?;
         let (left, right) = (operands[0], operands[1]);
-        let fail = |what: &str, help: &str| Err(Error::new("matmul", format!("{left} and {right} {what}"), help));
+        let fail =
+            |what: &str, help: &str| Err(Error::new("matmul", format!("{left} and {right} {what}"), help));
         if left.dtype != right.dtype || left.dtype == DType::Bool {
-            return fail("differ in dtype or are no numbers", "give numbers of one dtype; `cast_f32` converts");
+            return fail(
+                "differ in dtype or are no numbers",
+                "give numbers of one dtype; `cast_f32` converts",
+            );
         }
         let rank = left.shape.rank();
         if rank < 2 || right.shape.rank() != rank || left.shape[..rank - 2] != right.shape[..rank - 2] {
-            return fail("have no common leading axes", "give at least 2 axes, and broadcast the axes before them");
+            return fail(
+                "have no common leading axes",
+                "give at least 2 axes, and broadcast the axes before them",
+            );
         }
         let (rows, depth) = ends(left, self.transpose_left);
         let (inner, columns) = ends(right, self.transpose_right);
         if depth != inner {
-            let what = format!("cannot be multiplied: {depth} columns on the left, {inner} rows on the right");
+            let what =
+                format!("cannot be multiplied: {depth} columns on the left, {inner} rows on the right");
             return fail(&what, "make these equal, or transpose an operand");
         }
         let shape = left.shape[..rank - 2].iter().copied().chain([rows, columns]).collect();
@@ -60,16 +73,18 @@ impl OpDef for MatMul {
         let (left, right) = (operands[0], operands[1]);
         let dtype = left.ty.dtype;
         let (mul, add) = (ScalarFn::Mul.row().eval, ScalarFn::Add.row().eval);
-        let (_, depth) = ends(&left.ty, self.transpose_left);
+        let (rows, depth) = ends(&left.ty, self.transpose_left);
+        let (_, columns) = ends(&right.ty, self.transpose_right);
+        let mut number = 0;
         vec![Array::from_fn(&results[0], |index| {
-            let batch = &index[..index.len() - 2];
+            let matrix = number / (rows * columns);
+            number += 1;
             let (i, j) = (index[index.len() - 2], index[index.len() - 1]);
-            let at = |array: &Array, row: usize, column: usize, swapped: bool| {
-                let tail = if swapped { [column, row] } else { [row, column] };
-                array.at(&[batch, &tail].concat())
-            };
             (0..depth).fold(Num::of(dtype, 0), |sum, k| {
-                let (x, y) = (at(left, i, k, self.transpose_left), at(right, k, j, self.transpose_right));
+                let in_left = if self.transpose_left { k * rows + i } else { i * depth + k };
+                let in_right = if self.transpose_right { j * depth + k } else { k * columns + j };
+                let x = left.get(matrix * rows * depth + in_left);
+                let y = right.get(matrix * depth * columns + in_right);
                 add(dtype, &[sum, mul(dtype, &[x, y])])
             })
         })]
@@ -117,12 +132,15 @@ impl OpDef for MatMul {
         ];
         let mut samples = Vec::new();
         for (batch, rows, depth, columns) in SIZES {
-            for (transpose_left, transpose_right) in [(false, false), (true, false), (false, true), (true, true)] {
+            for (transpose_left, transpose_right) in
+                [(false, false), (true, false), (false, true), (true, true)]
+            {
                 let shape = |row: usize, column: usize, swapped: bool| {
                     let tail = if swapped { [column, row] } else { [row, column] };
                     [batch, &tail].concat()
                 };
-                let (left, right) = (shape(rows, depth, transpose_left), shape(depth, columns, transpose_right));
+                let (left, right) =
+                    (shape(rows, depth, transpose_left), shape(depth, columns, transpose_right));
                 samples.push(sample(MatMul { transpose_left, transpose_right }, &[&left, &right]));
             }
         }
@@ -135,4 +153,57 @@ fn ends(ty: &Type, swapped: bool) -> (usize, usize) {
     let rank = ty.shape.rank();
     let (rows, columns) = (ty.shape[rank - 2], ty.shape[rank - 1]);
     if swapped { (columns, rows) } else { (rows, columns) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::mistake;
+
+    fn product(left: &str, right: &str, flags: &str) -> String {
+        mistake(&format!("%a = input : {left}\n%b = input : {right}\n%y = matmul %a, %b {flags}"))
+    }
+
+    #[test]
+    fn columns_on_the_left_are_rows_on_the_right() {
+        assert_eq!(
+            product("f32[2, 3]", "f32[4, 5]", ""),
+            "matmul: f32[2, 3] and f32[4, 5] cannot be multiplied: 3 columns on the left, 4 rows on the right; \
+             make these equal, or transpose an operand"
+        );
+        assert_eq!(
+            product("f32[2, 3]", "f32[3, 5]", "transpose_left=true"),
+            "matmul: f32[2, 3] and f32[3, 5] cannot be multiplied: 2 columns on the left, 3 rows on the right; \
+             make these equal, or transpose an operand"
+        );
+    }
+
+    #[test]
+    fn leading_axes_are_alike() {
+        let help = "give at least 2 axes, and broadcast the axes before them";
+        for (left, right) in [("f32[3]", "f32[3, 5]"), ("f32[2, 3, 4]", "f32[1, 4, 5]")] {
+            assert_eq!(
+                product(left, right, ""),
+                format!("matmul: {left} and {right} have no common leading axes; {help}")
+            );
+        }
+    }
+
+    #[test]
+    fn factors_are_numbers_of_one_dtype() {
+        let help = "give numbers of one dtype; `cast_f32` converts";
+        for (left, right) in [("f32[2, 2]", "f64[2, 2]"), ("bool[2, 2]", "bool[2, 2]")] {
+            assert_eq!(
+                product(left, right, ""),
+                format!("matmul: {left} and {right} differ in dtype or are no numbers; {help}")
+            );
+        }
+    }
+
+    #[test]
+    fn flags_are_truth_values() {
+        assert_eq!(
+            product("f32[2, 2]", "f32[2, 2]", "transpose_left=1"),
+            "matmul: attribute `transpose_left` is not `true` or `false`; give `true` or `false`"
+        );
+    }
 }

@@ -11,12 +11,15 @@ mod layout;
 mod matmul;
 mod random;
 mod reduce;
+mod slice;
 mod source;
+#[cfg(test)]
+mod testing;
 
 use smallvec::SmallVec;
 
-use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Type, Types, Value};
 use crate::eval::Array;
+use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Type, Types, Value};
 
 pub use concat::{Concat, Split};
 pub use constant::Constant;
@@ -25,10 +28,11 @@ pub use fused::{Fused, FusedKind};
 pub use gather::{Gather, ScatterAdd};
 pub use grad::{Grad, StopGradient};
 pub use iota::Iota;
-pub use layout::{Broadcast, Pad, Reshape, Slice, Transpose};
+pub use layout::{Broadcast, Reshape, Transpose};
 pub use matmul::MatMul;
 pub use random::{Distribution, Random};
 pub use reduce::{ArgMax, Reduce};
+pub use slice::{Pad, Slice};
 pub use source::{Input, State};
 
 /// The gradients of the operands of a node; `None` where none flows.
@@ -197,10 +201,43 @@ fn expect_operands(op: &str, operands: &[&Type], count: usize) -> Result<(), Err
     }
 }
 
+/// Shapes that samples are made of: ranks 0 to 4, primes, extents of 1 and 0. The first few have all of these.
+const SHAPES: [&[usize]; 21] = [
+    &[],
+    &[1],
+    &[7],
+    &[3, 5],
+    &[2, 1, 13],
+    &[17, 4],
+    &[0, 3],
+    &[2],
+    &[13],
+    &[1, 1],
+    &[5, 3],
+    &[1, 11],
+    &[7, 1],
+    &[4, 0],
+    &[2, 3, 5],
+    &[3, 1, 2],
+    &[1, 2, 7],
+    &[2, 0, 3],
+    &[1, 1, 1],
+    &[2, 1, 3, 2],
+    &[1, 3, 2, 5],
+];
+
 /// A sample with `f32` operands of these shapes, differentiable, with elements in -2..2.
 fn sample(op: impl Into<Op>, shapes: &[&[usize]]) -> Sample {
-    let operand =
-        |shape: &&[usize]| SampleOperand { ty: Type::new(DType::F32, *shape), interval: (-2.0, 2.0), differentiable: true };
+    sample_of(DType::F32, op, shapes)
+}
+
+/// A sample with operands of this float dtype and these shapes, differentiable, with elements in -2..2.
+fn sample_of(dtype: DType, op: impl Into<Op>, shapes: &[&[usize]]) -> Sample {
+    let operand = |shape: &&[usize]| SampleOperand {
+        ty: Type::new(dtype, *shape),
+        interval: (-2.0, 2.0),
+        differentiable: true,
+    };
     Sample { op: op.into(), operands: shapes.iter().map(operand).collect() }
 }
 

@@ -6,7 +6,9 @@ use smallvec::smallvec;
 
 use crate::eval::{Array, Data};
 use crate::ops::{Differentiated, Gradients, OpDef, Sample, SampleOperand, expect_operands};
-use crate::{Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Scalar, ScalarFn, Type, Types};
+use crate::{
+    Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Scalar, ScalarFn, Type, Types,
+};
 use crate::{Value, scalar};
 
 /// What random numbers are distributed as.
@@ -53,7 +55,8 @@ impl OpDef for Random {
             "normal" => Distribution::Normal,
             _ => return Err(attrs.expected("distribution", "`uniform` or `normal`")),
         };
-        let stream = u32::try_from(attrs.int("stream")?).map_err(|_| attrs.expected("stream", "below 2^32 and not negative"))?;
+        let stream = u32::try_from(attrs.int("stream")?)
+            .map_err(|_| attrs.expected("stream", "an integer below 2^32 that is not negative"))?;
         Ok(Random { distribution, stream, ty: attrs.declared_type()? })
     }
 
@@ -106,7 +109,8 @@ impl OpDef for Random {
             (Distribution::Uniform, DType::F32, &[]),
             (Distribution::Normal, DType::F32, &[0, 3]),
         ];
-        let key = SampleOperand { ty: Type::new(DType::I64, []), interval: (-1e15, 1e15), differentiable: false };
+        let key =
+            SampleOperand { ty: Type::new(DType::I64, []), interval: (-1e15, 1e15), differentiable: false };
         cases
             .iter()
             .map(|&(distribution, dtype, shape)| Sample {
@@ -176,5 +180,47 @@ impl Random {
         let angle = builder.mul(u1, turn)?;
         let cosine = builder.cos(angle)?;
         builder.mul(radius, cosine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::mistake;
+
+    fn draw(key: &str, attrs: &str, ty: &str) -> String {
+        mistake(&format!("%k = input : {key}\n%y = random %k {attrs} : {ty}"))
+    }
+
+    #[test]
+    fn the_key_is_one_i64() {
+        for key in ["i32[]", "i64[2]"] {
+            assert_eq!(
+                draw(key, "distribution=normal stream=0", "f32[2]"),
+                format!("random: the key is {key}; give an i64[] as the key")
+            );
+        }
+    }
+
+    #[test]
+    fn fewer_than_two_to_the_31_floats_are_drawn() {
+        for ty in ["i32[2]", "f32[65536, 32768]"] {
+            assert_eq!(
+                draw("i64[]", "distribution=normal stream=0", ty),
+                format!("random: it cannot draw {ty}; ask for fewer than 2^31 floats")
+            );
+        }
+    }
+
+    #[test]
+    fn the_distribution_and_the_stream_are_stated() {
+        assert_eq!(
+            draw("i64[]", "distribution=poisson stream=0", "f32[2]"),
+            "random: attribute `distribution` is not `uniform` or `normal`; give `uniform` or `normal`"
+        );
+        let stream = "an integer below 2^32 that is not negative";
+        assert_eq!(
+            draw("i64[]", "distribution=uniform stream=-1", "f32[2]"),
+            format!("random: attribute `stream` is not {stream}; give {stream}")
+        );
     }
 }

@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands, sample};
+use crate::ops::{Differentiated, Gradients, OpDef, SHAPES, Sample, expect_operands, sample};
 use crate::{Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, ReduceOp, Scalar, Shape};
 use crate::{Type, Types, Value};
 
@@ -63,7 +63,11 @@ impl OpDef for Reduce {
         let ascending = self.axes.windows(2).all(|pair| pair[0] < pair[1]);
         if !ascending || self.axes.last().is_some_and(|&axis| axis >= from.shape.rank()) {
             let problem = format!("axes {:?} of {from}", self.axes.as_slice());
-            return Err(Error::new(self.name(), problem, "name axes of the operand in ascending order, each once"));
+            return Err(Error::new(
+                self.name(),
+                problem,
+                "name axes of the operand in ascending order, each once",
+            ));
         }
         Ok(smallvec![Type { dtype: from.dtype, shape: without(&from.shape, &self.axes) }])
     }
@@ -95,8 +99,11 @@ impl OpDef for Reduce {
         Ok(smallvec![Some(gradient)])
     }
 
-    fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
-        Lowering::Reduce { op: self.op, axes: self.axes.clone() }
+    fn lower(&self, operands: &[&Type], _: &[Type]) -> Lowering {
+        match self.axes.iter().all(|&axis| operands[0].shape[axis] == 1) {
+            true => Lowering::Alias,
+            false => Lowering::Reduce { op: self.op, axes: self.axes.clone() },
+        }
     }
 
     fn samples() -> Vec<Sample> {
@@ -112,10 +119,15 @@ impl OpDef for Reduce {
             (&[4, 0], &[1]),
             (&[2, 11, 3], &[1]),
         ];
-        ReduceOp::ALL
-            .iter()
-            .flat_map(|&op| cases.iter().map(move |&(from, axes)| sample(Reduce { op, axes: SmallVec::from_slice(axes) }, &[from])))
-            .collect()
+        let middle = SHAPES.into_iter().filter(|shape| !shape.is_empty());
+        let axes: Vec<(&[usize], Vec<usize>)> = (cases.into_iter())
+            .map(|(from, axes)| (from, axes.to_vec()))
+            .chain(middle.map(|shape| (shape, vec![shape.len() / 2])))
+            .collect();
+        let reduce = |op| {
+            axes.iter().map(move |(from, axes)| sample(Reduce { op, axes: axes.as_slice().into() }, &[from]))
+        };
+        ReduceOp::ALL.into_iter().flat_map(reduce).collect()
     }
 }
 
@@ -123,13 +135,20 @@ impl Reduce {
     /// A value per result, repeated along the reduced axes to the shape of x.
     fn spread(&self, builder: &mut Builder, value: Value, x: Value) -> Result<Value, Error> {
         let shape = builder.shape(x).clone();
-        let kept: Shape = (0..shape.rank()).map(|axis| if self.axes.contains(&axis) { 1 } else { shape[axis] }).collect();
+        let kept: Shape =
+            (0..shape.rank()).map(|axis| if self.axes.contains(&axis) { 1 } else { shape[axis] }).collect();
         let column = builder.reshape(value, kept)?;
         builder.broadcast(column, shape)
     }
 
     /// The gradient of an extreme goes to the elements that equal it, in equal shares.
-    fn share(&self, builder: &mut Builder, gradient: Value, extreme: Value, x: Value) -> Result<Value, Error> {
+    fn share(
+        &self,
+        builder: &mut Builder,
+        gradient: Value,
+        extreme: Value,
+        x: Value,
+    ) -> Result<Value, Error> {
         let dtype = builder.dtype(x);
         let spread = self.spread(builder, extreme, x)?;
         let equal = builder.eq(x, spread)?;
@@ -204,9 +223,13 @@ impl OpDef for ArgMax {
         expect_operands("argmax", operands, 1)?;
         let from = operands[0];
         let extent = from.shape.get(self.axis).copied().unwrap_or(0);
-        if extent == 0 || from.dtype == DType::Bool {
+        if extent == 0 || i32::try_from(extent).is_err() || from.dtype == DType::Bool {
             let problem = format!("it is not defined along axis {} of {from}", self.axis);
-            return Err(Error::new("argmax", problem, "give numbers and an axis with at least one element"));
+            return Err(Error::new(
+                "argmax",
+                problem,
+                "give numbers and an axis of at least one element and fewer than 2^31",
+            ));
         }
         Ok(smallvec![Type { dtype: DType::I64, shape: without(&from.shape, &[self.axis]) }])
     }
@@ -224,7 +247,8 @@ impl OpDef for ArgMax {
                 (Num::Int(a), Num::Int(b)) => a > b,
                 _ => unreachable!("elements of one array are of one kind"),
             };
-            let best = (1..x.ty.shape[self.axis]).fold(0, |best, i| if beats(element(i), element(best)) { i } else { best });
+            let best = (1..x.ty.shape[self.axis])
+                .fold(0, |best, i| if beats(element(i), element(best)) { i } else { best });
             Num::Int(best as i64)
         })]
     }
@@ -253,7 +277,62 @@ impl OpDef for ArgMax {
     }
 
     fn samples() -> Vec<Sample> {
-        let cases: [(&[usize], usize); 5] = [(&[7], 0), (&[3, 5], 0), (&[3, 5], 1), (&[2, 1, 13], 1), (&[0, 3], 1)];
-        cases.iter().map(|&(from, axis)| sample(ArgMax { axis }, &[from])).collect()
+        let cases: [(&[usize], usize); 5] =
+            [(&[7], 0), (&[3, 5], 0), (&[3, 5], 1), (&[2, 1, 13], 1), (&[0, 3], 1)];
+        let mut samples: Vec<Sample> =
+            cases.iter().map(|&(from, axis)| sample(ArgMax { axis }, &[from])).collect();
+        samples.iter_mut().for_each(|sample| sample.operands[0].differentiable = false);
+        samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::eval::{Bindings, evaluate};
+    use crate::ops::testing::mistake;
+    use crate::text::parse_graph;
+
+    #[test]
+    fn numbers_are_reduced() {
+        assert_eq!(
+            mistake("%x = input : bool[3]\n%y = reduce_max %x axes=[0]"),
+            "reduce_max: it is not defined for bool[3]; convert with `cast_i32` first"
+        );
+    }
+
+    #[test]
+    fn axes_are_ascending_and_of_the_operand() {
+        for axes in ["[1, 0]", "[0, 0]", "[2]"] {
+            assert_eq!(
+                mistake(&format!("%x = input : f32[3, 2]\n%y = reduce_sum %x axes={axes}")),
+                format!(
+                    "reduce_sum: axes {axes} of f32[3, 2]; name axes of the operand in ascending order, each once"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn an_index_is_of_an_axis_that_has_elements() {
+        let help = "give numbers and an axis of at least one element and fewer than 2^31";
+        for (ty, axis) in [("f32[0]", 0), ("f32[2]", 1), ("bool[2]", 0)] {
+            assert_eq!(
+                mistake(&format!("%x = input : {ty}\n%y = argmax %x axis={axis}")),
+                format!("argmax: it is not defined along axis {axis} of {ty}; {help}")
+            );
+        }
+    }
+
+    #[test]
+    fn argmax_finds_the_first_nan_before_the_first_maximum() {
+        let graph = parse_graph(
+            "graph @g {
+               %x = constant value=[1.0, 3.0, 3.0, 2.0, nan, nan, -inf, -inf, -inf] : f32[3, 3]
+               %y = argmax %x axis=1 : i64[3]
+               output y = %y
+             }",
+        );
+        let outputs = evaluate(&graph.unwrap(), &Bindings::default()).unwrap().outputs;
+        assert_eq!(outputs["y"].as_slice::<i64>(), Some(&[1i64, 1, 0][..]));
     }
 }

@@ -77,7 +77,9 @@ impl OpDef for State {
     fn from_attrs(_: &str, attrs: &mut AttrReader<'_>) -> Result<Self, Error> {
         let init = match attrs.required("init")? {
             Attr::Init(init) => init,
-            _ => return Err(attrs.expected("init", "an init such as `constant(0)` or `uniform(-0.1, 0.1, 3)`")),
+            _ => {
+                return Err(attrs.expected("init", "an init such as `constant(0)` or `uniform(-0.1, 0.1, 3)`"));
+            }
         };
         Ok(State { ty: attrs.declared_type()?, init })
     }
@@ -102,5 +104,27 @@ impl OpDef for State {
 
     fn samples() -> Vec<Sample> {
         vec![]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::mistake;
+
+    #[test]
+    fn a_state_has_an_init() {
+        let init = "an init such as `constant(0)` or `uniform(-0.1, 0.1, 3)`";
+        assert_eq!(
+            mistake("%y = state init=3 : f32[]"),
+            format!("state: attribute `init` is not {init}; give {init}")
+        );
+    }
+
+    #[test]
+    fn an_input_has_a_type() {
+        assert_eq!(
+            mistake("%y = input"),
+            "input: the result type is missing; write it at the end, as in `: f32[2, 3]`"
+        );
     }
 }

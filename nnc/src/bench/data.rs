@@ -4,12 +4,15 @@ use std::path::Path;
 
 use ir::{DType, Graph, Init, Node, Tensor, Type};
 
+use super::model::Model;
 use crate::{Error, npy};
 
+/// What the names of parameters start with; a number follows.
+const PARAMETER: &str = "p";
 /// The seed of data that are drawn.
 const SEED: u64 = 1;
 
-/// Parameters (states) and inputs by name.
+/// Parameters and inputs by the names of the peers' archives.
 #[derive(Clone, Debug, Default)]
 pub struct Data {
     /// Those parameters that are given; the others start from their init.
@@ -22,43 +25,58 @@ impl Data {
     /// Reads an archive of `p0`, `p1`, .. (parameters), `x` (the input) and `y0`, .. (what else the workload takes).
     pub fn read(path: &Path) -> Result<Data, Error> {
         let is_parameter = |name: &str| {
-            name.strip_prefix('p').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+            name.strip_prefix(PARAMETER)
+                .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
         };
-        let (parameters, inputs) = npy::npz::read(path)?.into_iter().partition(|(name, _)| is_parameter(name));
+        let (parameters, inputs) =
+            npy::npz::read(path)?.into_iter().partition(|(name, _)| is_parameter(name));
         Ok(Data { parameters, inputs })
     }
 
     /// Seeded inputs for a graph: floats are normal, class indices are below 10.
     pub fn draw(graph: &Graph) -> Data {
-        let inputs = graph.inputs().enumerate().map(|(stream, (_, node))| {
-            (name_of(node), draw(&node.results[0], stream as u32))
-        });
+        let inputs = graph
+            .inputs()
+            .enumerate()
+            .map(|(stream, (_, node))| (name_of(node), draw(&node.results[0], stream as u32)));
         Data { parameters: Vec::new(), inputs: inputs.collect() }
     }
 
-    /// Checks that there is an array of the right type for each input, and that each parameter is one of the graph's.
-    pub fn check(&self, graph: &Graph) -> Result<(), Error> {
-        let wanted = graph.inputs().map(|(_, node)| (node, &self.inputs, true));
-        let states = graph.states().map(|(_, node)| (node, &self.parameters, false));
-        for (node, given, is_required) in wanted.chain(states) {
+    /// Checks that there is an array of the right type for each input of a model, and that each parameter is one of the
+    /// model's; returns the parameters under the names of their states, and the inputs.
+    #[expect(clippy::type_complexity, reason = "two lists of one kind")]
+    pub fn bind(self, model: &Model) -> Result<(Vec<(String, Tensor)>, Vec<(String, Tensor)>), Error> {
+        for (_, node) in model.graph.inputs() {
             let (name, ty) = (name_of(node), &node.results[0]);
-            match given.iter().find(|(known, _)| *known == name) {
-                Some((_, tensor)) if tensor.ty() != *ty => {
-                    let problem = format!("the array is {}, the workload wants {ty}", tensor.ty());
-                    return Err(Error::invalid(name, problem, "give an array of that type"));
-                }
-                None if is_required => {
-                    let problem = format!("the archive has no array of this name, the workload wants {ty}");
-                    return Err(Error::invalid(name, problem, "add it with numpy.savez"));
-                }
-                _ => {}
-            }
+            let Some((_, tensor)) = self.inputs.iter().find(|(known, _)| *known == name) else {
+                let problem = format!("the archive has no array of this name, the workload wants {ty}");
+                return Err(Error::invalid(name, problem, "add it with numpy.savez"));
+            };
+            check_type(&name, tensor, ty)?;
         }
-        let stranger = self.parameters.iter().find(|(name, _)| graph.find(name).is_none());
-        stranger.map_or(Ok(()), |(name, _)| {
-            Err(Error::invalid(name, "the workload has no parameter of this name", "give an archive for this workload"))
-        })
+        let states = self.parameters.into_iter().map(|(name, tensor)| {
+            let index: Option<usize> = name[PARAMETER.len()..].parse().ok();
+            let Some(state) = index.and_then(|index| model.parameters.get(index)) else {
+                let help = format!(
+                    "give an archive for this workload, which has {} parameters",
+                    model.parameters.len()
+                );
+                return Err(Error::invalid(name, "the workload has no parameter of this name", help));
+            };
+            let node = model.graph.find(state).expect("each parameter is a state");
+            check_type(&name, &tensor, &model.graph.node(node).results[0])?;
+            Ok((state.clone(), tensor))
+        });
+        Ok((states.collect::<Result<_, _>>()?, self.inputs))
     }
+}
+
+fn check_type(name: &str, tensor: &Tensor, ty: &Type) -> Result<(), Error> {
+    if tensor.ty() == *ty {
+        return Ok(());
+    }
+    let problem = format!("the array is {}, the workload wants {ty}", tensor.ty());
+    Err(Error::invalid(name, problem, "give an array of that type"))
 }
 
 fn name_of(node: &Node) -> String {
@@ -89,24 +107,36 @@ mod tests {
     #[test]
     fn drawn_data_fit_every_workload() {
         for name in ["mlp_small_train_b32", "sgemm_64"] {
-            let graph = Workload::find(name).unwrap().graph().unwrap();
-            Data::draw(&graph).check(&graph).unwrap();
+            let model = Workload::find(name).unwrap().model().unwrap();
+            Data::draw(&model.graph).bind(&model).unwrap();
         }
     }
 
     #[test]
     fn arrays_that_are_missing_misshapen_or_strange_are_errors() {
-        let graph = Workload::find("sgemm_64").unwrap().graph().unwrap();
-        let mut data = Data::draw(&graph);
+        let model = Workload::find("sgemm_64").unwrap().model().unwrap();
+        let mut data = Data::draw(&model.graph);
+        let problem = |data: &Data| data.clone().bind(&model).unwrap_err().to_string();
         data.parameters.push(("p0".into(), tensor(3)));
-        let error = data.check(&graph).unwrap_err().to_string();
-        assert_eq!(error, "p0: the workload has no parameter of this name; give an archive for this workload");
+        let help = "give an archive for this workload, which has 0 parameters";
+        assert_eq!(problem(&data), format!("p0: the workload has no parameter of this name; {help}"));
         data.inputs[1].1 = tensor(3);
-        let error = data.check(&graph).unwrap_err().to_string();
-        assert_eq!(error, "y0: the array is f32[3], the workload wants f32[64, 64]; give an array of that type");
+        let expected = "y0: the array is f32[3], the workload wants f32[64, 64]; give an array of that type";
+        assert_eq!(problem(&data), expected);
         data.inputs.remove(1);
-        let error = data.check(&graph).unwrap_err().to_string();
         let expected = "y0: the archive has no array of this name, the workload wants f32[64, 64]; add it with numpy.savez";
-        assert_eq!(error, expected);
+        assert_eq!(problem(&data), expected);
+    }
+
+    #[test]
+    fn parameters_are_bound_in_the_order_of_layers() {
+        let model = Workload::find("mlp_small_train_b32").unwrap().model().unwrap();
+        let mut data = Data::draw(&model.graph);
+        data.parameters.push(("p3".into(), tensor(32)));
+        let (states, _) = data.clone().bind(&model).unwrap();
+        assert_eq!(states, [("fc2.bias".to_owned(), tensor(32))]);
+        data.parameters[0].0 = "p2".into();
+        let expected = "p2: the array is f32[32], the workload wants f32[32, 64]; give an array of that type";
+        assert_eq!(data.bind(&model).unwrap_err().to_string(), expected);
     }
 }

@@ -50,8 +50,11 @@ pub fn measure<E>(budget: Duration, mut step: impl FnMut() -> Result<(), E>) -> 
     }
     let trial_steps = if steps > 3 { 3 } else { 1 };
     let estimate = time_of(trial_steps, &mut step)?;
-    let steps_per_sample =
-        if estimate > MIN_SAMPLE { 1 } else { (MIN_SAMPLE.as_secs_f64() / estimate.as_secs_f64().max(1e-9)) as u32 };
+    let steps_per_sample = if estimate > MIN_SAMPLE {
+        1
+    } else {
+        (MIN_SAMPLE.as_secs_f64() / estimate.as_secs_f64().max(1e-9)) as u32
+    };
     let steps_per_sample = steps_per_sample.max(1);
     let min_samples = if estimate < Duration::from_secs(1) { 7 } else { 5 };
     let mut samples = Vec::with_capacity(MAX_SAMPLES);

@@ -57,13 +57,11 @@ pub struct Prepared {
 /// Compiles a workload and runs its first step.
 pub fn prepare(workload: &Workload, data: Data, options: &Options) -> Result<Prepared, Error> {
     let start = Instant::now();
-    let graph = workload.graph()?;
-    let mut program = compile(&graph, options)?;
+    let model = workload.model()?;
+    let mut program = compile(&model.graph, options)?;
     let compiling = start.elapsed();
-    let mut state = State::empty();
-    data.check(&graph)?;
-    let Data { parameters, inputs } = data;
-    state.adopt(program.plan(), 0)?;
+    let (parameters, inputs) = data.bind(&model)?;
+    let mut state = State::new(program.plan(), 0)?;
     for (name, tensor) in &parameters {
         state.set(name, tensor)?;
     }
@@ -142,7 +140,10 @@ pub fn kernel_bytes(program: &Executable, time: &KernelTime) -> usize {
     let plan = program.plan();
     match time.kernel {
         Some(kernel) => plan.kernel(kernel).parameters().map(|(_, buffer)| buffer.ty.size_bytes()).sum(),
-        None => plan.slots_where(|place| matches!(place, Place::Output)).map(|(_, slot)| slot.ty.size_bytes()).sum(),
+        None => plan
+            .slots_where(|place| matches!(place, Place::Output))
+            .map(|(_, slot)| slot.ty.size_bytes())
+            .sum(),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ir::Graph;
+use nn::Activation;
 
-use super::model;
+use super::model::{Model, model};
 use crate::Error;
 
 /// A program whose time of a step is measured.
@@ -25,7 +25,7 @@ pub enum Kind {
         sizes: &'static [usize],
         /// The number of samples in a step.
         batch: usize,
-        /// What follows each layer but the last.
+        /// What follows each layer; the last only where the step is `Reconstruct`.
         activation: Activation,
         /// What a step does.
         mode: Mode,
@@ -52,17 +52,6 @@ pub enum Kind {
         /// The terms of each sum.
         k: usize,
     },
-}
-
-/// An activation function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// `max(x, 0)`
-    Relu,
-    /// `tanh(x)`
-    Tanh,
-    /// `1 / (1 + exp(-x))`, after the last layer too.
-    Sigmoid,
 }
 
 /// What a step of a network does.
@@ -124,13 +113,17 @@ impl Workload {
     pub fn find(name: &str) -> Result<&'static Workload, Error> {
         WORKLOADS.iter().find(|workload| workload.name == name).ok_or_else(|| {
             let names: Vec<&str> = WORKLOADS.iter().map(|workload| workload.name).collect();
-            Error::invalid(name, "there is no workload of this name", format!("the workloads are {}", names.join(", ")))
+            Error::invalid(
+                name,
+                "there is no workload of this name",
+                format!("the workloads are {}", names.join(", ")),
+            )
         })
     }
 
-    /// Its graph. Parameters are the states `p0`, `p1`, ..; inputs are `x` and, where it has a second one, `y0`.
-    pub fn graph(&self) -> Result<Graph, Error> {
-        Ok(model::graph(self.name, &self.kind)?)
+    /// Its graph, and the names of its parameters.
+    pub fn model(&self) -> Result<Model, Error> {
+        Ok(model(self.name, &self.kind)?)
     }
 
     /// How long it is measured.
@@ -181,13 +174,15 @@ mod tests {
     #[test]
     fn an_unknown_workload_lists_the_names() {
         let error = Workload::find("mlp").unwrap_err().to_string();
-        assert!(error.starts_with("mlp: there is no workload of this name; the workloads are mlp_train_b128, "));
+        assert!(
+            error.starts_with("mlp: there is no workload of this name; the workloads are mlp_train_b128, ")
+        );
     }
 
     #[test]
     fn every_graph_builds_and_has_one_output() {
         for workload in WORKLOADS {
-            assert_eq!(workload.graph().unwrap().outputs.len(), 1, "{}", workload.name);
+            assert_eq!(workload.model().unwrap().graph.outputs.len(), 1, "{}", workload.name);
         }
     }
 }

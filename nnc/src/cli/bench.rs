@@ -57,10 +57,14 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     let data = match &args.inputs {
         Some(path) => Data::read(path)?,
-        None => Data::draw(&workload.graph()?),
+        None => Data::draw(&workload.model()?.graph),
     };
     let options = Options { threads: args.threads, optimize: !args.no_optimize, ..Options::default() };
-    output.report(&format!("{}: compiling, then measuring for about {} s", workload.name, budget.as_secs_f64()));
+    output.report(&format!(
+        "{}: compiling, then measuring for about {} s",
+        workload.name,
+        budget.as_secs_f64()
+    ));
     let mut prepared = prepare(workload, data, &options)?;
     let report = prepared.measure(workload, budget)?;
     let steps = PROFILED_STEPS.max((PROFILE_TIME_MS / report.measurement.median_ms.max(1e-4)) as u32);
@@ -103,7 +107,8 @@ fn report_json(report: &Report) -> Value {
 }
 
 fn report_text(report: &Report) -> String {
-    let rate = |rate: Option<f64>, unit: &str| rate.map_or(String::new(), |rate| format!(", {rate:.1} {unit}"));
+    let rate =
+        |rate: Option<f64>, unit: &str| rate.map_or(String::new(), |rate| format!(", {rate:.1} {unit}"));
     format!(
         "{} on {} thread{}: {:.4} ms (least {:.4}){}{}, compiled and first run in {:.1} ms, first loss {:.6}\n",
         report.workload,

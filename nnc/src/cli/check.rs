@@ -33,7 +33,10 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
                 let place = modules::place_of_error(&source);
                 let (line, column) = place.unzip();
                 let error = error.to_string();
-                output.print(&json!({ "file": name, "ok": false, "error": error, "line": line, "column": column }).to_string())?;
+                output.print(
+                    &json!({ "file": name, "ok": false, "error": error, "line": line, "column": column })
+                        .to_string(),
+                )?;
             }
             Ok(Status::BadInput)
         }
@@ -44,7 +47,11 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 fn describe(module: &Module) -> (&'static str, &str, String) {
     match module {
         Module::Graph(graph) => ("graph", &graph.name, format!("{} nodes", graph.len())),
-        Module::Kernel(kernel) => ("kernel", &kernel.name, format!("{} parameters", kernel.parameters().count())),
-        Module::Plan(plan) => ("plan", &plan.name, format!("{} kernels, {} steps", plan.kernels.len(), plan.steps.len())),
+        Module::Kernel(kernel) => {
+            ("kernel", &kernel.name, format!("{} parameters", kernel.parameters().count()))
+        }
+        Module::Plan(plan) => {
+            ("plan", &plan.name, format!("{} kernels, {} steps", plan.kernels.len(), plan.steps.len()))
+        }
     }
 }

@@ -50,8 +50,11 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let graph = modules::read_graph(&args.file)?;
     let (inputs, states) = bind(&graph, read_arrays(args)?)?;
-    let outputs =
-        if args.reference { interpret(&graph, inputs, states, args)? } else { execute(&graph, &inputs, &states, args)? };
+    let outputs = if args.reference {
+        interpret(&graph, inputs, states, args)?
+    } else {
+        execute(&graph, &inputs, &states, args)?
+    };
     if let Some(path) = &args.output {
         npy::npz::write(path, outputs.iter().map(|(name, tensor)| (name.as_str(), tensor)))?;
     }
@@ -142,12 +145,18 @@ fn bind(
         let input = graph.inputs().find(|(_, node)| node.name.as_ref() == Some(&name));
         let state = graph.states().find(|(_, node)| node.name.as_ref() == Some(&name));
         let Some((_, node)) = input.or(state) else {
-            let known: Vec<String> = graph.inputs().chain(graph.states()).map(|(_, node)| name_of(node)).collect();
+            let known: Vec<String> =
+                graph.inputs().chain(graph.states()).map(|(_, node)| name_of(node)).collect();
             let help = format!("its inputs and states are {}", known.join(", "));
-            return Err(Error::invalid(file, format!("@{} has no input or state `{name}`", graph.name), help));
+            return Err(Error::invalid(
+                file,
+                format!("@{} has no input or state `{name}`", graph.name),
+                help,
+            ));
         };
         if tensor.ty() != node.results[0] {
-            let problem = format!("the array for `{name}` is {}, the graph wants {}", tensor.ty(), node.results[0]);
+            let problem =
+                format!("the array for `{name}` is {}, the graph wants {}", tensor.ty(), node.results[0]);
             return Err(Error::invalid(file, problem, "give an array of that type"));
         }
         if input.is_some() { &mut inputs } else { &mut states }.insert(name, tensor);
@@ -156,7 +165,11 @@ fn bind(
         .filter(|(_, node)| !inputs.contains_key(&name_of(node)))
         .map(|(_, node)| format!("`{}` ({})", name_of(node), node.results[0]))
         .collect();
-    if missing.is_empty() { Ok((inputs, states)) } else { Err(RunError::MissingInputs(missing.join(", ")).into()) }
+    if missing.is_empty() {
+        Ok((inputs, states))
+    } else {
+        Err(RunError::MissingInputs(missing.join(", ")).into())
+    }
 }
 
 /// `NAME=FILE`

@@ -1,18 +1,43 @@
-//! What a command works on: a model that nnc knows, or a file.
+//! What `nnc dump` works on: a model that nnc knows, or a file.
 
 use std::path::Path;
 
+use ir::Graph;
 use ir::text::Module;
+use nn::classifier::{inference_graph, training_graph};
+use nn::{Adam, models};
 use nnc::{Error, modules};
 
-/// A model by its name, or a `.nnir` file.
+/// The models that have a name.
+const MODELS: &[&str] = &["mlp"];
+
+/// A model by its name, as a training step or as inference on batches of `batch`, or the contents of a `.nnir` file.
 pub fn load(target: &str, train: bool, batch: usize) -> Result<Module, Error> {
-    if target.ends_with(".nnir") || Path::new(target).exists() {
-        if train {
-            let help = "leave out --train; a file is printed as it is";
-            return Err(Error::invalid("--train", "only a model has a training step to be built", help));
-        }
-        return modules::read(Path::new(target));
+    if MODELS.contains(&target) {
+        return Ok(Module::Graph(model(target, train, batch)?));
     }
-    todo!()
+    let path = Path::new(target);
+    if path.extension().is_none() && !path.exists() {
+        let help = format!("the models are {}; or give a .nnir file", MODELS.join(", "));
+        return Err(Error::invalid(target, "there is no model or file of this name", help));
+    }
+    if train {
+        let help = "leave it out: a file is printed as it is";
+        return Err(Error::invalid(
+            "--train",
+            format!("{target} is a file, and only models have training steps"),
+            help,
+        ));
+    }
+    modules::read(path)
+}
+
+fn model(name: &str, train: bool, batch: usize) -> Result<Graph, Error> {
+    let model = models::mlp();
+    let features = model.sizes[0];
+    Ok(if train {
+        training_graph(name, &model, features, batch, &Adam::default())?
+    } else {
+        inference_graph(name, &model, features, batch)?
+    })
 }

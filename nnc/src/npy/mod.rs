@@ -32,20 +32,30 @@ pub fn write(path: &Path, tensor: &Tensor) -> Result<(), Error> {
 
 /// The tensor that the bytes of a `.npy` file hold; `subject` is what an error calls it.
 pub fn decode(bytes: &[u8], subject: &str) -> Result<Tensor, Error> {
-    let broken = |problem: String| Error::invalid(subject, problem, "write it again with numpy.save or numpy.savez");
+    let broken =
+        |problem: String| Error::invalid(subject, problem, "write it again with numpy.save or numpy.savez");
     check_header(bytes).map_err(broken)?;
     let mut rest = bytes;
-    let header = npyz::NpyHeader::from_reader(&mut rest).map_err(|e| broken(format!("this is no .npy file: {e}")))?;
+    let header =
+        npyz::NpyHeader::from_reader(&mut rest).map_err(|e| broken(format!("this is no .npy file: {e}")))?;
     let descriptor = header.dtype().descr();
     let descriptor = descriptor.trim_matches('\'');
     let (dtype, is_big_endian) = dtype_of(descriptor).ok_or_else(|| {
         let problem = format!("the elements are {descriptor}, which nnc does not have");
-        Error::invalid(subject, problem, "convert to float32, float64, int32, int64 or bool with numpy's astype")
+        Error::invalid(
+            subject,
+            problem,
+            "convert to float32, float64, int32, int64 or bool with numpy's astype",
+        )
     })?;
     let shape: Shape = header.shape().iter().map(|&n| n as usize).collect();
     let ty = Type { dtype, shape };
     if rest.len() < ty.size_bytes() {
-        return Err(broken(format!("{ty} takes {} bytes, but only {} follow the header", ty.size_bytes(), rest.len())));
+        return Err(broken(format!(
+            "{ty} takes {} bytes, but only {} follow the header",
+            ty.size_bytes(),
+            rest.len()
+        )));
     }
     let elements = &rest[..ty.size_bytes()];
     Ok(match header.order() {
@@ -127,7 +137,9 @@ fn tensor_of(ty: &Type, bytes: &[u8], is_big_endian: bool) -> Tensor {
         DType::F64 => numbers!(f64),
         DType::I32 => numbers!(i32),
         DType::I64 => numbers!(i64),
-        DType::Bool => Tensor::new(ty.shape.clone(), bytes.iter().map(|&byte| byte != 0).collect::<Vec<bool>>()),
+        DType::Bool => {
+            Tensor::new(ty.shape.clone(), bytes.iter().map(|&byte| byte != 0).collect::<Vec<bool>>())
+        }
     };
     tensor.expect("there are as many bytes as the type has")
 }

@@ -57,7 +57,8 @@ mod tests {
         let error = decode(&archive, "a.npz").unwrap_err().to_string();
         assert!(error.starts_with("a.npz, array x: this is no .npy file"), "{error}");
         let error = decode(b"", "a.npz").unwrap_err().to_string();
-        let expected = "a.npz: this is no zip archive, or its end is missing; write it again with numpy.savez";
+        let expected =
+            "a.npz: this is no zip archive, or its end is missing; write it again with numpy.savez";
         assert_eq!(error, expected);
     }
 }

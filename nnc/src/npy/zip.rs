@@ -38,7 +38,9 @@ pub fn read(archive: &[u8]) -> Result<Vec<(String, Cow<'_, [u8]>)>, String> {
         }
         let length = |offset: usize| u16_at(header, offset).map_or(0, usize::from);
         let (name_length, extra_length, comment_length) = (length(28), length(30), length(32));
-        let name = header.get(CENTRAL_HEADER_BYTES..CENTRAL_HEADER_BYTES + name_length).ok_or("its directory is cut")?;
+        let name = header
+            .get(CENTRAL_HEADER_BYTES..CENTRAL_HEADER_BYTES + name_length)
+            .ok_or("its directory is cut")?;
         let name = String::from_utf8_lossy(name).into_owned();
         let contents = contents(archive, header).map_err(|problem| format!("entry {name}: {problem}"))?;
         entries.push((name, contents));
@@ -51,7 +53,8 @@ pub fn read(archive: &[u8]) -> Result<Vec<(String, Cow<'_, [u8]>)>, String> {
 fn contents<'a>(archive: &'a [u8], header: &[u8]) -> Result<Cow<'a, [u8]>, String> {
     let size_of = |offset: usize| u32_at(header, offset).ok_or("its header is cut");
     let method = u16_at(header, 10).ok_or("its header is cut")?;
-    let (checksum, packed_size, size, offset) = (size_of(16)?, size_of(20)?, size_of(24)? as usize, size_of(42)?);
+    let (checksum, packed_size, size, offset) =
+        (size_of(16)?, size_of(20)?, size_of(24)? as usize, size_of(42)?);
     if [packed_size, size as u32, offset].contains(&u32::MAX) {
         return Err("it is of 4 GiB or more, which nnc does not read".into());
     }
@@ -66,7 +69,8 @@ fn contents<'a>(archive: &'a [u8], header: &[u8]) -> Result<Cow<'a, [u8]>, Strin
         STORED => Cow::Borrowed(packed),
         DEFLATED if size <= packed.len().saturating_mul(MAX_RATIO) => {
             let mut contents = Vec::new();
-            let inflated = flate2::read::DeflateDecoder::new(packed).take(size as u64 + 1).read_to_end(&mut contents);
+            let inflated =
+                flate2::read::DeflateDecoder::new(packed).take(size as u64 + 1).read_to_end(&mut contents);
             inflated.map_err(|error| format!("it cannot be inflated: {error}"))?;
             Cow::Owned(contents)
         }
@@ -81,11 +85,13 @@ fn contents<'a>(archive: &'a [u8], header: &[u8]) -> Result<Cow<'a, [u8]>, Strin
 
 /// Writes an archive of these entries, stored.
 pub fn write(entries: &[(String, Vec<u8>)], writer: &mut dyn Write) -> io::Result<()> {
-    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, "archives of 4 GiB or more are not written");
+    let too_large =
+        || io::Error::new(io::ErrorKind::FileTooLarge, "archives of 4 GiB or more are not written");
     let mut directory = Vec::new();
     let mut offset = 0u32;
     for (name, contents) in entries {
-        let size = u32::try_from(contents.len()).ok().filter(|&size| size < u32::MAX).ok_or_else(too_large)?;
+        let size =
+            u32::try_from(contents.len()).ok().filter(|&size| size < u32::MAX).ok_or_else(too_large)?;
         let name_length = u16::try_from(name.len()).map_err(|_| too_large())?;
         // What both headers of an entry share: version, flags, method, time, date, checksum, sizes, lengths.
         let mut common = Vec::new();
@@ -108,7 +114,8 @@ pub fn write(entries: &[(String, Vec<u8>)], writer: &mut dyn Write) -> io::Resul
         directory.extend(offset.to_le_bytes());
         directory.extend(name.as_bytes());
         let bytes = LOCAL_HEADER_BYTES + name.len() + contents.len();
-        offset = u32::try_from(bytes).ok().and_then(|bytes| offset.checked_add(bytes)).ok_or_else(too_large)?;
+        offset =
+            u32::try_from(bytes).ok().and_then(|bytes| offset.checked_add(bytes)).ok_or_else(too_large)?;
     }
     let count = u16::try_from(entries.len()).map_err(|_| too_large())?;
     writer.write_all(&directory)?;
@@ -124,7 +131,9 @@ pub fn write(entries: &[(String, Vec<u8>)], writer: &mut dyn Write) -> io::Resul
 /// Where the record at the end of the directory starts: it is the last thing in an archive but for a comment.
 fn end_of_directory(archive: &[u8]) -> Option<usize> {
     let last = archive.len().checked_sub(END_OF_DIRECTORY_BYTES)?;
-    (last.saturating_sub(MAX_COMMENT_BYTES)..=last).rev().find(|&at| u32_at(archive, at) == Some(END_OF_DIRECTORY))
+    (last.saturating_sub(MAX_COMMENT_BYTES)..=last)
+        .rev()
+        .find(|&at| u32_at(archive, at) == Some(END_OF_DIRECTORY))
 }
 
 fn checksum_of(bytes: &[u8]) -> u32 {
@@ -146,7 +155,8 @@ mod tests {
     use super::*;
 
     fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
-        let owned: Vec<_> = entries.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
+        let owned: Vec<_> =
+            entries.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
         let mut bytes = Vec::new();
         write(&owned, &mut bytes).unwrap();
         bytes
@@ -156,7 +166,10 @@ mod tests {
     fn what_is_written_is_what_is_read() {
         let bytes = archive(&[("a.npy", b"hello"), ("b.npy", b"")]);
         let entries = read(&bytes).unwrap();
-        assert_eq!(entries, [("a.npy".to_owned(), b"hello"[..].into()), ("b.npy".to_owned(), b""[..].into())]);
+        assert_eq!(
+            entries,
+            [("a.npy".to_owned(), b"hello"[..].into()), ("b.npy".to_owned(), b""[..].into())]
+        );
     }
 
     #[test]
@@ -168,7 +181,8 @@ mod tests {
         let mut bytes = archive(&[("a", &deflated)]);
         let directory = bytes.len() - END_OF_DIRECTORY_BYTES - CENTRAL_HEADER_BYTES - 1;
         bytes[directory + 10] = DEFLATED as u8;
-        bytes[directory + 16..directory + 20].copy_from_slice(&checksum_of(b"abababababababababab").to_le_bytes());
+        bytes[directory + 16..directory + 20]
+            .copy_from_slice(&checksum_of(b"abababababababababab").to_le_bytes());
         bytes[directory + 24..directory + 28].copy_from_slice(&20u32.to_le_bytes());
         assert_eq!(*read(&bytes).unwrap()[0].1, *b"abababababababababab");
         bytes[directory + 27] = 0x7f; // claims two gigabytes

@@ -51,7 +51,7 @@ impl Roles {
             let role = roles.role_of(graph, id, node, merge, total);
             roles.roles.push(role);
             roles.work.push(if role == Role::Free { total } else { 0 });
-            if role == Role::Free && as_view(graph, node, 0).is_some() {
+            if merge && as_view(graph, node, 0).is_some() {
                 roles.keep_bounds(graph, node);
             }
         }
@@ -103,7 +103,7 @@ impl Roles {
         work <= MOST_FREE_WORK && !self.contracted[id.0 as usize] && node.operands.iter().all(in_memory)
     }
 
-    /// Where the bounds of a free view's operand would be lost, the operand is computed to memory.
+    /// Where the bounds of a view's operand would be lost, the operand is computed to memory.
     fn keep_bounds(&mut self, graph: &Graph, node: &Node) {
         let below = self.resolve(graph, node.operands[0]);
         let views = (0..node.results.len() as u32).filter_map(|result| as_view(graph, node, result));

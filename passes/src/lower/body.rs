@@ -151,19 +151,22 @@ impl<'a> KernelWriter<'a> {
         self.push(Stmt::Store { value: var, buffer, indices, mode: StoreMode::Set });
     }
 
-    /// The axes of the domain along which a value runs: those of its whole domain or of its rows.
-    pub fn map_of(&self, value: Value) -> AxisMap {
+    /// The axes of the domain along which a value runs: those of its whole domain or of its rows; `None` for what runs
+    /// along others, which is computed where it is used.
+    pub fn map_of(&self, value: Value) -> Option<AxisMap> {
         let shape = &self.body.ty(value).shape;
         let all: Vec<usize> = (0..self.fused.domain.rank()).collect();
         let kept: Vec<usize> = all.iter().copied().filter(|axis| !self.fused.reduced.contains(axis)).collect();
-        let map = align(shape, &self.fused.domain, &all).or_else(|| align(shape, &self.fused.domain, &kept));
-        map.unwrap_or_else(|| panic!("pass lower: a value of shape {shape} in a domain of {}", self.fused.domain))
+        align(shape, &self.fused.domain, &all).or_else(|| align(shape, &self.fused.domain, &kept))
     }
 
     /// The indices of a value at the current iteration of the domain.
     pub fn domain_indices(&self, value: Value) -> Vec<Affine> {
         let index = |axis: &Option<usize>| loop_index(axis.and_then(|axis| self.domain_axes[axis]));
-        self.map_of(value).iter().map(index).collect()
+        let map = self.map_of(value).unwrap_or_else(|| {
+            panic!("pass lower: a value of type {} in a domain of {}", self.body.ty(value), self.fused.domain)
+        });
+        map.iter().map(index).collect()
     }
 
     /// The loops over the axes of the domain.
@@ -180,7 +183,7 @@ impl<'a> KernelWriter<'a> {
     /// A further axis over the same extent as one of the domain.
     pub fn twin_axis(&mut self, domain_axis: usize, suffix: usize) -> Option<AxisId> {
         let axis = self.domain_axes[domain_axis]?;
-        let name = format!("{}{suffix}", self.kernel.axes[axis.0 as usize].name);
+        let name = format!("{}{suffix}", self.kernel.axes[axis.0 as usize].name.trim_end_matches(char::is_numeric));
         let extent = self.kernel.extent(axis);
         Some(self.kernel.axis(name, extent))
     }

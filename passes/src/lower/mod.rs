@@ -95,7 +95,7 @@ impl Lowerer<'_> {
             slots.push(slot);
         }
         let kernel_id = KernelId(self.plan.kernels.len() as u32);
-        self.plan.kernels.push(kernel);
+        self.plan.kernels.push(kernel.numbered());
         self.plan.steps.push(Step::Call { kernel: kernel_id, slots });
     }
 }

@@ -185,13 +185,14 @@ fn needs(
 /// Whether a value is computed in the group, rather than loaded or only viewed.
 fn is_computed(writer: &KernelWriter<'_>, value: Value) -> bool {
     let node = writer.body.node(value.node);
-    matches!(lowering(writer.body, node), Lowering::Apply(_) | Lowering::Reduce { .. } | Lowering::Gather { .. })
+    let computes = matches!(lowering(writer.body, node), Lowering::Apply(_) | Lowering::Reduce { .. } | Lowering::Gather { .. });
+    computes && writer.map_of(value).is_some()
 }
 
 /// Whether a value has an element per point of the domain, rather than one per row.
 fn is_full(writer: &KernelWriter<'_>, value: Value) -> bool {
     let map = writer.map_of(value);
-    writer.fused.reduced.iter().all(|axis| map.contains(&Some(*axis)))
+    map.is_some_and(|map| writer.fused.reduced.iter().all(|axis| map.contains(&Some(*axis))))
 }
 
 /// Whether the reduced axes come last, so that a row is contiguous.
@@ -208,7 +209,7 @@ fn home_of(writer: &mut KernelWriter<'_>, value: Value) -> Stored {
         let axes = (0..body.ty(value).shape.rank()).collect();
         return Stored { buffer: writer.outputs[index], axes };
     }
-    let map = writer.map_of(value);
+    let map = writer.map_of(value).expect("only values of the whole domain are kept");
     let reduced = &writer.fused.reduced;
     let axes: SmallVec<[usize; 4]> =
         (0..map.len()).filter(|&axis| map[axis].is_some_and(|axis| reduced.contains(&axis))).collect();

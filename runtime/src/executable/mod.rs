@@ -1,6 +1,9 @@
 //! A plan with its machine code, ready to be run.
 
-#![allow(unsafe_code, reason = "this is where compiled kernels are called, with the addresses of their parameters")]
+#![allow(
+    unsafe_code,
+    reason = "this is where compiled kernels are called, with the addresses of their parameters"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,8 +82,12 @@ impl Executable {
         };
         let inputs = external(|place| matches!(place, Place::Input));
         let outputs = external(|place| matches!(place, Place::Output));
-        let states = plan.slots_where(|place| matches!(place, Place::State { .. })).map(|(slot, _)| slot).collect();
-        let tensors = outputs.iter().map(|output| output_tensor(&plan.slot(output.slot).ty)).collect::<Result<_, _>>()?;
+        let states =
+            plan.slots_where(|place| matches!(place, Place::State { .. })).map(|(slot, _)| slot).collect();
+        let tensors = outputs
+            .iter()
+            .map(|output| output_tensor(&plan.slot(output.slot).ty))
+            .collect::<Result<_, _>>()?;
         Ok(Executable {
             plan,
             program,
@@ -108,7 +115,11 @@ impl Executable {
         self.bind_inputs(inputs)?;
         self.bind_state(state)?;
         self.bind_outputs();
-        if self.times.is_some() { self.run_profiled() } else { self.run_steps() }
+        if self.times.is_some() {
+            self.run_profiled()
+        } else {
+            self.run_steps()
+        }
         Ok(())
     }
 
@@ -117,7 +128,9 @@ impl Executable {
     /// # Errors
     /// As `run`; all inputs that are missing are named.
     pub fn run_named(&mut self, state: &mut State, inputs: &[(&str, &Tensor)]) -> Result<(), RunError> {
-        if let Some((name, _)) = inputs.iter().find(|(name, _)| !self.inputs().any(|(known, _)| known == *name)) {
+        if let Some((name, _)) =
+            inputs.iter().find(|(name, _)| !self.inputs().any(|(known, _)| known == *name))
+        {
             return Err(RunError::UnknownInput { name: (*name).to_owned(), known: list(self.inputs()) });
         }
         let given = |name: &str| inputs.iter().find(|(given, _)| *given == name).map(|(_, tensor)| *tensor);
@@ -212,11 +225,12 @@ impl Executable {
         for (input, tensor) in self.inputs.iter_mut().zip(inputs) {
             let slot = self.plan.slot(input.slot);
             if !is_of_type(tensor, &slot.ty) {
-                let (expected, given) = (slot.ty.clone(), tensor.ty());
+                let (expected, given) = (slot.ty.clone().into(), tensor.ty().into());
                 return Err(RunError::InputType { name: slot.name.clone(), expected, given });
             }
             // The address is that of a shared borrow: the plan has no step that writes an input.
-            let address = with_elements!(tensor.elements(), elements => elements.as_ptr().cast::<u8>().cast_mut());
+            let address =
+                with_elements!(tensor.elements(), elements => elements.as_ptr().cast::<u8>().cast_mut());
             if input.address != address {
                 input.address = address;
                 self.program.set(input.slot, address);
@@ -241,7 +255,8 @@ impl Executable {
 
     fn bind_outputs(&mut self) {
         for (output, tensor) in self.outputs.iter_mut().zip(&mut self.tensors) {
-            let address = with_elements!(tensor.elements_mut(), elements => elements.as_mut_ptr().cast::<u8>());
+            let address =
+                with_elements!(tensor.elements_mut(), elements => elements.as_mut_ptr().cast::<u8>());
             if output.address != address {
                 output.address = address;
                 self.program.set(output.slot, address);
@@ -294,7 +309,8 @@ impl Executable {
     /// On how many threads each call runs.
     #[cfg(test)]
     fn shares(&self) -> Vec<usize> {
-        let shares = |action: &Action| if let Action::Call { shares, .. } = action { Some(*shares) } else { None };
+        let shares =
+            |action: &Action| if let Action::Call { shares, .. } = action { Some(*shares) } else { None };
         self.program.actions.iter().filter_map(shares).collect()
     }
 }

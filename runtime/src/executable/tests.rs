@@ -129,7 +129,8 @@ fn kernel_times_are_collected_on_request_alone() {
     assert!(exe.kernel_times().is_empty());
     exe.set_profiling(true);
     (0..3).for_each(|_| exe.run(&mut state, &[&tensor(4)]).unwrap());
-    let calls: Vec<(String, u64)> = exe.kernel_times().into_iter().map(|time| (time.name, time.calls)).collect();
+    let calls: Vec<(String, u64)> =
+        exe.kernel_times().into_iter().map(|time| (time.name, time.calls)).collect();
     assert_eq!(calls, [("add".to_owned(), 6), ("copy".to_owned(), 3)]);
     assert_eq!(exe.kernel_times()[0].kernel, Some(KernelId(0)));
     assert_eq!(exe.kernel_times()[1].kernel, None);
@@ -140,9 +141,15 @@ fn an_input_of_another_type_names_both_types() {
     let mut exe = executable(4, 1, 0.0);
     let mut state = State::new(exe.plan(), 0).unwrap();
     let error = exe.run(&mut state, &[&tensor(5)]).unwrap_err();
-    assert_eq!(error.to_string(), "input `x` is f32[5], the program wants f32[4]; give a tensor of that type");
+    assert_eq!(
+        error.to_string(),
+        "input `x` is f32[5], the program wants f32[4]; give a tensor of that type"
+    );
     let error = exe.run(&mut state, &[&Tensor::new([4], vec![0i32; 4]).unwrap()]).unwrap_err();
-    assert_eq!(error.to_string(), "input `x` is i32[4], the program wants f32[4]; give a tensor of that type");
+    assert_eq!(
+        error.to_string(),
+        "input `x` is i32[4], the program wants f32[4]; give a tensor of that type"
+    );
 }
 
 #[test]
@@ -163,7 +170,8 @@ fn missing_and_unknown_inputs_are_named() {
 fn a_run_without_its_states_is_an_error_and_changes_nothing() {
     let mut exe = executable(4, 1, 0.0);
     let error = exe.run(&mut State::empty(), &[&tensor(4)]).unwrap_err();
-    let expected = "state `w` (f32[4]) is missing; make the states with `State::new` or `State::adopt` of this plan";
+    let expected =
+        "state `w` (f32[4]) is missing; make the states with `State::new` or `State::adopt` of this plan";
     assert_eq!(error.to_string(), expected);
     let mut other = State::new(&plan(5), 0).unwrap();
     let error = exe.run(&mut other, &[&tensor(4)]).unwrap_err();

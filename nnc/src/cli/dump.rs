@@ -1,0 +1,196 @@
+//! `nnc dump TARGET`
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use ir::text::Module;
+use ir::{Kernel, Plan, Stage};
+use nnc::{Error, Options, dump, files, modules};
+use passes::{Pass, Program};
+use serde_json::{Value, json};
+
+use super::output::Output;
+use super::{Status, target};
+
+/// Arguments of `nnc dump`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A model (mlp) or a .nnir file
+    target: String,
+    /// The stage to print: source, differentiated, canonical, fused, kernels, plan, clif or asm; of a graph, source
+    /// where neither this nor --after is given
+    #[arg(long, conflicts_with = "after")]
+    stage: Option<View>,
+    /// Print what this pass leaves
+    #[arg(long, value_name = "PASS")]
+    after: Option<String>,
+    /// The whole training step of a model instead of its inference
+    #[arg(long)]
+    train: bool,
+    /// The batch of a model
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// How to print it (dot: graphs only)
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// The file to write to instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Compile without optimising
+    #[arg(long)]
+    no_optimize: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Dot,
+    Json,
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    /// A stage of the IR.
+    Ir(Stage),
+    /// Cranelift's IR of the kernels.
+    Clif,
+    /// The machine code of the kernels.
+    Asm,
+}
+
+impl FromStr for View {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<View, String> {
+        match name {
+            "clif" => Ok(View::Clif),
+            "asm" => Ok(View::Asm),
+            stage => stage.parse().map(View::Ir).map_err(|error: String| format!("{error}, clif, asm")),
+        }
+    }
+}
+
+/// Prints a target at a stage.
+pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
+    let module = target::load(&args.target, args.train, args.batch as usize)?;
+    let format = if output.is_json { Format::Json } else { args.format };
+    let options = Options { optimize: !args.no_optimize, ..Options::default() };
+    let text = match args.stage {
+        Some(view @ (View::Clif | View::Asm)) => {
+            let kernels = kernels_of(module, &options)?;
+            let code = codegen::compile_with(
+                &kernels,
+                &options.target()?,
+                codegen::CompileOptions { keep_clif: true },
+            )?;
+            let texts = match view {
+                View::Clif => (0..kernels.len()).map(|index| code.clif(index).to_owned()).collect(),
+                _ => (0..kernels.len())
+                    .map(|index| dump::disassemble(code.bytes(index)))
+                    .collect::<Result<_, _>>()?,
+            };
+            machine_text(&kernels, texts, format)?
+        }
+        stage => {
+            let module = at_stage(module, stage, args.after.as_deref(), &options)?;
+            if let Module::Plan(plan) = &module {
+                output.report(&memory_text(plan));
+            }
+            module_text(&module, format)?
+        }
+    };
+    match &args.output {
+        Some(path) => files::write_atomically(path, |file| file.write_all(text.as_bytes()))?,
+        None => output.print(&text)?,
+    }
+    Ok(Status::Done)
+}
+
+/// The target after the passes that lead to a stage, or up to a pass.
+fn at_stage(
+    module: Module,
+    view: Option<View>,
+    after: Option<&str>,
+    options: &Options,
+) -> Result<Module, Error> {
+    let last = match (view, after) {
+        (_, Some(pass)) => Some(Pass::find(pass)?),
+        (Some(View::Ir(stage)), None) => Pass::last_of(stage),
+        _ => None,
+    };
+    match (module, last) {
+        (Module::Graph(graph), Some(last)) => match passes::run_until(graph, &options.for_passes(), last)? {
+            Program::Graph(graph) => Ok(Module::Graph(graph)),
+            Program::Plan(plan) => Ok(Module::Plan(plan)),
+        },
+        (module, None) if view.is_none() || matches!(module, Module::Graph(_)) => Ok(module),
+        (Module::Plan(plan), Some(last)) if last.stage > modules::stage_of(&plan) => {
+            match last.run(Program::Plan(plan), &options.for_passes())? {
+                Program::Plan(plan) => Ok(Module::Plan(plan)),
+                Program::Graph(_) => unreachable!("pass plan_memory takes plans to plans"),
+            }
+        }
+        (Module::Plan(plan), Some(last)) if last.stage == modules::stage_of(&plan) => Ok(Module::Plan(plan)),
+        (module, last) => {
+            let kind = if matches!(module, Module::Plan(_)) { "plan" } else { "kernel" };
+            let wanted = last.map_or("source", |last| last.name);
+            let help = "leave out the stage, or give clif or asm";
+            Err(Error::invalid(wanted, format!("the file holds a {kind}, which is past this"), help))
+        }
+    }
+}
+
+/// The kernels that a target becomes.
+fn kernels_of(module: Module, options: &Options) -> Result<Vec<Kernel>, Error> {
+    Ok(match module {
+        Module::Graph(graph) => passes::run(graph, &options.for_passes())?.kernels,
+        Module::Plan(plan) => plan.kernels,
+        Module::Kernel(kernel) => vec![kernel],
+    })
+}
+
+fn module_text(module: &Module, format: Format) -> Result<String, Error> {
+    Ok(match (module, format) {
+        (Module::Graph(graph), Format::Text) => graph.to_string(),
+        (Module::Kernel(kernel), Format::Text) => kernel.to_string(),
+        (Module::Plan(plan), Format::Text) => plan.to_string(),
+        (Module::Graph(graph), Format::Dot) => dump::graph_dot(graph),
+        (_, Format::Dot) => return Err(no_dot()),
+        (Module::Graph(graph), Format::Json) => dump::graph_json(graph).to_string(),
+        (Module::Kernel(kernel), Format::Json) => {
+            json!({ "kind": "kernel", "name": kernel.name, "text": kernel.to_string() }).to_string()
+        }
+        (Module::Plan(plan), Format::Json) => dump::plan_json(plan).to_string(),
+    })
+}
+
+/// What became of each kernel.
+fn machine_text(kernels: &[Kernel], texts: Vec<String>, format: Format) -> Result<String, Error> {
+    let named = kernels.iter().map(|kernel| &kernel.name).zip(texts);
+    match format {
+        Format::Text => Ok(named.map(|(name, text)| format!("; kernel @{name}\n{text}\n")).collect()),
+        Format::Json => {
+            let rows: Vec<Value> =
+                named.map(|(name, text)| json!({ "kernel": name, "text": text })).collect();
+            Ok(json!({ "kernels": rows }).to_string())
+        }
+        Format::Dot => Err(no_dot()),
+    }
+}
+
+fn no_dot() -> Error {
+    Error::invalid("--format dot", "only graphs can be drawn", "choose a stage up to fused, or --format text")
+}
+
+/// How much memory the values of a plan take, and how much they would take without reuse.
+fn memory_text(plan: &Plan) -> String {
+    let kernels = plan.kernels.len();
+    let values = dump::value_bytes(plan);
+    format!(
+        "{kernels} kernels, {} steps; arena {} bytes for values of {values} bytes",
+        plan.steps.len(),
+        plan.arena_bytes
+    )
+}

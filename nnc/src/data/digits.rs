@@ -1,0 +1,87 @@
+//! The embedded data set: 1,797 handwritten digits of 8x8 pixels. `data/README.md` says where they come from.
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use ir::Tensor;
+
+use super::Dataset;
+use crate::Error;
+
+/// Lines of 64 pixels, 0..16, and the digit.
+static DIGITS: &[u8] = include_bytes!("../../../data/digits.csv.gz");
+
+/// The pixels of a digit.
+const PIXELS: usize = 64;
+/// The greatest value of a pixel.
+const WHITE: f32 = 16.0;
+const CLASSES: usize = 10;
+
+/// The digits for training and those held out for testing: of all rows of the file, counted from 0, those whose number
+/// is a multiple of 5 are held out (360; 1,437 remain). Pixels are scaled to 0..1.
+///
+/// ```
+/// let (train, test) = nnc::data::digits();
+/// assert_eq!((train.len(), test.len(), train.features(), train.classes()), (1437, 360, 64, 10));
+/// ```
+pub fn digits() -> (Dataset, Dataset) {
+    let all = read(GzDecoder::new(DIGITS)).expect("the embedded file is sound, as the tests have checked");
+    all.split(|index| index % 5 == 0)
+}
+
+/// Reads lines of 64 pixels and a digit.
+fn read(source: impl Read) -> Result<Dataset, Error> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(source);
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for (line, record) in (1..).zip(reader.records()) {
+        let malformed = |what: String| {
+            Error::invalid(format!("digits, line {line}"), what, "give 64 numbers and a digit, separated by commas")
+        };
+        let record = record.map_err(|error| malformed(error.to_string()))?;
+        if record.len() != PIXELS + 1 {
+            return Err(malformed(format!("there are {} fields", record.len())));
+        }
+        for field in record.iter().take(PIXELS) {
+            let pixel: f32 = field.parse().map_err(|_| malformed(format!("{field:?} is no number")))?;
+            pixels.push(pixel / WHITE);
+        }
+        let label = &record[PIXELS];
+        labels.push(label.parse::<i64>().map_err(|_| malformed(format!("{label:?} is no digit")))?);
+    }
+    let rows = labels.len();
+    let features = Tensor::new([rows, PIXELS], pixels).expect("each line has added as many");
+    let labels = Tensor::new([rows], labels).expect("each line has added one");
+    Dataset::new("digits", features, labels, CLASSES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_digits_are_whole() {
+        let (train, test) = digits();
+        assert_eq!(train.len() + test.len(), 1797);
+        // The counts that scikit-learn's description of the set gives.
+        let count = |digit: i64| {
+            let of = |part: &Dataset| (0..part.len()).filter(|&index| part.label(index) == digit).count();
+            of(&train) + of(&test)
+        };
+        let counts: Vec<usize> = (0..10).map(count).collect();
+        assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
+        let most = |part: &Dataset| (0..part.len()).flat_map(|i| part.row(i)).fold(0.0, |a: f32, &b| a.max(b));
+        assert_eq!((most(&train), most(&test)), (1.0, 1.0));
+        assert_eq!((test.label(0), test.label(1), train.label(0)), (0, 5, 1));
+    }
+
+    #[test]
+    fn malformed_lines_are_errors_that_name_the_line() {
+        let good = vec!["0"; 65].join(",");
+        let message = |line: &str| read(format!("{good}\n{line}\n").as_bytes()).unwrap_err().to_string();
+        assert!(message(&good[2..]).starts_with("digits, line 2: "), "{}", message(&good[2..]));
+        assert!(message(&format!("{}x", &good[..good.len() - 1])).contains("\"x\" is no digit"));
+        assert!(message(&format!("x{}", &good[1..])).contains("\"x\" is no number"));
+        let error = read("1,2\n".as_bytes()).unwrap_err().to_string();
+        assert_eq!(error, "digits, line 1: there are 2 fields; give 64 numbers and a digit, separated by commas");
+    }
+}

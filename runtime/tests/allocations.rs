@@ -1,0 +1,73 @@
+//! After the first run, a run allocates nothing: counted by the allocator of this test.
+
+#![allow(unsafe_code, reason = "an allocator that counts is unsafe to implement")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ir::Tensor;
+use runtime::{Executable, Pool, State};
+
+/// The system's allocator, and how often it was asked for memory.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A product, an update in place, and an output, with kernels large enough to run on two threads.
+const PLAN: &str = "plan @p {
+  arena 262144
+  slot %x : f32[256, 256] = input
+  slot %w : f32[256, 256] = state constant(1)
+  slot %t : f32[256, 256] = at 0
+  slot %y : f32[256, 256] = output
+  kernel @product(%a: f32[256, 256], %b: f32[256, 256]) -> (%c: f32[256, 256]) {
+    for i in 256, j in 256 {
+      %r = reduce add k in 256 { %p = load %a[i, k]  %q = load %b[k, j]  %m = mul %p, %q  yield %m }
+      store %r, %c[i, j]
+    }
+  }
+  kernel @blend(%a: f32[256, 256], %b: f32[256, 256]) -> (%c: f32[256, 256]) {
+    for i in 256, j in 256 {
+      %p = load %a[i, j]  %q = load %b[i, j]  %e = exp %p  %m = mul %e, %q  store %m, %c[i, j]
+    }
+  }
+  steps {
+    call @product(%x, %w, %t)
+    call @blend(%w, %t, %w)
+    copy %w -> %y
+  }
+}";
+
+#[test]
+fn a_run_allocates_nothing_after_the_first() {
+    let plan = ir::text::parse_plan(PLAN).unwrap_or_else(|error| panic!("{}", error.render(PLAN, "PLAN")));
+    let code = codegen::compile(&plan.kernels, &codegen::Target::host().unwrap()).unwrap();
+    let mut state = State::new(&plan, 0).unwrap();
+    let mut program = Executable::new(plan, code, Arc::new(Pool::new(2).unwrap())).unwrap();
+    let inputs = [0.001f32, 0.002].map(|value| Tensor::splat([256, 256], ir::Scalar::F32(value)));
+    program.run(&mut state, &[&inputs[0]]).unwrap();
+    let before = ALLOCATIONS.load(Ordering::SeqCst);
+    for run in 0..100 {
+        program.run(&mut state, &[&inputs[run % 2]]).unwrap(); // another address in each run
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst) - before, 0);
+    assert_eq!(program.outputs().len(), 1);
+}
