@@ -9,6 +9,7 @@ pub mod expand;
 pub mod fold;
 pub mod fuse;
 pub mod lower;
+mod order;
 pub mod pipeline;
 pub mod plan_memory;
 pub mod rewrite;

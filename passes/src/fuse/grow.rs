@@ -7,6 +7,7 @@ use ir::ops::FusedKind;
 use smallvec::SmallVec;
 
 use super::roles::{Role, Roles};
+use crate::order::Order;
 use crate::access::{Access, AxisMap, align, compose, is_aligned, lowering, resolve};
 
 /// An index into [`Groups::all`].
@@ -24,12 +25,6 @@ pub struct Group {
     pub reduced: SmallVec<[usize; 4]>,
     /// Its nodes; none once another group has absorbed it.
     pub members: Vec<NodeId>,
-    /// The groups that must run before it.
-    pub needs: BTreeSet<GroupId>,
-    /// The depth of its first node. Groups whose nodes are all less deep cannot depend on it.
-    depth: u32,
-    /// The depth of its deepest node.
-    deepest: u32,
 }
 
 /// All groups of a graph.
@@ -42,6 +37,8 @@ pub struct Groups<'a> {
     home: Vec<Option<GroupId>>,
     /// The axes of its group's domain along which each member runs.
     maps: BTreeMap<NodeId, AxisMap>,
+    /// An order in which the groups can run.
+    order: Order,
 }
 
 /// Something that a node reads.
@@ -63,20 +60,19 @@ impl<'a> Groups<'a> {
     /// Puts each member into a group; with `merge`, into that of an operand where it fits.
     pub fn grow(graph: &'a Graph, roles: &'a Roles, merge: bool) -> Groups<'a> {
         let mut groups =
-            Groups { graph, roles, all: Vec::new(), home: vec![None; graph.len()], maps: BTreeMap::new() };
+            Groups { graph, roles, all: Vec::new(), home: vec![None; graph.len()], maps: BTreeMap::new(), order: Order::default() };
         let depths = depths(graph);
         let mut order: Vec<NodeId> = graph.ids().collect();
         order.sort_by_key(|id| depths[id.0 as usize]);
         for id in order {
-            let depth = depths[id.0 as usize];
             match roles.of(id) {
                 Role::Source => {}
                 Role::Free if !(roles.is_pinned(id) && is_alias(graph, id)) => {}
-                Role::Free | Role::Alias | Role::Opaque => groups.start(id, None, depth),
+                Role::Free | Role::Alias | Role::Opaque => groups.start(id, None),
                 Role::Member => {
-                    let joined = merge && groups.join(id, depth);
+                    let joined = merge && groups.join(id);
                     if !joined {
-                        groups.start_kernel(id, depth);
+                        groups.start_kernel(id);
                     }
                 }
             }
@@ -117,16 +113,18 @@ impl<'a> Groups<'a> {
     }
 
     /// Makes a group of one node.
-    fn start(&mut self, id: NodeId, kind: Option<FusedKind>, depth: u32) {
-        let group = GroupId(self.all.len());
-        let needs = self.reads(id).iter().filter_map(|read| self.home(read.access.base)).collect();
+    fn start(&mut self, id: NodeId, kind: Option<FusedKind>) {
+        let group = GroupId(self.order.push());
+        let needs: BTreeSet<usize> =
+            self.reads(id).iter().filter_map(|read| Some(self.home(read.access.base)?.0)).collect();
+        let needs: Vec<usize> = needs.into_iter().collect();
+        assert!(self.order.run_before(&needs, group.0), "pass fuse: nothing depends on a new group");
         let domain = self.graph.node(id).results[0].shape.clone();
-        let members = vec![id];
-        self.all.push(Group { kind, domain, reduced: SmallVec::new(), members, needs, depth, deepest: depth });
+        self.all.push(Group { kind, domain, reduced: SmallVec::new(), members: vec![id] });
         self.home[id.0 as usize] = Some(group);
     }
 
-    fn start_kernel(&mut self, id: NodeId, depth: u32) {
+    fn start_kernel(&mut self, id: NodeId) {
         let node = self.graph.node(id);
         let (kind, domain, reduced) = match lowering(self.graph, node) {
             Lowering::Contract(_) => (FusedKind::Contraction, node.results[0].shape.clone(), SmallVec::new()),
@@ -135,7 +133,7 @@ impl<'a> Groups<'a> {
             }
             _ => (FusedKind::Map, node.results[0].shape.clone(), SmallVec::new()),
         };
-        self.start(id, Some(kind), depth);
+        self.start(id, Some(kind));
         let group = self.all.last_mut().expect("a group was just started");
         group.domain = domain;
         group.reduced = reduced.into_iter().filter(|&axis| group.domain[axis] != 1).collect();
@@ -152,22 +150,19 @@ impl<'a> Groups<'a> {
     }
 
     /// Adds a member to the group of one of its operands, where one takes it: the largest that does.
-    fn join(&mut self, id: NodeId, depth: u32) -> bool {
+    fn join(&mut self, id: NodeId) -> bool {
         let reads = self.reads(id);
         let homes: BTreeSet<GroupId> = reads.iter().filter_map(|read| self.home(read.access.base)).collect();
         let mut candidates: Vec<GroupId> = homes.iter().copied().collect();
         candidates.sort_by_key(|home| std::cmp::Reverse((self.all[home.0].members.len(), *home)));
         for candidate in candidates {
             let Some(fit) = self.fit(candidate, id, &reads) else { continue };
-            let others = homes.iter().filter(|&&home| home != candidate);
-            if others.clone().any(|&other| self.depends(other, candidate)) {
+            let others: Vec<usize> = homes.iter().filter(|&&home| home != candidate).map(|home| home.0).collect();
+            if !self.order.run_before(&others, candidate.0) {
                 continue;
             }
-            let others: Vec<GroupId> = others.copied().collect();
             let group = &mut self.all[candidate.0];
-            group.needs.extend(others);
             group.members.push(id);
-            group.deepest = group.deepest.max(depth);
             if !fit.reduced.is_empty() {
                 group.kind = Some(FusedKind::Rows);
                 group.reduced = fit.reduced;
@@ -230,19 +225,10 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Whether `group` needs, directly or through others, what `other` computes.
-    fn depends(&self, group: GroupId, other: GroupId) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut open = vec![group];
-        while let Some(at) = open.pop() {
-            if at == other {
-                return true;
-            }
-            if self.all[at.0].deepest > self.all[other.0].depth && seen.insert(at) {
-                open.extend(&self.all[at.0].needs);
-            }
-        }
-        false
+    /// The groups that have members, in an order in which they can run. What a group has absorbed ran before it, and for
+    /// it alone.
+    pub fn ordered(&self) -> impl Iterator<Item = &Group> {
+        self.order.iter().map(|index| &self.all[index]).filter(|group| !group.members.is_empty())
     }
 
     /// Merges each group that only one other group uses into that one, where it can run there: pointwise ops anywhere,
@@ -276,14 +262,8 @@ impl<'a> Groups<'a> {
                 return None;
             }
         }
-        let source = &mut self.all[from.0];
-        let (needs, depth) = (std::mem::take(&mut source.needs), source.depth);
-        source.members.clear();
-        let target = &mut self.all[into.0];
-        target.needs.remove(&from);
-        target.needs.extend(needs);
-        target.members.extend(&members);
-        target.depth = target.depth.min(depth);
+        self.all[from.0].members.clear();
+        self.all[into.0].members.extend(&members);
         members.iter().for_each(|member| self.home[member.0 as usize] = Some(into));
         self.maps.extend(maps);
         Some(())

@@ -24,8 +24,8 @@ pub fn write(graph: &Graph, roles: &Roles, groups: &Groups<'_>) -> Result<Graph,
             writer.copy(id);
         }
     }
-    for group in topological_order(&groups.all) {
-        writer.write_group(&groups.all[group.0]);
+    for group in groups.ordered() {
+        writer.write_group(group);
     }
     let Writer { mut target, values, .. } = writer;
     target.outputs = graph
@@ -153,32 +153,4 @@ fn needed(graph: &Graph, groups: &Groups<'_>) -> BTreeSet<Value> {
         }
     }
     needed
-}
-
-/// The groups that have members, each after those it needs (an absorbed group is needed by none); of several that could come next, the first.
-fn topological_order(groups: &[Group]) -> Vec<GroupId> {
-    let mut waiting: Vec<usize> = vec![0; groups.len()];
-    let mut users: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
-    for (index, group) in groups.iter().enumerate() {
-        for &need in group.needs.iter().filter(|&&need| need != GroupId(index)) {
-            waiting[index] += 1;
-            users[need.0].push(index);
-        }
-    }
-    let live = |index: &usize| !groups[*index].members.is_empty();
-    let mut ready: BTreeSet<usize> = (0..groups.len()).filter(live).filter(|&index| waiting[index] == 0).collect();
-    let mut order = Vec::new();
-    while let Some(index) = ready.pop_first() {
-        order.push(GroupId(index));
-        for &user in &users[index] {
-            waiting[user] -= 1;
-            if waiting[user] == 0 && live(&user) {
-                ready.insert(user);
-            }
-        }
-    }
-    let stuck: Vec<(usize, &Group)> =
-        groups.iter().enumerate().filter(|(index, group)| !group.members.is_empty() && !order.contains(&GroupId(*index))).collect();
-    assert!(stuck.is_empty(), "pass fuse: groups depend on each other in a circle: {stuck:#?}");
-    order
 }
