@@ -1,5 +1,8 @@
 //! Executable memory: machine code that is never writable and executable at once, freed with its owner.
-#![allow(unsafe_code, reason = "freeing the memory of compiled code, which only its owner can know to be unused")]
+#![allow(
+    unsafe_code,
+    reason = "freeing the memory of compiled code, which only its owner can know to be unused"
+)]
 
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{AbiParam, Function, UserFuncName, types};
@@ -43,7 +46,12 @@ pub fn kernel_function(target: &Target, index: u32) -> Function {
 }
 
 /// Turns a function into machine code.
-pub fn compile_function(target: &Target, name: &str, index: u32, function: Function) -> Result<Compiled, Error> {
+pub fn compile_function(
+    target: &Target,
+    name: &str,
+    index: u32,
+    function: Function,
+) -> Result<Compiled, Error> {
     let mut context = Context::for_function(function);
     let fail = |reason: String| Error::Kernel { kernel: name.to_owned(), reason };
     context
@@ -51,9 +59,14 @@ pub fn compile_function(target: &Target, name: &str, index: u32, function: Funct
         .map_err(|error| fail(format!("{:?}", error.inner)))?;
     let code = context.compiled_code().expect("the function was just compiled");
     let relocations = code.buffer.relocs().iter();
-    let relocations =
-        relocations.map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, FuncId::from_u32(index))).collect();
-    Ok(Compiled { bytes: code.code_buffer().to_vec(), relocations, alignment: u64::from(code.buffer.alignment) })
+    let relocations = relocations
+        .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, FuncId::from_u32(index)))
+        .collect();
+    Ok(Compiled {
+        bytes: code.code_buffer().to_vec(),
+        relocations,
+        alignment: u64::from(code.buffer.alignment),
+    })
 }
 
 impl ExecutableMemory {
@@ -64,7 +77,8 @@ impl ExecutableMemory {
         let signature = kernel_signature(target);
         let mut ids = Vec::with_capacity(compiled.len());
         for (index, function) in compiled.iter().enumerate() {
-            let id = module.declare_function(&format!("k{index}"), Linkage::Local, &signature).map_err(fail)?;
+            let id =
+                module.declare_function(&format!("k{index}"), Linkage::Local, &signature).map_err(fail)?;
             module
                 .define_function_bytes(id, function.alignment.max(64), &function.bytes, &function.relocations)
                 .map_err(fail)?;

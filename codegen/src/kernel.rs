@@ -65,7 +65,12 @@ fn compile_one(index: u32, kernel: &Kernel, target: &Target, options: CompileOpt
         None => emit(&nest, target, index),
     };
     let clif = if options.keep_clif { emitted.function.display().to_string() } else { String::new() };
-    let bytes = nest.buffers.iter().filter(|buffer| !is_local(buffer)).map(|buffer| buffer.ty.size_bytes()).sum::<usize>();
+    let bytes = nest
+        .buffers
+        .iter()
+        .filter(|buffer| !is_local(buffer))
+        .map(|buffer| buffer.ty.size_bytes())
+        .sum::<usize>();
     Ok(Part {
         name: kernel.name.clone(),
         compiled: compile_function(target, &kernel.name, index, emitted.function)?,
@@ -110,7 +115,12 @@ fn emit(nest: &Nest, target: &Target, index: u32) -> Emitted {
 }
 
 /// The address of each buffer: parameters from `args`, local memory in `scratch`.
-pub fn buffer_addresses(b: &mut FunctionBuilder<'_>, nest: &Nest, args: Value, scratch: Value) -> (Vec<Value>, usize) {
+pub fn buffer_addresses(
+    b: &mut FunctionBuilder<'_>,
+    nest: &Nest,
+    args: Value,
+    scratch: Value,
+) -> (Vec<Value>, usize) {
     let (mut parameter, mut scratch_bytes) = (0, 0);
     let mut bases = Vec::with_capacity(nest.buffers.len());
     for buffer in &nest.buffers {
@@ -118,7 +128,12 @@ pub fn buffer_addresses(b: &mut FunctionBuilder<'_>, nest: &Nest, args: Value, s
             bases.push(b.ins().iadd_imm_s(scratch, scratch_bytes as i64));
             scratch_bytes += buffer.ty.size_bytes().next_multiple_of(64);
         } else {
-            bases.push(b.ins().load(types::I64, memory::flags().with_readonly().with_can_move(), args, 8 * parameter));
+            bases.push(b.ins().load(
+                types::I64,
+                memory::flags().with_readonly().with_can_move(),
+                args,
+                8 * parameter,
+            ));
             parameter += 1;
         }
     }

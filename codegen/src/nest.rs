@@ -5,7 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use ir::{Access, Accumulator, Affine, AxisId, Buffer, BufferId, DType, Inst, Kernel, Scalar, ScalarFn, Stmt, StoreMode, Var};
+use ir::{
+    Access, Accumulator, Affine, AxisId, Buffer, BufferId, DType, Inst, Kernel, Scalar, ScalarFn, Stmt,
+    StoreMode, Var,
+};
 use smallvec::SmallVec;
 
 /// A kernel with flat addresses.
@@ -164,7 +167,11 @@ impl Nest {
             Stmt::Let { var, inst } => vec![Node::Let { var: *var, value: self.compute(inst) }],
             Stmt::Store { value, buffer, indices, mode } => {
                 let is_checked = *mode == StoreMode::Add;
-                vec![Node::Store { value: *value, place: self.place(*buffer, indices, is_checked), mode: *mode }]
+                vec![Node::Store {
+                    value: *value,
+                    place: self.place(*buffer, indices, is_checked),
+                    mode: *mode,
+                }]
             }
         }
     }
@@ -176,19 +183,23 @@ impl Nest {
             Inst::Load { buffer, indices, fill } => {
                 Compute::Load { place: self.place(*buffer, indices, fill.is_some()), fill: *fill }
             }
-            Inst::Apply { function, operands } => Compute::Apply { function: *function, operands: operands.clone() },
+            Inst::Apply { function, operands } => {
+                Compute::Apply { function: *function, operands: operands.clone() }
+            }
         }
     }
 
     /// An affine function without the axes of extent 1, which are 0.
     fn affine(&self, affine: &Affine) -> Affine {
-        affine.substitute(|axis| if self.extent(axis) == 1 { Affine::constant(0) } else { Affine::axis(axis) })
+        affine
+            .substitute(|axis| if self.extent(axis) == 1 { Affine::constant(0) } else { Affine::axis(axis) })
     }
 
     /// Folds indices into an offset; bounds that always hold are left out.
     fn place(&self, buffer: BufferId, indices: &[ir::Index], is_checked: bool) -> Place {
         let shape = &self.buffers[buffer.0 as usize].ty.shape;
-        let mut place = Place { buffer, offset: Affine::constant(0), picks: SmallVec::new(), bounds: SmallVec::new() };
+        let mut place =
+            Place { buffer, offset: Affine::constant(0), picks: SmallVec::new(), bounds: SmallVec::new() };
         for ((index, &stride), &extent) in indices.iter().zip(&shape.strides()).zip(shape.iter()) {
             let affine = self.affine(&index.affine);
             let (low, high) = affine.range(|axis| self.extent(axis));
@@ -309,10 +320,14 @@ fn split(body: Vec<Node>, axes: &[AxisId]) -> (Vec<Node>, Vec<Node>) {
                     Compute::Index(affine) => !uses_any(affine, axes),
                     Compute::Load { place, .. } => {
                         let picks = place.picks.iter().any(|(pick, _)| inside.contains(pick));
-                        !picks && !uses_any(&place.offset, axes) && !written.contains(&place.buffer)
+                        !picks
+                            && !uses_any(&place.offset, axes)
+                            && !written.contains(&place.buffer)
                             && !place.bounds.iter().any(|bound| uses_any(&bound.index, axes))
                     }
-                    Compute::Apply { operands, .. } => !operands.iter().any(|operand| inside.contains(operand)),
+                    Compute::Apply { operands, .. } => {
+                        !operands.iter().any(|operand| inside.contains(operand))
+                    }
                 };
                 if moves {
                     before.push(node);

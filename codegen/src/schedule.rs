@@ -36,7 +36,9 @@ const HEAVY: f64 = 24.0;
 
 /// The best schedule of a top-level node.
 pub fn schedule(nest: &Nest, node: &Node) -> Schedule {
-    let Node::For { axes, sequential, body } = node else { return Schedule { lanes: Lanes::Scalar, width: 1 } };
+    let Node::For { axes, sequential, body } = node else {
+        return Schedule { lanes: Lanes::Scalar, width: 1 };
+    };
     let body_has_loops = has_loops(body);
     let mut candidates = vec![Lanes::Scalar];
     if !sequential && !contains_sequential(body) {
@@ -100,7 +102,8 @@ fn share(nest: &Nest, vector: Option<AxisId>) -> f64 {
 
 fn access_cost(nest: &Nest, place: &Place, vector: Option<AxisId>) -> f64 {
     let Some(axis) = vector else { return 1.0 };
-    let is_checked = !place.picks.is_empty() || place.bounds.iter().any(|bound| bound.index.coefficient(axis) != 0);
+    let is_checked =
+        !place.picks.is_empty() || place.bounds.iter().any(|bound| bound.index.coefficient(axis) != 0);
     match place.offset.coefficient(axis) {
         _ if is_checked => CHECKED,
         0 => share(nest, vector) / 2.0,

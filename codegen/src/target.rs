@@ -47,16 +47,29 @@ impl Target {
         set("is_pic", "false");
         set("unwind_info", "false");
         let builder = cranelift_native::builder().map_err(|reason| Error::Target(reason.to_owned()))?;
-        let isa = builder.finish(settings::Flags::new(flags)).map_err(|error| Error::Target(error.to_string()))?;
-        let has_fma = isa.isa_flags().iter().any(|flag| flag.name == "has_fma" && flag.as_bool() == Some(true));
+        let isa =
+            builder.finish(settings::Flags::new(flags)).map_err(|error| Error::Target(error.to_string()))?;
+        let has_fma =
+            isa.isa_flags().iter().any(|flag| flag.name == "has_fma" && flag.as_bool() == Some(true));
         let (l1_bytes, l2_bytes) = cache_sizes();
-        Ok(Target { name: "native-128", vector_bytes: 16, vector_registers: 16, has_fma, l1_bytes, l2_bytes, isa })
+        Ok(Target {
+            name: "native-128",
+            vector_bytes: 16,
+            vector_registers: 16,
+            has_fma,
+            l1_bytes,
+            l2_bytes,
+            isa,
+        })
     }
 }
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("name", &self.name).field("vector_bytes", &self.vector_bytes).finish_non_exhaustive()
+        f.debug_struct("Target")
+            .field("name", &self.name)
+            .field("vector_bytes", &self.vector_bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,7 +82,8 @@ fn cache_sizes() -> (usize, usize) {
         let id = CpuId::new();
         let size = |level: u8| -> Option<usize> {
             let caches = id.get_cache_parameters()?;
-            let mut caches = caches.filter(|cache| cache.level() == level && cache.cache_type() != CacheType::Instruction);
+            let mut caches =
+                caches.filter(|cache| cache.level() == level && cache.cache_type() != CacheType::Instruction);
             let cache = caches.next()?;
             let line = cache.coherency_line_size() * cache.physical_line_partitions();
             Some(line * cache.associativity() * cache.sets())

@@ -41,7 +41,11 @@ impl Init {
             return Err(Error::new("state", problem, "make it a float state, or start from a constant"));
         }
         if *self == Init::Seed && *ty != Type::new(DType::I64, []) {
-            return Err(Error::new("state", format!("the seed cannot start a state of type {ty}"), "make it an i64[]"));
+            return Err(Error::new(
+                "state",
+                format!("the seed cannot start a state of type {ty}"),
+                "make it an i64[]",
+            ));
         }
         Ok(())
     }
@@ -61,9 +65,9 @@ impl Init {
             Init::Uniform { low, high, stream } => Tensor::from_fn(ty, |i| {
                 draw(low + (high - low) * scalar::uniform(seed, stream, i as u32, ty.dtype))
             }),
-            Init::Normal { mean, deviation, stream } => {
-                Tensor::from_fn(ty, |i| draw(mean + deviation * scalar::normal(seed, stream, i as u32, ty.dtype)))
-            }
+            Init::Normal { mean, deviation, stream } => Tensor::from_fn(ty, |i| {
+                draw(mean + deviation * scalar::normal(seed, stream, i as u32, ty.dtype))
+            }),
             Init::Seed => Tensor::splat(ty.shape.clone(), Scalar::from_i64(ty.dtype, seed as i64)),
         }
     }

@@ -244,7 +244,13 @@ pub struct Kernel {
 impl Kernel {
     /// The kernel of this name with nothing in it.
     pub fn new(name: impl Into<String>) -> Kernel {
-        Kernel { name: name.into(), buffers: Vec::new(), axes: Vec::new(), vars: Vec::new(), body: Vec::new() }
+        Kernel {
+            name: name.into(),
+            buffers: Vec::new(),
+            axes: Vec::new(),
+            vars: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// Adds a buffer. Parameters come before local memory.

@@ -40,7 +40,9 @@ pub use dtype::DType;
 pub use error::Error;
 pub use graph::{Graph, Node, NodeId, Operands, Output, Types, Update, Value};
 pub use init::Init;
-pub use kernel::{Access, Accumulator, Buffer, BufferId, Index, Indices, Inst, Kernel, ReduceOp, Stmt, StoreMode, Var};
+pub use kernel::{
+    Access, Accumulator, Buffer, BufferId, Index, Indices, Inst, Kernel, ReduceOp, Stmt, StoreMode, Var,
+};
 pub use lowering::{Contraction, Expansion, Lowering, View};
 pub use ops::{Differentiated, Gradients, Op, OpDef, Sample, SampleOperand};
 pub use plan::{KernelId, Place, Plan, Slot, SlotId, Step};

@@ -62,7 +62,9 @@ impl Context {
         }
         let init = match init {
             Init::Uniform { low, high, .. } => Init::Uniform { low, high, stream: self.next_stream() },
-            Init::Normal { mean, deviation, .. } => Init::Normal { mean, deviation, stream: self.next_stream() },
+            Init::Normal { mean, deviation, .. } => {
+                Init::Normal { mean, deviation, stream: self.next_stream() }
+            }
             fixed => fixed,
         };
         let dtype = self.dtype;
@@ -172,7 +174,10 @@ mod tests {
         let mut cx = Context::new("g");
         cx.parameter("weight", [2], Init::Constant(0.0)).unwrap();
         let error = cx.parameter("weight", [2], Init::Constant(0.0)).unwrap_err().to_string();
-        assert!(error.starts_with("weight: there is a parameter of this name; give each layer a scope"), "{error}");
+        assert!(
+            error.starts_with("weight: there is a parameter of this name; give each layer a scope"),
+            "{error}"
+        );
     }
 
     #[test]

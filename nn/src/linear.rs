@@ -55,7 +55,8 @@ impl Layer for Linear {
         let shape = cx.shape(x).clone();
         if shape.last() != Some(&in_features) || shape.rank() < 2 {
             let problem = format!("x is {}, the layer takes f32[.., {in_features}]", cx.ty(x));
-            let help = format!("give rows of {in_features} values, or make it Linear::new(n, {out_features})");
+            let help =
+                format!("give rows of {in_features} values, or make it Linear::new(n, {out_features})");
             return Err(Error::new(format!("linear {}", cx.scoped("weight")), problem, help));
         }
         let weight = cx.parameter("weight", [out_features, in_features], self.weight_init)?;

@@ -97,6 +97,9 @@ mod tests {
         assert_eq!(error, expected);
         let target = b.input("t", DType::F32, [8, 9]).unwrap();
         let error = mse_loss(&mut b, logits, target).unwrap_err().to_string();
-        assert_eq!(error, "mse_loss: the prediction is f32[8, 10], the target f32[8, 9]; give two floats of one shape");
+        assert_eq!(
+            error,
+            "mse_loss: the prediction is f32[8, 10], the target f32[8, 9]; give two floats of one shape"
+        );
     }
 }

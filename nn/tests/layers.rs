@@ -86,7 +86,9 @@ fn parameters_start_as_documented() {
     let x = cx.input("x", DType::F32, [1, 64]).unwrap();
     cx.scope("plain", |cx| Linear::new(64, 256).forward(cx, x)).unwrap();
     Mlp::new(&[64, 256, 1], Relu).forward(&mut cx, x).unwrap();
-    let states = run(&cx.finish(), &[("x", Tensor::zeros(&ir::Type::new(DType::F32, [1, 64])))], &BTreeMap::new()).states;
+    let states =
+        run(&cx.finish(), &[("x", Tensor::zeros(&ir::Type::new(DType::F32, [1, 64])))], &BTreeMap::new())
+            .states;
     let most = |name: &str| floats(&states[name]).iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     assert!((most("plain.weight") - 0.125).abs() < 1e-3 && (most("plain.bias") - 0.125).abs() < 3e-3);
     assert!((most("fc1.weight") - (6.0f64 / 64.0).sqrt()).abs() < 1e-3);

@@ -78,7 +78,11 @@ fn mse_loss_and_its_gradient_are_the_formulas() {
     let differences: Vec<f64> = floats(&p).iter().zip(floats(&t)).map(|(p, t)| p - t).collect();
     let expected = differences.iter().map(|d| d * d).sum::<f64>() / 6.0;
     assert_close("loss", &floats(&outputs["loss"]), &[expected]);
-    assert_close("gradient", &floats(&outputs["gradient"]), &differences.iter().map(|d| d / 3.0).collect::<Vec<_>>());
+    assert_close(
+        "gradient",
+        &floats(&outputs["gradient"]),
+        &differences.iter().map(|d| d / 3.0).collect::<Vec<_>>(),
+    );
 }
 
 #[test]

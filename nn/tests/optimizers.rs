@@ -31,7 +31,8 @@ fn train(optimizer: &dyn Optimizer, dtype: DType, steps: usize) -> Vec<BTreeMap<
     let loss = cx.mul(sum, quarter).unwrap();
     optimizer.step(&mut cx, loss).unwrap();
     let graph = cx.finish();
-    let tensor = |x: &[f64]| Tensor::from_fn(&ir::Type::new(dtype, [3]), |i| ir::Scalar::from_f64(dtype, x[i]));
+    let tensor =
+        |x: &[f64]| Tensor::from_fn(&ir::Type::new(dtype, [3]), |i| ir::Scalar::from_f64(dtype, x[i]));
     let mut states = BTreeMap::from([("p".to_owned(), tensor(&START))]);
     let mut history = Vec::new();
     for _ in 0..steps {
@@ -104,10 +105,22 @@ fn settings_out_of_range_are_errors() {
     let adam = Adam::default();
     let cases: [(Box<dyn Optimizer>, &str); 6] = [
         (Box::new(Sgd::new(f64::NAN)), "sgd: the learning rate is NaN; give a finite number of at least 0"),
-        (Box::new(Sgd::new(0.1).momentum(1.0)), "sgd: the momentum is 1; give a number of at least 0 and below 1"),
-        (Box::new(Adam::new(f64::INFINITY)), "adam: the learning rate is inf; give a finite number of at least 0"),
-        (Box::new(Adam { beta1: 1.5, ..adam }), "adam: beta1 is 1.5; give a number of at least 0 and below 1"),
-        (Box::new(Adam { beta2: -0.1, ..adam }), "adam: beta2 is -0.1; give a number of at least 0 and below 1"),
+        (
+            Box::new(Sgd::new(0.1).momentum(1.0)),
+            "sgd: the momentum is 1; give a number of at least 0 and below 1",
+        ),
+        (
+            Box::new(Adam::new(f64::INFINITY)),
+            "adam: the learning rate is inf; give a finite number of at least 0",
+        ),
+        (
+            Box::new(Adam { beta1: 1.5, ..adam }),
+            "adam: beta1 is 1.5; give a number of at least 0 and below 1",
+        ),
+        (
+            Box::new(Adam { beta2: -0.1, ..adam }),
+            "adam: beta2 is -0.1; give a number of at least 0 and below 1",
+        ),
         (Box::new(Adam { eps: -1.0, ..adam }), "adam: eps is -1; give a finite number of at least 0"),
     ];
     for (optimizer, message) in cases {

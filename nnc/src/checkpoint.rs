@@ -21,8 +21,9 @@ pub fn save(path: &Path, state: &State, names: &[String]) -> Result<(), Error> {
         let view = TensorView::new(dtype_in_file(tensor.dtype()), tensor.shape().to_vec(), bytes);
         (name, view.expect("a tensor has as many bytes as its type says"))
     });
-    let file = safetensors::serialize(views, None)
-        .map_err(|error| Error::invalid(path.display().to_string(), error.to_string(), "save fewer weights"))?;
+    let file = safetensors::serialize(views, None).map_err(|error| {
+        Error::invalid(path.display().to_string(), error.to_string(), "save fewer weights")
+    })?;
     files::write_atomically(path, |writer| writer.write_all(&file))
 }
 
@@ -33,7 +34,11 @@ pub fn save(path: &Path, state: &State, names: &[String]) -> Result<(), Error> {
 pub fn load(path: &Path) -> Result<Vec<(String, Tensor)>, Error> {
     let bytes = files::read(path)?;
     let malformed = |problem: String| {
-        Error::invalid(path.display().to_string(), problem, "give a whole safetensors file, as `nnc train` writes them")
+        Error::invalid(
+            path.display().to_string(),
+            problem,
+            "give a whole safetensors file, as `nnc train` writes them",
+        )
     };
     let file = SafeTensors::deserialize(&bytes).map_err(|error| malformed(error.to_string()))?;
     let mut tensors = Vec::new();
@@ -129,7 +134,8 @@ mod tests {
         ];
         slots.extend(DType::ALL.map(|dtype| slot(dtype.name(), Type::new(dtype, []), Init::Constant(1.0))));
         let names = slots.iter().map(|slot| slot.name.clone()).collect();
-        let plan = Plan { name: "p".into(), kernels: vec![], slots, steps: vec![], arena_bytes: 0, updates: vec![] };
+        let plan =
+            Plan { name: "p".into(), kernels: vec![], slots, steps: vec![], arena_bytes: 0, updates: vec![] };
         (State::new(&plan, 3).unwrap(), names)
     }
 
@@ -152,8 +158,13 @@ mod tests {
     fn the_hash_is_the_documented_one() {
         let (state, _) = states();
         let names = ["i32".to_owned()];
-        assert_eq!(hash(&state, &names).unwrap(), "846067209b7afb572c386524def9307d05d40f7a5e9a91fde23ff5a9cf3a8e7b");
-        assert!(hash(&state, &["none".to_owned()]).unwrap_err().to_string().contains("there is no state `none`"));
+        assert_eq!(
+            hash(&state, &names).unwrap(),
+            "846067209b7afb572c386524def9307d05d40f7a5e9a91fde23ff5a9cf3a8e7b"
+        );
+        assert!(
+            hash(&state, &["none".to_owned()]).unwrap_err().to_string().contains("there is no state `none`")
+        );
     }
 
     #[test]
@@ -166,7 +177,10 @@ mod tests {
         for length in [0, 7, 20, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..length]).unwrap();
             let error = load(&path).unwrap_err().to_string();
-            assert!(error.contains("weights.safetensors: ") && error.contains("give a whole"), "{length}: {error}");
+            assert!(
+                error.contains("weights.safetensors: ") && error.contains("give a whole"),
+                "{length}: {error}"
+            );
         }
     }
 

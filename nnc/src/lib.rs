@@ -26,5 +26,5 @@ pub mod trainer;
 
 pub use driver::{Options, compile, compile_on, compile_plan};
 pub use error::Error;
-pub use trainer::{Trainer, TrainerOptions};
 pub use runtime::{Executable, KernelTime, Pool, RunError, State};
+pub use trainer::{Trainer, TrainerOptions};

@@ -55,7 +55,8 @@ fn squeeze(from: &ir::Type, results: &Types) -> Option<View> {
     let to = &results[0].shape;
     let all: Vec<usize> = (0..to.rank()).collect();
     let map = align(&from.shape, to, &all)?;
-    let index = |axis: &Option<usize>| axis.map_or(Affine::constant(0), |axis| Affine::axis(AxisId(axis as u32)));
+    let index =
+        |axis: &Option<usize>| axis.map_or(Affine::constant(0), |axis| Affine::axis(AxisId(axis as u32)));
     Some(View { indices: map.iter().map(index).collect(), fill: None })
 }
 
@@ -125,7 +126,10 @@ mod tests {
     #[test]
     fn shapes_align_by_their_extents_other_than_one() {
         let domain = Shape::from([5, 1, 7]);
-        assert_eq!(align(&Shape::from([5, 7]), &domain, &[0, 1, 2]), Some(AxisMap::from_slice(&[Some(0), Some(2)])));
+        assert_eq!(
+            align(&Shape::from([5, 7]), &domain, &[0, 1, 2]),
+            Some(AxisMap::from_slice(&[Some(0), Some(2)]))
+        );
         assert_eq!(align(&Shape::from([5, 1]), &domain, &[0]), Some(AxisMap::from_slice(&[Some(0), None])));
         assert_eq!(align(&Shape::from([7, 5]), &domain, &[0, 1, 2]), None);
         assert_eq!(align(&Shape::from([5]), &domain, &[0, 1, 2]), None);

@@ -1,7 +1,7 @@
 //! Pass `expand`: puts what an op stands for in the place of the op.
 //!
 //! In: a differentiated graph. Out: one in which no op lowers to others (`Lowering::Expand`): `random` has become integer
-//! arithmetic, `argmax` a maximum and a comparison, `stop_gradient` its operand.
+//! arithmetic, `argmax` a maximum and a comparison, `split` a slice per part, `stop_gradient` its operand.
 
 use ir::{Error, Graph, Lowering};
 
@@ -12,10 +12,23 @@ use crate::rewrite::rebuild;
 const MOST_ROUNDS: usize = 16;
 
 /// Expands all ops that stand for others.
+///
+/// ```
+/// let text = "graph @g { %x = input : f32[5]\n%y = argmax %x axis=0\noutput y = %y }";
+/// let graph = passes::expand::expand(&ir::text::parse_graph(text).unwrap()).unwrap();
+/// assert!(graph.nodes().any(|(_, node)| node.op.name() == "reduce_max"));
+/// ```
+///
+/// # Errors
+/// Results of more elements than a tensor can have, on the way.
+///
+/// # Panics
+/// Where expansions do not end.
 pub fn expand(graph: &Graph) -> Result<Graph, Error> {
     let mut expanded = graph.clone();
     for _ in 0..MOST_ROUNDS {
-        let remain = expanded.nodes().any(|(_, node)| matches!(lowering(&expanded, node), Lowering::Expand(_)));
+        let remain =
+            expanded.nodes().any(|(_, node)| matches!(lowering(&expanded, node), Lowering::Expand(_)));
         if !remain {
             return Ok(expanded);
         }
@@ -26,4 +39,37 @@ pub fn expand(graph: &Graph) -> Result<Graph, Error> {
         })?;
     }
     panic!("pass expand: expansions do not end:\n{expanded}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ir::ops::Op;
+    use ir::{Builder, Value};
+
+    #[test]
+    fn nothing_stands_for_others_afterwards() {
+        for sample in Op::samples() {
+            let mut b = Builder::new("sample");
+            let inputs = sample.operands.iter().enumerate();
+            let operands: Vec<Value> = inputs
+                .map(|(i, operand)| {
+                    b.input(&format!("x{i}"), operand.ty.dtype, operand.ty.shape.clone()).unwrap()
+                })
+                .collect();
+            let node = b.push(sample.op, &operands).unwrap();
+            b.output("y", Value { node, result: 0 }).unwrap();
+            let graph = expand(&b.finish()).unwrap();
+            for (_, node) in graph.nodes() {
+                assert!(!matches!(lowering(&graph, node), Lowering::Expand(_)), "{graph}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_needs_no_expansion_stays_as_it_is() {
+        let text = "graph @g { %x = input : f32[3]\n%y = neg %x\noutput y = %y }";
+        let graph = ir::text::parse_graph(text).unwrap();
+        assert_eq!(expand(&graph).unwrap(), graph);
+    }
 }

@@ -10,13 +10,22 @@ fn show() {
     let mut h = x;
     let sizes = [64usize, 128, 10];
     for l in 0..2 {
-        let w = b.state(&format!("w{l}"), DType::F32, [sizes[l + 1], sizes[l]], Init::Uniform { low: -0.1, high: 0.1, stream: l as u32 }).unwrap();
+        let w = b
+            .state(
+                &format!("w{l}"),
+                DType::F32,
+                [sizes[l + 1], sizes[l]],
+                Init::Uniform { low: -0.1, high: 0.1, stream: l as u32 },
+            )
+            .unwrap();
         let c = b.state(&format!("b{l}"), DType::F32, [sizes[l + 1]], Init::Constant(0.0)).unwrap();
         params.push(w);
         params.push(c);
         h = b.matmul_transposed(h, w, false, true).unwrap();
         h = b.add(h, c).unwrap();
-        if l == 0 { h = b.relu(h).unwrap(); }
+        if l == 0 {
+            h = b.relu(h).unwrap();
+        }
     }
     let top = b.reduce_max(h, &[1], true).unwrap();
     let sh = b.sub(h, top).unwrap();

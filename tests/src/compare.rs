@@ -39,7 +39,11 @@ pub fn seeded_tensor(ty: &Type, seed: u64, stream: u32) -> Tensor {
 }
 
 /// One step in the reference interpreter.
-pub fn interpret(graph: &Graph, inputs: &BTreeMap<String, Tensor>, seed: u64) -> Result<StepResult, ir::Error> {
+pub fn interpret(
+    graph: &Graph,
+    inputs: &BTreeMap<String, Tensor>,
+    seed: u64,
+) -> Result<StepResult, ir::Error> {
     let differentiated = passes::autodiff::autodiff(graph)?;
     let bindings = Bindings { inputs: inputs.clone(), states: BTreeMap::new(), seed };
     let evaluation = eval::evaluate(&differentiated, &bindings)?;
@@ -86,7 +90,11 @@ pub fn same_bits(a: &StepResult, b: &StepResult) -> bool {
 
 /// What differs between a result and the reference by more than `tolerance(dtype)`, relative to the greatest
 /// magnitude in the tensor (at least 1); `None` where nothing does.
-pub fn difference(found: &StepResult, reference: &StepResult, tolerance: impl Fn(DType) -> f64) -> Option<String> {
+pub fn difference(
+    found: &StepResult,
+    reference: &StepResult,
+    tolerance: impl Fn(DType) -> f64,
+) -> Option<String> {
     let pairs = [(&found.outputs, &reference.outputs), (&found.states, &reference.states)];
     pairs.iter().find_map(|(found, reference)| {
         reference.iter().find_map(|(name, expected)| match found.get(name) {

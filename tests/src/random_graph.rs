@@ -241,7 +241,8 @@ impl Maker {
                 self.b.reshape(x.value, extents.as_slice())?
             }
             _ if rank < 4 => {
-                let extents: Vec<usize> = std::iter::once(1 + usize::from(r) % 3).chain(shape.iter().copied()).collect();
+                let extents: Vec<usize> =
+                    std::iter::once(1 + usize::from(r) % 3).chain(shape.iter().copied()).collect();
                 self.b.broadcast(x.value, extents.as_slice())?
             }
             _ => return Ok(vec![]),

@@ -23,11 +23,15 @@ fn agrees(recipe: &Recipe) -> Result<(), TestCaseError> {
     let seed = 11;
     let inputs = seeded_inputs(&graph, seed);
     let fail = |what: &str, problem: String| TestCaseError::fail(format!("{what}: {problem}\n{graph}"));
-    let reference = interpret(&graph, &inputs, seed).map_err(|error| fail("interpreter", error.to_string()))?;
+    let reference =
+        interpret(&graph, &inputs, seed).map_err(|error| fail("interpreter", error.to_string()))?;
     let mut one_thread = None;
-    for (what, optimize, threads) in [("unoptimised", false, 1), ("optimised", true, 1), ("two threads", true, 2)] {
+    for (what, optimize, threads) in
+        [("unoptimised", false, 1), ("optimised", true, 1), ("two threads", true, 2)]
+    {
         let options = Options { optimize, threads, ..Options::default() };
-        let result = execute(&graph, &inputs, seed, &options).map_err(|error| fail(what, error.to_string()))?;
+        let result =
+            execute(&graph, &inputs, seed, &options).map_err(|error| fail(what, error.to_string()))?;
         if let Some(problem) = difference(&result, &reference, tolerance) {
             return Err(fail(what, problem));
         }

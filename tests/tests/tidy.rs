@@ -64,7 +64,13 @@ fn no_place_outside_of_ops_matches_on_the_list_of_ops() {
             for (number, line) in text.lines().enumerate() {
                 let line = line.trim_start();
                 let is_arm = line.starts_with("Op::") && line.contains("=>");
-                run = if is_arm { run + 1 } else if line.starts_with("match ") { 0 } else { run };
+                run = if is_arm {
+                    run + 1
+                } else if line.starts_with("match ") {
+                    0
+                } else {
+                    run
+                };
                 assert!(run <= MOST_ARMS, "{}:{}: a match over ops", path.display(), number + 1);
                 if line == "}" {
                     run = 0;
@@ -92,7 +98,10 @@ fn documents_name_paths_that_exist() {
         let text = read(&root().join(document));
         for quoted in text.split('`').skip(1).step_by(2) {
             let is_path = tops.iter().any(|top| quoted.starts_with(top)) && !quoted.contains([' ', '*', '{']);
-            assert!(!is_path || root().join(quoted).exists(), "{document} names {quoted}, which is not there");
+            assert!(
+                !is_path || root().join(quoted).exists(),
+                "{document} names {quoted}, which is not there"
+            );
         }
     }
 }

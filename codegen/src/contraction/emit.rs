@@ -71,7 +71,13 @@ fn needs_panel(plan: &ContractionPlan<'_>) -> bool {
 }
 
 /// The panels and rows of one batch that chunks `begin .. end` cover.
-fn emit_batch(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, operands: Operands, begin: Value, end: Value) {
+fn emit_batch(
+    emitter: &mut Emitter<'_, '_>,
+    plan: &ContractionPlan<'_>,
+    operands: Operands,
+    begin: Value,
+    end: Value,
+) {
     let width = panel_columns(plan);
     let whole = plan.columns / width;
     let edge = plan.columns % width;
@@ -80,7 +86,9 @@ fn emit_batch(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, operand
         let rows = chunk_limits(emitter, begin, end, plan.rows_per_chunk, plan.rows);
         let zero = emitter.b.ins().iconst(types::I64, 0);
         let last = emitter.b.ins().iconst(types::I64, whole as i64);
-        each(emitter, zero, last, &mut |emitter, panel| emit_panel(emitter, plan, operands, panel, width, rows));
+        each(emitter, zero, last, &mut |emitter, panel| {
+            emit_panel(emitter, plan, operands, panel, width, rows)
+        });
         if edge > 0 {
             let panel = emitter.b.ins().iconst(types::I64, whole as i64);
             emit_panel(emitter, plan, operands, panel, edge, rows);
@@ -92,7 +100,9 @@ fn emit_batch(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, operand
     let (from, to) = chunk_limits(emitter, begin, end, plan.panels_per_chunk, panels(plan));
     let last_whole = emitter.b.ins().iconst(types::I64, whole as i64);
     let until = emitter.b.ins().smin(to, last_whole);
-    each(emitter, from, until, &mut |emitter, panel| emit_panel(emitter, plan, operands, panel, width, (zero, rows)));
+    each(emitter, from, until, &mut |emitter, panel| {
+        emit_panel(emitter, plan, operands, panel, width, (zero, rows))
+    });
     if edge > 0 {
         let is_last = emitter.b.ins().icmp(IntCC::SignedGreaterThan, to, last_whole);
         let [then, after] = [(); 2].map(|()| emitter.b.create_block());
@@ -105,7 +115,13 @@ fn emit_batch(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, operand
 }
 
 /// The items that chunks `begin .. end` of `size` items cover, of `count`.
-fn chunk_limits(emitter: &mut Emitter<'_, '_>, begin: Value, end: Value, size: usize, count: usize) -> (Value, Value) {
+fn chunk_limits(
+    emitter: &mut Emitter<'_, '_>,
+    begin: Value,
+    end: Value,
+    size: usize,
+    count: usize,
+) -> (Value, Value) {
     let from = emitter.b.ins().imul_imm_s(begin, size as i64);
     let to = emitter.b.ins().imul_imm_s(end, size as i64);
     let count = emitter.b.ins().iconst(types::I64, count as i64);

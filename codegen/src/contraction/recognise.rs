@@ -55,12 +55,26 @@ pub fn recognise(nest: &Nest) -> Option<Contraction<'_>> {
         axes.iter().copied().filter(|&axis| uses(left, axis) && !uses(right, axis)).collect();
     let row = rows.last().copied();
     let batch = axes.iter().copied().filter(|&axis| axis != column && Some(axis) != row).collect();
-    Some(Contraction { prelude, batch, row, column, depth: *depth, left, right, sum: accumulator.result, epilogue })
+    Some(Contraction {
+        prelude,
+        batch,
+        row,
+        column,
+        depth: *depth,
+        left,
+        right,
+        sum: accumulator.result,
+        epilogue,
+    })
 }
 
 /// The two loads whose product the body of a reduction yields, where there is nothing else in it.
 fn product_of<'a>(nest: &Nest, body: &'a [Node], value: Var) -> Option<(&'a Place, &'a Place)> {
-    let [Node::Let { var: a, value: x }, Node::Let { var: b, value: y }, Node::Let { var: product, value: apply }] = body
+    let [
+        Node::Let { var: a, value: x },
+        Node::Let { var: b, value: y },
+        Node::Let { var: product, value: apply },
+    ] = body
     else {
         return None;
     };

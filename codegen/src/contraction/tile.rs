@@ -52,9 +52,13 @@ pub fn emit_tile(
     for (index, sums) in sums.chunks(tile.vectors).enumerate() {
         let row = emitter.b.ins().iadd_imm_s(row, index as i64);
         let sum = Val::Vector(Regs::from_slice(sums));
-        emitter.epilogue(contraction.row.map(|axis| (axis, row)), (contraction.column, column), tile.columns, |_, _| {
-            (contraction.sum, sum.clone())
-        }, &contraction.epilogue);
+        emitter.epilogue(
+            contraction.row.map(|axis| (axis, row)),
+            (contraction.column, column),
+            tile.columns,
+            |_, _| (contraction.sum, sum.clone()),
+            &contraction.epilogue,
+        );
     }
 }
 
@@ -102,7 +106,14 @@ fn arguments(first: &[Value], others: &[Value]) -> Vec<BlockArg> {
 }
 
 /// One step of the sum: `sums[r, v] += left[r] * right[v]`.
-fn multiply_add(emitter: &mut Emitter<'_, '_>, tile: &Tile, left: Value, right: Value, step: usize, sums: &mut [Value]) {
+fn multiply_add(
+    emitter: &mut Emitter<'_, '_>,
+    tile: &Tile,
+    left: Value,
+    right: Value,
+    step: usize,
+    sums: &mut [Value],
+) {
     let vectors: SmallVec<[Value; 8]> = (0..tile.vectors)
         .map(|vector| {
             let offset = step as i64 * tile.right_depth_step + (vector * LANES * 4) as i64;
@@ -120,7 +131,12 @@ fn multiply_add(emitter: &mut Emitter<'_, '_>, tile: &Tile, left: Value, right: 
     }
 }
 
-fn load_at(emitter: &mut Emitter<'_, '_>, ty: cranelift_codegen::ir::Type, address: Value, offset: i64) -> Value {
+fn load_at(
+    emitter: &mut Emitter<'_, '_>,
+    ty: cranelift_codegen::ir::Type,
+    address: Value,
+    offset: i64,
+) -> Value {
     match i32::try_from(offset) {
         Ok(offset) => emitter.b.ins().load(ty, memory::flags(), address, offset),
         Err(_) => {

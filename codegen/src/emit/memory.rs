@@ -25,7 +25,14 @@ pub fn load(b: &mut FunctionBuilder<'_>, dtype: DType, lanes: usize, address: Va
 }
 
 /// Stores lanes as elements that follow each other.
-pub fn store(b: &mut FunctionBuilder<'_>, dtype: DType, lanes: usize, value: &Regs, address: Value, offset: i32) {
+pub fn store(
+    b: &mut FunctionBuilder<'_>,
+    dtype: DType,
+    lanes: usize,
+    value: &Regs,
+    address: Value,
+    offset: i32,
+) {
     for (index, &register) in value.iter().enumerate() {
         let index = index as i32;
         if lanes > 1 && dtype == DType::Bool {

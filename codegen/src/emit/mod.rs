@@ -13,7 +13,10 @@ pub mod primitive;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
-use ir::{Accumulator, Affine, AxisId, DType, ReduceOp, Scalar, ScalarFn, StoreMode, Var, VectorProgram, VectorValue};
+use ir::{
+    Accumulator, Affine, AxisId, DType, ReduceOp, Scalar, ScalarFn, StoreMode, Var, VectorProgram,
+    VectorValue,
+};
 use smallvec::{SmallVec, smallvec};
 
 use crate::nest::{Compute, Nest, Node, Place};
@@ -128,8 +131,10 @@ impl<'a, 'b> Emitter<'a, 'b> {
 
     /// Emits loops over the batches of a contraction.
     pub fn batches(&mut self, axes: &[(AxisId, usize)], body: &mut dyn FnMut(&mut Self)) {
-        let loops: Vec<_> =
-            axes.iter().map(|&(axis, extent)| (axis, Limit::Static(0), Limit::Static(extent as i64))).collect();
+        let loops: Vec<_> = axes
+            .iter()
+            .map(|&(axis, extent)| (axis, Limit::Static(0), Limit::Static(extent as i64)))
+            .collect();
         self.nested(&loops, smallvec![], &mut |emitter, _| {
             body(emitter);
             smallvec![]
@@ -175,7 +180,9 @@ impl<'a, 'b> Emitter<'a, 'b> {
     }
 
     fn whole(&self, axes: &[AxisId]) -> Vec<(AxisId, Limit, Limit)> {
-        axes.iter().map(|&axis| (axis, Limit::Static(0), Limit::Static(self.nest.extent(axis) as i64))).collect()
+        axes.iter()
+            .map(|&axis| (axis, Limit::Static(0), Limit::Static(self.nest.extent(axis) as i64)))
+            .collect()
     }
 
     /// Whether the last axis of a loop goes on lanes.
@@ -189,7 +196,9 @@ impl<'a, 'b> Emitter<'a, 'b> {
         let inner = self.whole(&axes[split..]);
         self.nested(&loops, smallvec![], &mut |emitter, _| {
             match inner.first() {
-                Some(&(axis, from, to)) => emitter.on_lanes(axis, from, to, &mut |emitter| emitter.nodes(body)),
+                Some(&(axis, from, to)) => {
+                    emitter.on_lanes(axis, from, to, &mut |emitter| emitter.nodes(body))
+                }
                 None => emitter.nodes(body),
             }
             smallvec![]
@@ -245,7 +254,8 @@ impl<'a, 'b> Emitter<'a, 'b> {
                 {
                     let dtype = emitter.nest.dtype(accumulator.value);
                     let part = emitter.across_lanes(accumulator.op, dtype, &part, width);
-                    *total = emitter.combine(accumulator.op, dtype, &smallvec![*total], &smallvec![part], 1)[0];
+                    *total =
+                        emitter.combine(accumulator.op, dtype, &smallvec![*total], &smallvec![part], 1)[0];
                 }
                 at = until;
             }
@@ -276,7 +286,13 @@ impl<'a, 'b> Emitter<'a, 'b> {
         let mut next = Vec::with_capacity(current.len());
         for (accumulator, current) in accumulators.iter().zip(current) {
             let value = self.lanes_of(accumulator.value, lanes);
-            next.push(self.combine(accumulator.op, self.nest.dtype(accumulator.value), current, &value, lanes));
+            next.push(self.combine(
+                accumulator.op,
+                self.nest.dtype(accumulator.value),
+                current,
+                &value,
+                lanes,
+            ));
         }
         next
     }
@@ -294,11 +310,15 @@ impl<'a, 'b> Emitter<'a, 'b> {
         let mut registers: SmallVec<[Value; 4]> = x.clone();
         while registers.len() > 1 {
             let half = registers.len() / 2;
-            let (left, right) = (Regs::from_slice(&registers[..half]), Regs::from_slice(&registers[half..2 * half]));
+            let (left, right) =
+                (Regs::from_slice(&registers[..half]), Regs::from_slice(&registers[half..2 * half]));
             registers = self.combine(op, dtype, &left, &right, half * per);
         }
-        let scalars: Vec<Value> = (0..per).map(|lane| primitive::extract(self.b, dtype, &registers, lane)).collect();
-        scalars[1..].iter().fold(scalars[0], |sum, &x| self.combine(op, dtype, &smallvec![sum], &smallvec![x], 1)[0])
+        let scalars: Vec<Value> =
+            (0..per).map(|lane| primitive::extract(self.b, dtype, &registers, lane)).collect();
+        scalars[1..]
+            .iter()
+            .fold(scalars[0], |sum, &x| self.combine(op, dtype, &smallvec![sum], &smallvec![x], 1)[0])
     }
 
     /// Loops inside each other that carry values.
@@ -439,15 +459,19 @@ impl<'a, 'b> Emitter<'a, 'b> {
     }
 
     fn val(&self, var: Var) -> Val {
-        self.vals[var.0 as usize].clone().expect("the verifier has checked that values are defined before they are used")
+        self.vals[var.0 as usize]
+            .clone()
+            .expect("the verifier has checked that values are defined before they are used")
     }
 
     fn apply(&mut self, function: ScalarFn, operands: &[Var]) -> Val {
         let is_uniform = operands.iter().all(|&operand| matches!(self.val(operand), Val::Uniform(_)));
         let lanes = if is_uniform { 1 } else { self.vector.map_or(1, |(_, lanes)| lanes) };
         let dtypes: SmallVec<[DType; 3]> = operands.iter().map(|&operand| self.nest.dtype(operand)).collect();
-        let known: SmallVec<[Option<Scalar>; 3]> = operands.iter().map(|operand| self.constants[operand.0 as usize]).collect();
-        let values: SmallVec<[Regs; 3]> = operands.iter().map(|&operand| self.lanes_of(operand, lanes)).collect();
+        let known: SmallVec<[Option<Scalar>; 3]> =
+            operands.iter().map(|operand| self.constants[operand.0 as usize]).collect();
+        let values: SmallVec<[Regs; 3]> =
+            operands.iter().map(|&operand| self.lanes_of(operand, lanes)).collect();
         let result = self.run_program(function, &dtypes, &known, &values, lanes);
         if lanes == 1 { Val::Uniform(result[0]) } else { Val::Vector(result) }
     }
@@ -538,7 +562,8 @@ impl<'a, 'b> Emitter<'a, 'b> {
             if ty.shape.elements() == 0 {
                 return Val::Uniform(primitive::constant(self.b, fill, 1)[0]);
             }
-            let lanes = self.vector.filter(|&(axis, _)| self.varies(place, axis)).map_or(1, |(_, lanes)| lanes);
+            let lanes =
+                self.vector.filter(|&(axis, _)| self.varies(place, axis)).map_or(1, |(_, lanes)| lanes);
             let scalars: Vec<Value> = (0..lanes)
                 .map(|lane| {
                     let (address, is_inside) = self.checked(place, lane);
@@ -560,7 +585,8 @@ impl<'a, 'b> Emitter<'a, 'b> {
             (Some((_, lanes)), step) => {
                 let scalars: Vec<Value> = (0..lanes)
                     .map(|lane| {
-                        let (address, offset) = self.lane_address(address, offset, lane, step * dtype.size_bytes() as i64);
+                        let (address, offset) =
+                            self.lane_address(address, offset, lane, step * dtype.size_bytes() as i64);
                         memory::load(self.b, dtype, 1, address, offset)[0]
                     })
                     .collect();
@@ -581,7 +607,9 @@ impl<'a, 'b> Emitter<'a, 'b> {
     /// Whether a checked access differs from lane to lane.
     fn varies(&self, place: &Place, axis: AxisId) -> bool {
         let picks = place.picks.iter().any(|(pick, _)| matches!(self.val(*pick), Val::Vector(_)));
-        picks || place.offset.coefficient(axis) != 0 || place.bounds.iter().any(|b| b.index.coefficient(axis) != 0)
+        picks
+            || place.offset.coefficient(axis) != 0
+            || place.bounds.iter().any(|b| b.index.coefficient(axis) != 0)
     }
 
     /// The address of a checked access in a lane, and whether it is inside; where it is not, the address is that of the
@@ -648,7 +676,8 @@ impl<'a, 'b> Emitter<'a, 'b> {
                 let value = self.lanes_of(value, lanes);
                 for lane in 0..lanes {
                     let scalar = primitive::extract(self.b, dtype, &value, lane);
-                    let (address, offset) = self.lane_address(address, offset, lane, step * dtype.size_bytes() as i64);
+                    let (address, offset) =
+                        self.lane_address(address, offset, lane, step * dtype.size_bytes() as i64);
                     memory::store(self.b, dtype, 1, &smallvec![scalar], address, offset);
                 }
             }

@@ -100,7 +100,8 @@ pub fn extract(b: &mut FunctionBuilder<'_>, dtype: DType, x: &Regs, lane: usize)
 /// Scalars as lanes.
 pub fn gather_lanes(b: &mut FunctionBuilder<'_>, dtype: DType, scalars: &[Value]) -> Regs {
     let per = lanes_per_register(dtype);
-    let lane = |b: &mut FunctionBuilder<'_>, x| if dtype == DType::Bool { b.ins().bmask(types::I32, x) } else { x };
+    let lane =
+        |b: &mut FunctionBuilder<'_>, x| if dtype == DType::Bool { b.ins().bmask(types::I32, x) } else { x };
     let chunks = scalars.chunks(per);
     chunks
         .map(|chunk| {
@@ -139,7 +140,10 @@ pub fn apply(
     match primitive {
         Primitive::Argument(_) | Primitive::Constant(_) => panic!("{primitive:?} is not applied to operands"),
         Primitive::Convert(to) => convert(b, from, to, lanes, &operands[0]),
-        Primitive::Bitcast(to) => operands[0].iter().map(|&x| bitcast(b, if lanes == 1 { scalar_type(to) } else { vector_type(to) }, x)).collect(),
+        Primitive::Bitcast(to) => operands[0]
+            .iter()
+            .map(|&x| bitcast(b, if lanes == 1 { scalar_type(to) } else { vector_type(to) }, x))
+            .collect(),
         Primitive::Select => select(b, from, lanes, operands),
         Primitive::Compare(how) => {
             let masks = zip(operands, |x| compare(b, how, from, x[0], x[1]));
@@ -159,7 +163,13 @@ fn zip(operands: &[Regs], mut f: impl FnMut(&[Value]) -> Value) -> Regs {
         .collect()
 }
 
-fn arithmetic(b: &mut FunctionBuilder<'_>, primitive: Primitive, dtype: DType, lanes: usize, x: &[Value]) -> Value {
+fn arithmetic(
+    b: &mut FunctionBuilder<'_>,
+    primitive: Primitive,
+    dtype: DType,
+    lanes: usize,
+    x: &[Value],
+) -> Value {
     let is_float = dtype.is_float();
     match primitive {
         Primitive::Add if is_float => b.ins().fadd(x[0], x[1]),

@@ -31,6 +31,15 @@ pub struct Evaluation {
 
 /// Runs a graph once.
 ///
+/// ```
+/// use ir::eval::{Bindings, evaluate};
+/// let graph = ir::text::parse_graph("graph @twice { %x = input : f32[2]\n%y = add %x, %x\noutput y = %y }").unwrap();
+/// let x = ir::Tensor::new([2], vec![1.0f32, -3.0]).unwrap();
+/// let bindings = Bindings { inputs: [("x".to_owned(), x)].into(), ..Bindings::default() };
+/// let y = &evaluate(&graph, &bindings).unwrap().outputs["y"];
+/// assert_eq!(y.as_slice::<f32>(), Some(&[2.0f32, -6.0][..]));
+/// ```
+///
 /// # Errors
 /// Missing inputs (all are named), tensors of another type than the graph's, and `grad` nodes, which have no meaning
 /// of their own: run autodiff first.

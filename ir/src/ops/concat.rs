@@ -72,16 +72,13 @@ impl OpDef for Concat {
     }
 
     fn eval(&self, operands: &[&Array], results: &[Type], _: Option<&Graph>) -> Vec<Array> {
+        let starts = starts(operands.iter().map(|operand| operand.ty.shape[self.axis]));
         vec![Array::from_fn(&results[0], |index| {
+            // Of several parts that start here all but the last are empty.
+            let part = starts.partition_point(|&start| start <= index[self.axis]) - 1;
             let mut at = index.to_vec();
-            for operand in operands {
-                let extent = operand.ty.shape[self.axis];
-                if at[self.axis] < extent {
-                    return operand.at(&at);
-                }
-                at[self.axis] -= extent;
-            }
-            unreachable!("the extents of the operands add up to that of the result")
+            at[self.axis] -= starts[part];
+            operands[part].at(&at)
         })]
     }
 
@@ -268,6 +265,24 @@ mod tests {
         assert_eq!(
             mistake("%x = input : f32[5]\n%y = split %x axis=0 sizes=[2, 2]"),
             "split: sizes [2, 2] do not add up to axis 0 of f32[5]; give sizes that add up to the extent"
+        );
+    }
+
+    #[test]
+    fn attributes_are_integers_that_are_not_negative() {
+        let integer = "an integer that is not negative";
+        assert_eq!(
+            mistake("%x = input : f32[5]\n%y = concat %x axis=-1"),
+            format!("concat: attribute `axis` is not {integer}; give {integer}")
+        );
+        assert_eq!(
+            mistake("%x = input : f32[5]\n%y = concat %x axis=0.5"),
+            "concat: attribute `axis` is not an integer; give an integer"
+        );
+        let list = "a list of integers that are not negative";
+        assert_eq!(
+            mistake("%x = input : f32[5]\n%y = split %x axis=0 sizes=[6, -1]"),
+            format!("split: attribute `sizes` is not {list}; give {list}")
         );
     }
 }

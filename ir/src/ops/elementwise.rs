@@ -1,6 +1,6 @@
 //! Elementwise functions: one op for all rows of the table.
 
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
 use crate::ops::{Differentiated, Gradients, OpDef, SHAPES, Sample, SampleOperand, expect_operands};
@@ -53,7 +53,8 @@ impl OpDef for Elementwise {
         let dtype = operands[0].ty.dtype;
         let mut position = 0;
         vec![Array::from_fn(&results[0], |_| {
-            let arguments: Vec<Num> = operands.iter().map(|operand| operand.get(position)).collect();
+            let arguments: SmallVec<[Num; 4]> =
+                operands.iter().map(|operand| operand.get(position)).collect();
             position += 1;
             eval(dtype, &arguments)
         })]

@@ -217,6 +217,10 @@ mod tests {
             draw("i64[]", "distribution=poisson stream=0", "f32[2]"),
             "random: attribute `distribution` is not `uniform` or `normal`; give `uniform` or `normal`"
         );
+        assert_eq!(
+            draw("i64[]", "distribution=1 stream=0", "f32[2]"),
+            "random: attribute `distribution` is not a word; give a word"
+        );
         let stream = "an integer below 2^32 that is not negative";
         assert_eq!(
             draw("i64[]", "distribution=uniform stream=-1", "f32[2]"),

@@ -78,7 +78,9 @@ impl OpDef for State {
         let init = match attrs.required("init")? {
             Attr::Init(init) => init,
             _ => {
-                return Err(attrs.expected("init", "an init such as `constant(0)` or `uniform(-0.1, 0.1, 3)`"));
+                return Err(
+                    attrs.expected("init", "an init such as `constant(0)` or `uniform(-0.1, 0.1, 3)`")
+                );
             }
         };
         Ok(State { ty: attrs.declared_type()?, init })

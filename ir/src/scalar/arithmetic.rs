@@ -1,7 +1,7 @@
 //! Arithmetic: the functions that are exact, or one rounding.
 
-use super::{Derivative, Num, Row, Signature};
-use crate::{Comparison, DType, Error, Primitive};
+use super::{Derivative, EVERYWHERE, Num, Row, Signature};
+use crate::{Comparison, DType, Error, Primitive, VectorProgram, VectorValue};
 
 /// Where arithmetic is sampled.
 const WIDE: &[(f64, f64)] = &[(-8.0, 8.0)];
@@ -34,7 +34,13 @@ pub fn maximum(a: f64, b: f64) -> f64 {
         true if a.is_sign_negative() => b,
         true => a,
         false if a.is_nan() || b.is_nan() => f64::NAN,
-        false => if a > b { a } else { b },
+        false => {
+            if a > b {
+                a
+            } else {
+                b
+            }
+        }
     }
 }
 
@@ -54,6 +60,7 @@ pub const NEG: Row = Row {
     expand: |p, _, x| p.neg(x[0]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -71,6 +78,7 @@ pub const ABS: Row = Row {
     expand: |p, _, x| p.abs(x[0]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -80,7 +88,9 @@ pub const SIGN: Row = Row {
     arity: 1,
     signature: Signature::Number,
     doc: "-1, 0 or 1; of a zero or a NaN, itself.",
-    eval: |dtype, x| number(dtype, x, |a, _| if a == 0.0 || a.is_nan() { a } else { a.signum() }, |a, _| a.signum()),
+    eval: |dtype, x| {
+        number(dtype, x, |a, _| if a == 0.0 || a.is_nan() { a } else { a.signum() }, |a, _| a.signum())
+    },
     derivative: Derivative::Zero,
     expand: |p, dtype, x| {
         let [zero, one, minus] = [p.int(dtype, 0), p.int(dtype, 1), p.int(dtype, -1)];
@@ -91,6 +101,7 @@ pub const SIGN: Row = Row {
     },
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -105,6 +116,7 @@ pub const ADD: Row = Row {
     expand: |p, _, x| p.add(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -119,6 +131,7 @@ pub const SUB: Row = Row {
     expand: |p, _, x| p.sub(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -133,6 +146,7 @@ pub const MUL: Row = Row {
     expand: |p, _, x| p.mul(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -151,6 +165,7 @@ pub const DIV: Row = Row {
     expand: |p, _, x| p.div(x[0], x[1]),
     domain: &[(-8.0, 8.0), (0.25, 4.0)],
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -161,10 +176,13 @@ pub const FMA: Row = Row {
     signature: Signature::Float,
     doc: "`a * b + c`, rounded once.",
     eval: |_, x| Num::Float(float(x[0]).mul_add(float(x[1]), float(x[2]))),
-    derivative: Derivative::Rule(|b, x, _, g| Ok(vec![Some(b.mul(g, x[1])?), Some(b.mul(g, x[0])?), Some(g)])),
+    derivative: Derivative::Rule(|b, x, _, g| {
+        Ok(vec![Some(b.mul(g, x[1])?), Some(b.mul(g, x[0])?), Some(g)])
+    }),
     expand: |p, _, x| p.fma(x[0], x[1], x[2]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -191,6 +209,7 @@ pub const MAX: Row = Row {
     expand: |p, _, x| p.max(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -205,6 +224,7 @@ pub const MIN: Row = Row {
     expand: |p, _, x| p.min(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -233,6 +253,7 @@ pub const CLAMP: Row = Row {
     },
     domain: &[(-8.0, 8.0), (-3.0, -1.0), (1.0, 3.0)],
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -254,6 +275,7 @@ pub const RELU: Row = Row {
     },
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -272,6 +294,7 @@ pub const SQUARE: Row = Row {
     expand: |p, _, x| p.mul(x[0], x[0]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -290,8 +313,36 @@ pub const SQRT: Row = Row {
     expand: |p, _, x| p.sqrt(x[0]),
     domain: &[(0.1, 8.0)],
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
+
+/// `y0 (1 + e - d y0^2 / 2)` with `s = sqrt(x)` and `y0 = 1/s` rounded, `e = 1 - s y0` and `d = x - s^2`.
+fn rsqrt(p: &mut VectorProgram, dtype: DType, x: VectorValue) -> VectorValue {
+    let [zero, one, infinity] = [0.0, 1.0, f64::INFINITY].map(|c| p.float(dtype, c));
+    let half = p.float(dtype, -0.5);
+    // The residual of the root of a tiny number would be subnormal, so tiny numbers are scaled by a power of 4.
+    let [tiny, up, back] = [-80i32, 48, 24].map(|power| p.float(dtype, f64::from(power).exp2()));
+    let is_tiny = p.apply(Primitive::Compare(Comparison::Lt), &[x, tiny]);
+    let scaled = p.mul(x, up);
+    let x = p.select(is_tiny, scaled, x);
+    let root = p.sqrt(x);
+    let first = p.div(one, root);
+    let minus = p.neg(root);
+    let e = p.fma(minus, first, one);
+    let d = p.fma(minus, root, x);
+    let scaled = p.mul(d, first);
+    let scaled = p.mul(scaled, first);
+    let correction = p.fma(scaled, half, e);
+    let corrected = p.fma(first, correction, first);
+    // Of 0 and infinity the first value is the result, and there is nothing to correct.
+    let is_positive = p.apply(Primitive::Compare(Comparison::Gt), &[first, zero]);
+    let is_finite = p.apply(Primitive::Compare(Comparison::Lt), &[first, infinity]);
+    let is_usual = p.and(is_positive, is_finite);
+    let result = p.select(is_usual, corrected, first);
+    let scaled = p.mul(result, back);
+    p.select(is_tiny, scaled, result)
+}
 
 /// `1 / sqrt(x)`.
 pub const RSQRT: Row = Row {
@@ -306,12 +357,9 @@ pub const RSQRT: Row = Row {
         let ratio = b.div(y, x[0])?;
         Ok(vec![Some(b.mul(scaled, ratio)?)])
     }),
-    expand: |p, dtype, x| {
-        let one = p.int(dtype, 1);
-        let root = p.sqrt(x[0]);
-        p.div(one, root)
-    },
+    expand: |p, dtype, x| rsqrt(p, dtype, x[0]),
     domain: &[(0.1, 8.0)],
     ulp: 1.0,
-    source: "two correctly rounded operations: at most 1/2 ulp of the division and half of that of the root",
+    accurate: EVERYWHERE,
+    source: "one Newton step from the reciprocal of the rounded root, residuals exact by fma",
 };

@@ -1,7 +1,7 @@
 //! Conversions between element types.
 
 use super::arithmetic::wrap;
-use super::{Derivative, Num, Row, Signature};
+use super::{Derivative, EVERYWHERE, Num, Row, Signature};
 use crate::{DType, Primitive};
 
 /// The reference: floats to integers saturate toward zero and send NaN to 0; integers wrap; `bool` is "not 0".
@@ -34,6 +34,7 @@ macro_rules! cast {
             },
             domain: &[(-100.0, 100.0)],
             ulp: 0.0,
+            accurate: EVERYWHERE,
             source: "exact: one rounding",
         };
     };
@@ -47,6 +48,12 @@ const BACK: Derivative = Derivative::Rule(|b, x, _, g| {
 
 cast!(CAST_F32, "cast_f32", F32, BACK, "To `f32`, to nearest, ties to even; `true` is 1.");
 cast!(CAST_F64, "cast_f64", F64, BACK, "To `f64`, to nearest, ties to even; `true` is 1.");
-cast!(CAST_I32, "cast_i32", I32, Derivative::Zero, "To `i32`: floats toward 0, saturating, NaN to 0; integers wrap.");
+cast!(
+    CAST_I32,
+    "cast_i32",
+    I32,
+    Derivative::Zero,
+    "To `i32`: floats toward 0, saturating, NaN to 0; integers wrap."
+);
 cast!(CAST_I64, "cast_i64", I64, Derivative::Zero, "To `i64`: floats toward 0, saturating, NaN to 0.");
 cast!(CAST_BOOL, "cast_bool", Bool, Derivative::Zero, "Whether the operand is not 0 (a NaN is not).");

@@ -1,6 +1,6 @@
 //! The exponential, and what is made of it: `expm1`, `tanh`, `sigmoid`, `erf`.
 
-use super::{Derivative, Num, Row, Signature};
+use super::{Derivative, EVERYWHERE, Num, Row, Signature};
 use crate::{Comparison, DType, Primitive, VectorProgram, VectorValue};
 
 /// The reference functions take floats.
@@ -79,7 +79,9 @@ fn reduce(p: &mut VectorProgram, dtype: DType, x: VectorValue) -> (VectorValue, 
             0.5,
         ],
         // Cephes expf (S. L. Moshier 1992).
-        _ => &[1.987_569_15e-4, 1.398_199_95e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1],
+        _ => {
+            &[1.987_569_15e-4, 1.398_199_95e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1]
+        }
     };
     let series = polynomial(p, dtype, r, tail);
     let square = p.mul(r, r);
@@ -148,7 +150,29 @@ fn tanh(p: &mut VectorProgram, dtype: DType, x: VectorValue) -> VectorValue {
     let two = p.float(dtype, 2.0);
     let below = p.add(t, two);
     let ratio = p.div(t, below);
-    copy_sign(p, dtype, ratio, x)
+    let large = copy_sign(p, dtype, ratio, x);
+    if dtype == DType::F64 {
+        return large;
+    }
+    // Single precision keeps within its bound near 0 by the polynomial of Cephes tanhf (S. L. Moshier 1992).
+    let square = p.mul(x, x);
+    let series = polynomial(
+        p,
+        dtype,
+        square,
+        &[
+            -5.704_988_727_45e-3,
+            2.063_908_879_54e-2,
+            -5.373_971_555_31e-2,
+            1.333_144_220_36e-1,
+            -3.333_328_194_22e-1,
+        ],
+    );
+    let tail = p.mul(series, square);
+    let small = p.fma(tail, x, x);
+    let limit = p.float(dtype, 0.625);
+    let is_small = p.apply(Primitive::Compare(Comparison::Lt), &[size, limit]);
+    p.select(is_small, small, large)
 }
 
 /// `1 / (1 + e)` above 0 and `e / (1 + e)` below, with `e = exp(-|x|)`: no overflow, and subnormal results are right.
@@ -160,7 +184,15 @@ fn sigmoid(p: &mut VectorProgram, dtype: DType, x: VectorValue) -> VectorValue {
     let is_negative = p.apply(Primitive::Compare(Comparison::Lt), &[x, zero]);
     let above = p.select(is_negative, e, one);
     let below = p.add(one, e);
-    p.div(above, below)
+    let ratio = p.div(above, below);
+    // What the sum 1 + e has lost, to first order; 1 / (1 + e) is the result or its complement.
+    let whole = p.sub(below, one);
+    let lost = p.sub(e, whole);
+    let complement = p.sub(one, ratio);
+    let inverse = p.select(is_negative, complement, ratio);
+    let share = p.mul(lost, inverse);
+    let minus = p.neg(share);
+    p.fma(ratio, minus, ratio)
 }
 
 /// `x + x s(x^2)` for small |x|, `1 - e^l(|x|)` for others.
@@ -264,6 +296,7 @@ pub const EXP: Row = Row {
     expand: |p, dtype, x| exp(p, dtype, x[0]),
     domain: &[(-4.0, 4.0)],
     ulp: 1.0,
+    accurate: EVERYWHERE,
     source: "reduction by ln 2 (W. J. Cody and W. Waite 1980); polynomial of Cephes expf, Taylor's for f64",
 };
 
@@ -281,6 +314,7 @@ pub const EXPM1: Row = Row {
     expand: |p, dtype, x| expm1(p, dtype, x[0]),
     domain: &[(-4.0, 4.0)],
     ulp: 1.5,
+    accurate: EVERYWHERE,
     source: "as exp, before 1 is added",
 };
 
@@ -300,6 +334,7 @@ pub const TANH: Row = Row {
     expand: |p, dtype, x| tanh(p, dtype, x[0]),
     domain: &[(-5.0, 5.0)],
     ulp: 2.0,
+    accurate: EVERYWHERE,
     source: "t / (t + 2), t = expm1(2|x|)",
 };
 
@@ -323,6 +358,7 @@ pub const SIGMOID: Row = Row {
     expand: |p, dtype, x| sigmoid(p, dtype, x[0]),
     domain: &[(-6.0, 6.0)],
     ulp: 2.0,
+    accurate: EVERYWHERE,
     source: "by exp(-|x|)",
 };
 
@@ -344,6 +380,7 @@ pub const ERF: Row = Row {
     expand: |p, dtype, x| erf(p, dtype, x[0]),
     domain: &[(-3.0, 3.0)],
     ulp: 2.0,
+    accurate: EVERYWHERE,
     source: "N. Juffa's single-precision erf (2017); Chebyshev interpolation for f64",
 };
 

@@ -1,7 +1,7 @@
 //! Logarithms and powers.
 
 use super::exponential::{exp, float, layout, polynomial};
-use super::{Derivative, Num, Row, Signature};
+use super::{Derivative, EVERYWHERE, Num, Row, Signature};
 use crate::{Comparison, DType, Primitive, VectorProgram, VectorValue};
 
 /// The natural logarithm, special cases included.
@@ -9,7 +9,8 @@ fn log(p: &mut VectorProgram, dtype: DType, x: VectorValue) -> VectorValue {
     let layout = layout(dtype);
     let is_double = dtype == DType::F64;
     // Subnormals are scaled into the normal numbers first.
-    let least_normal = p.float(dtype, if is_double { f64::MIN_POSITIVE } else { f64::from(f32::MIN_POSITIVE) });
+    let least_normal =
+        p.float(dtype, if is_double { f64::MIN_POSITIVE } else { f64::from(f32::MIN_POSITIVE) });
     let up = p.float(dtype, f64::from(layout.mantissa).exp2());
     let is_subnormal = p.apply(Primitive::Compare(Comparison::Lt), &[x, least_normal]);
     let scaled = p.mul(x, up);
@@ -139,7 +140,8 @@ fn pow(p: &mut VectorProgram, dtype: DType, a: VectorValue, b: VectorValue) -> V
     let logarithm = log(p, DType::F64, size);
     let product = p.mul(exponent, logarithm);
     let power = exp(p, DType::F64, product);
-    let mut result = if dtype == DType::F32 { p.apply(Primitive::Convert(DType::F32), &[power]) } else { power };
+    let mut result =
+        if dtype == DType::F32 { p.apply(Primitive::Convert(DType::F32), &[power]) } else { power };
     let [zero, one, half] = [0.0, 1.0, 0.5].map(|x| p.float(dtype, x));
     let nan = p.float(dtype, f64::NAN);
     let compare = |p: &mut VectorProgram, how, x, y| p.apply(Primitive::Compare(how), &[x, y]);
@@ -189,6 +191,7 @@ pub const LOG: Row = Row {
     expand: |p, dtype, x| log(p, dtype, x[0]),
     domain: &[(0.1, 8.0)],
     ulp: 1.0,
+    accurate: EVERYWHERE,
     source: "polynomials of Cephes logf (S. L. Moshier 1992) and fdlibm's log (Sun Microsystems 1993)",
 };
 
@@ -207,6 +210,7 @@ pub const LOG1P: Row = Row {
     expand: |p, dtype, x| log1p(p, dtype, x[0]),
     domain: &[(-0.8, 8.0)],
     ulp: 2.0,
+    accurate: EVERYWHERE,
     source: "log of the rounded sum and its first-order correction (W. Kahan)",
 };
 
@@ -234,5 +238,6 @@ pub const POW: Row = Row {
     expand: |p, dtype, x| pow(p, dtype, x[0], x[1]),
     domain: &[(0.2, 4.0), (-3.0, 3.0)],
     ulp: 1.0,
+    accurate: EVERYWHERE,
     source: "e^(b log a); of f32 in double precision",
 };

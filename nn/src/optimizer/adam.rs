@@ -50,7 +50,13 @@ impl Optimizer for Adam {
         check_learning_rate("adam", self.learning_rate)?;
         check_decay("adam", "beta1", self.beta1)?;
         check_decay("adam", "beta2", self.beta2)?;
-        check("adam", "eps", self.eps, self.eps.is_finite() && self.eps >= 0.0, "a finite number of at least 0")?;
+        check(
+            "adam",
+            "eps",
+            self.eps,
+            self.eps.is_finite() && self.eps >= 0.0,
+            "a finite number of at least 0",
+        )?;
         let gradients = cx.gradients(loss)?;
         let number = |cx: &mut Context, value: f64| cx.float_like(loss, value);
 
@@ -65,7 +71,8 @@ impl Optimizer for Adam {
         let inverse_root = cx.rsqrt(c2)?;
 
         let [beta1, rest1, beta2, rest2, eps] =
-            [self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2, self.eps].map(|value| number(cx, value));
+            [self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2, self.eps]
+                .map(|value| number(cx, value));
         for (parameter, gradient) in cx.parameters().to_vec().iter().zip(gradients) {
             let mean = moment(cx, parameter, "exp_avg")?;
             let next_mean = weighted_sum(cx, [(beta1, mean), (rest1, gradient)])?;

@@ -38,7 +38,13 @@ fn check(optimizer: &str, setting: &str, value: f64, is_valid: bool, range: &str
 
 /// Checks a learning rate.
 fn check_learning_rate(optimizer: &str, value: f64) -> Result<(), Error> {
-    check(optimizer, "the learning rate", value, value.is_finite() && value >= 0.0, "a finite number of at least 0")
+    check(
+        optimizer,
+        "the learning rate",
+        value,
+        value.is_finite() && value >= 0.0,
+        "a finite number of at least 0",
+    )
 }
 
 /// Checks the decay of a moving average.

@@ -97,7 +97,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let out_files = OutFiles::prepare(&out, name)?;
 
     let mut display = Display::new(args.epochs);
-    let fitted = trainer.fit(&train, Some(&test), args.epochs, &mut |progress| display.show(progress, output));
+    let fitted =
+        trainer.fit(&train, Some(&test), args.epochs, &mut |progress| display.show(progress, output));
     display.clear();
     let history = fitted?;
     let tested = trainer.evaluate(&test)?;
@@ -108,7 +109,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     write_text(&out_files.history, &report::history_csv(&history))?;
 
     let hash = checkpoint::hash(trainer.state(), trainer.weights())?;
-    let result = Trained { args, name, dataset: train.name(), trainer: &trainer, history: &history, tested, hash };
+    let result =
+        Trained { args, name, dataset: train.name(), trainer: &trainer, history: &history, tested, hash };
     output.result(|| result.json(&out_files), || result.text(&out_files))?;
     Ok(Status::Done)
 }
@@ -267,10 +269,22 @@ impl Trained<'_> {
         let Evaluation { accuracy, correct, rows, .. } = self.tested;
         let samples = with_commas(self.history.samples_per_s as u64);
         [
-            format!("test accuracy  {:.2} % ({correct} of {rows} held-out {})", 100.0 * accuracy, self.dataset),
-            format!("speed          {samples} samples/s, {:.4} ms per step of {}", self.step_ms(), self.args.batch),
+            format!(
+                "test accuracy  {:.2} % ({correct} of {rows} held-out {})",
+                100.0 * accuracy,
+                self.dataset
+            ),
+            format!(
+                "speed          {samples} samples/s, {:.4} ms per step of {}",
+                self.step_ms(),
+                self.args.batch
+            ),
             format!("compile time   {:.1} ms", self.compile_ms()),
-            format!("weights        {} ({} parameters)", files.weights.display(), with_commas(self.trainer.weight_count() as u64)),
+            format!(
+                "weights        {} ({} parameters)",
+                files.weights.display(),
+                with_commas(self.trainer.weight_count() as u64)
+            ),
             format!("loss curve     {}", files.plot.display()),
             format!("history        {}", files.history.display()),
         ]
@@ -281,7 +295,8 @@ impl Trained<'_> {
 /// `1,234,567`
 fn with_commas(number: u64) -> String {
     let digits = number.to_string();
-    let grouped: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap_or_default()).collect();
+    let grouped: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap_or_default()).collect();
     grouped.join(",")
 }
 

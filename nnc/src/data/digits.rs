@@ -35,7 +35,11 @@ fn read(source: impl Read) -> Result<Dataset, Error> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for (line, record) in (1..).zip(reader.records()) {
         let malformed = |what: String| {
-            Error::invalid(format!("digits, line {line}"), what, "give 64 numbers and a digit, separated by commas")
+            Error::invalid(
+                format!("digits, line {line}"),
+                what,
+                "give 64 numbers and a digit, separated by commas",
+            )
         };
         let record = record.map_err(|error| malformed(error.to_string()))?;
         if record.len() != PIXELS + 1 {
@@ -69,7 +73,8 @@ mod tests {
         };
         let counts: Vec<usize> = (0..10).map(count).collect();
         assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
-        let most = |part: &Dataset| (0..part.len()).flat_map(|i| part.row(i)).fold(0.0, |a: f32, &b| a.max(b));
+        let most =
+            |part: &Dataset| (0..part.len()).flat_map(|i| part.row(i)).fold(0.0, |a: f32, &b| a.max(b));
         assert_eq!((most(&train), most(&test)), (1.0, 1.0));
         assert_eq!((test.label(0), test.label(1), train.label(0)), (0, 5, 1));
     }
@@ -82,6 +87,9 @@ mod tests {
         assert!(message(&format!("{}x", &good[..good.len() - 1])).contains("\"x\" is no digit"));
         assert!(message(&format!("x{}", &good[1..])).contains("\"x\" is no number"));
         let error = read("1,2\n".as_bytes()).unwrap_err().to_string();
-        assert_eq!(error, "digits, line 1: there are 2 fields; give 64 numbers and a digit, separated by commas");
+        assert_eq!(
+            error,
+            "digits, line 1: there are 2 fields; give 64 numbers and a digit, separated by commas"
+        );
     }
 }

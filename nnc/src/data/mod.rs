@@ -53,7 +53,11 @@ impl Dataset {
         let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < classes);
         if let Some(row) = all_labels.iter().position(|label| !is_class(label)) {
             let problem = format!("the label of row {row} is {}", all_labels[row]);
-            return Err(Error::invalid(name, problem, format!("give labels from 0 to {}", classes.saturating_sub(1))));
+            return Err(Error::invalid(
+                name,
+                problem,
+                format!("give labels from 0 to {}", classes.saturating_sub(1)),
+            ));
         }
         let (rows, labels) = (rows.to_vec(), all_labels.to_vec());
         Ok(Dataset { name: name.to_owned(), rows, labels, features: columns, classes })
@@ -100,7 +104,8 @@ impl Dataset {
     /// The rows for which `is_held_out(index)` is false, and those for which it is true, both in order.
     pub fn split(&self, is_held_out: impl Fn(usize) -> bool) -> (Dataset, Dataset) {
         let part = |held_out: bool| {
-            let chosen: Vec<usize> = (0..self.len()).filter(|&index| is_held_out(index) == held_out).collect();
+            let chosen: Vec<usize> =
+                (0..self.len()).filter(|&index| is_held_out(index) == held_out).collect();
             Dataset {
                 name: self.name.clone(),
                 rows: chosen.iter().flat_map(|&index| self.row(index)).copied().collect(),

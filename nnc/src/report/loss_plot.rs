@@ -41,7 +41,9 @@ pub fn loss_plot(title: &str, history: &History) -> String {
 
 fn lines(history: &History) -> Vec<Line> {
     let points = |loss: &dyn Fn(usize) -> Option<f64>| -> Vec<(f64, f64)> {
-        let finite = |index| loss(index).filter(|loss| loss.is_finite()).map(|loss| ((index + 1) as f64, loss.max(LEAST_LOSS)));
+        let finite = |index| {
+            loss(index).filter(|loss| loss.is_finite()).map(|loss| ((index + 1) as f64, loss.max(LEAST_LOSS)))
+        };
         (0..history.epochs.len()).filter_map(finite).collect()
     };
     let training = points(&|index| Some(history.epochs[index].loss));
@@ -106,7 +108,8 @@ fn draw(svg: &mut String, title: &str, lines: &[Line]) -> Result<(), DrawError> 
 /// From below the least loss to above the greatest; a range that can be drawn where there are none.
 fn loss_range(lines: &[Line]) -> (f64, f64) {
     let losses = lines.iter().flat_map(|line| &line.points).map(|point| point.1);
-    let (low, high) = losses.fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), x| (low.min(x), high.max(x)));
+    let (low, high) =
+        losses.fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), x| (low.min(x), high.max(x)));
     if low > high { (0.1, 1.0) } else { (low / 1.2, high * 1.2) }
 }
 
@@ -132,7 +135,8 @@ mod tests {
 
     #[test]
     fn odd_histories_can_be_drawn() {
-        for losses in [[].as_slice(), &[0.0], &[0.0, 0.0], &[1e-30, 1e30], &[f64::NAN, 1.0], &[f64::INFINITY]] {
+        for losses in [[].as_slice(), &[0.0], &[0.0, 0.0], &[1e-30, 1e30], &[f64::NAN, 1.0], &[f64::INFINITY]]
+        {
             assert!(plot(losses, None).ends_with("</svg>\n"), "{losses:?}");
         }
     }

@@ -15,7 +15,9 @@ use crate::trainer::History;
 pub fn history_csv(history: &History) -> String {
     let mut table = String::from("epoch,loss,accuracy,held_out_loss,held_out_accuracy\n");
     for (number, epoch) in (1..).zip(&history.epochs) {
-        let held_out = epoch.held_out.map_or(",".to_owned(), |held_out| format!("{},{}", held_out.loss, held_out.accuracy));
+        let held_out = epoch
+            .held_out
+            .map_or(",".to_owned(), |held_out| format!("{},{}", held_out.loss, held_out.accuracy));
         table.push_str(&format!("{number},{},{},{held_out}\n", epoch.loss, epoch.accuracy));
     }
     table

@@ -160,7 +160,11 @@ impl Recorder {
 
     pub fn end_epoch(&mut self, held_out: Option<Evaluation>) {
         let rows = self.rows as f64;
-        self.history.epochs.push(Epoch { loss: self.loss_sum / rows, accuracy: self.correct as f64 / rows, held_out });
+        self.history.epochs.push(Epoch {
+            loss: self.loss_sum / rows,
+            accuracy: self.correct as f64 / rows,
+            held_out,
+        });
         (self.loss_sum, self.correct, self.rows) = (0.0, 0, 0);
     }
 
@@ -194,7 +198,8 @@ mod tests {
     fn short_batches_count_by_their_rows() {
         let mut recorder = Recorder::new(1, 5, 4);
         let mut seen = Vec::new();
-        let mut observe = |progress: &Progress| seen.push((progress.step, progress.steps, progress.is_end_of_epoch));
+        let mut observe =
+            |progress: &Progress| seen.push((progress.step, progress.steps, progress.is_end_of_epoch));
         recorder.record(1.0, 2, 4, Duration::from_millis(8), &mut observe);
         recorder.record(6.0, 1, 1, Duration::from_millis(2), &mut observe);
         recorder.end_epoch(None);

@@ -278,8 +278,13 @@ impl Trainer {
             return Err(Error::invalid(name, problem, "make the first layer of the model as wide as a row"));
         }
         if data.classes() > self.classes {
-            let problem = format!("there are {} classes, the model returns {} logits", data.classes(), self.classes);
-            return Err(Error::invalid(name, problem, "make the last layer of the model as wide as there are classes"));
+            let problem =
+                format!("there are {} classes, the model returns {} logits", data.classes(), self.classes);
+            return Err(Error::invalid(
+                name,
+                problem,
+                "make the last layer of the model as wide as there are classes",
+            ));
         }
         Ok(())
     }

@@ -42,11 +42,14 @@ pub fn check_loss(
     }
     for name in weights {
         if let Some((element, place)) = first_not_finite(&state.get(name)?) {
-            let found = format!("the loss is {loss}: weight `{name}` holds {element} at {place} after the step");
+            let found =
+                format!("the loss is {loss}: weight `{name}` holds {element} at {place} after the step");
             return Err(NotFinite { step, value: name.clone(), found, help: LOWER_THE_RATE }.into());
         }
     }
-    let found = format!("the loss is {loss}: the inputs and weights are finite, what is computed from them overflows");
+    let found = format!(
+        "the loss is {loss}: the inputs and weights are finite, what is computed from them overflows"
+    );
     Err(NotFinite { step, value: "loss".into(), found, help: LOWER_THE_RATE }.into())
 }
 
@@ -66,7 +69,11 @@ fn first_not_finite(tensor: &Tensor) -> Option<(f64, String)> {
     let elements = 0..tensor.shape().elements();
     let position = elements.into_iter().find(|&index| !tensor.get(index).as_f64().is_finite())?;
     let strides = tensor.shape().strides();
-    let index: ir::Shape = strides.iter().zip(tensor.shape().iter()).map(|(stride, extent)| position / stride % extent).collect();
+    let index: ir::Shape = strides
+        .iter()
+        .zip(tensor.shape().iter())
+        .map(|(stride, extent)| position / stride % extent)
+        .collect();
     Some((tensor.get(position).as_f64(), index.to_string()))
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ir::{Graph, Lowering, NodeId, Shape, Value};
 use ir::ops::FusedKind;
+use ir::{Graph, Lowering, NodeId, Shape, Value};
 use smallvec::SmallVec;
 
 use super::roles::{Role, Roles};
-use crate::order::Order;
 use crate::access::{Access, AxisMap, align, compose, is_aligned, lowering, resolve};
+use crate::order::Order;
 
 /// An index into [`Groups::all`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,8 +59,14 @@ struct Fit {
 impl<'a> Groups<'a> {
     /// Puts each member into a group; with `merge`, into that of an operand where it fits.
     pub fn grow(graph: &'a Graph, roles: &'a Roles, merge: bool) -> Groups<'a> {
-        let mut groups =
-            Groups { graph, roles, all: Vec::new(), home: vec![None; graph.len()], maps: BTreeMap::new(), order: Order::default() };
+        let mut groups = Groups {
+            graph,
+            roles,
+            all: Vec::new(),
+            home: vec![None; graph.len()],
+            maps: BTreeMap::new(),
+            order: Order::default(),
+        };
         let depths = depths(graph);
         let mut order: Vec<NodeId> = graph.ids().collect();
         order.sort_by_key(|id| depths[id.0 as usize]);
@@ -144,7 +150,8 @@ impl<'a> Groups<'a> {
     /// The axes along which the node that started a group runs.
     fn own_map(&self, id: NodeId, group: GroupId) -> AxisMap {
         let group = &self.all[group.0];
-        let kept: Vec<usize> = (0..group.domain.rank()).filter(|axis| !group.reduced.contains(axis)).collect();
+        let kept: Vec<usize> =
+            (0..group.domain.rank()).filter(|axis| !group.reduced.contains(axis)).collect();
         align(&self.graph.node(id).results[0].shape, &group.domain, &kept)
             .expect("a result runs along the kept axes of its own domain")
     }
@@ -157,7 +164,8 @@ impl<'a> Groups<'a> {
         candidates.sort_by_key(|home| std::cmp::Reverse((self.all[home.0].members.len(), *home)));
         for candidate in candidates {
             let Some(fit) = self.fit(candidate, id, &reads) else { continue };
-            let others: Vec<usize> = homes.iter().filter(|&&home| home != candidate).map(|home| home.0).collect();
+            let others: Vec<usize> =
+                homes.iter().filter(|&&home| home != candidate).map(|home| home.0).collect();
             if !self.order.run_before(&others, candidate.0) {
                 continue;
             }
@@ -186,7 +194,8 @@ impl<'a> Groups<'a> {
             let operand = align(&self.graph.ty(node.operands[0]).shape, &group.domain, &all)?;
             let reduced: SmallVec<[usize; 4]> = axes.iter().filter_map(|&axis| operand[axis]).collect();
             let agrees = group.reduced.is_empty() || group.reduced == reduced;
-            let map: AxisMap = (0..operand.len()).filter(|axis| !axes.contains(axis)).map(|axis| operand[axis]).collect();
+            let map: AxisMap =
+                (0..operand.len()).filter(|axis| !axes.contains(axis)).map(|axis| operand[axis]).collect();
             let fine = kind != FusedKind::Contraction && !reduced.is_empty() && agrees && fits(&map);
             return fine.then_some(Fit { map, reduced });
         }
@@ -274,7 +283,9 @@ impl<'a> Groups<'a> {
         let (from, into) = (&self.all[from.0], &self.all[into.0]);
         match (from.kind, into.kind) {
             (Some(FusedKind::Map), Some(_)) => true,
-            (Some(FusedKind::Rows), Some(FusedKind::Rows)) => from.domain == into.domain && from.reduced == into.reduced,
+            (Some(FusedKind::Rows), Some(FusedKind::Rows)) => {
+                from.domain == into.domain && from.reduced == into.reduced
+            }
             _ => false,
         }
     }
@@ -286,7 +297,9 @@ impl<'a> Groups<'a> {
         let kept: Vec<usize> = all.iter().copied().filter(|axis| !into.reduced.contains(axis)).collect();
         [all, kept].iter().find_map(|axes| {
             let map = align(&from.domain, &into.domain, axes)?;
-            let translate = |own: &AxisMap| -> AxisMap { own.iter().map(|axis| axis.and_then(|axis| map[axis])).collect() };
+            let translate = |own: &AxisMap| -> AxisMap {
+                own.iter().map(|axis| axis.and_then(|axis| map[axis])).collect()
+            };
             Some(from.members.iter().map(|member| (*member, translate(&self.maps[member]))).collect())
         })
     }

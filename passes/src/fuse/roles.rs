@@ -46,7 +46,8 @@ impl Roles {
             work: Vec::with_capacity(graph.len()),
         };
         for (id, node) in graph.nodes() {
-            let below = node.operands.iter().map(|operand| roles.work[operand.node.0 as usize]).sum::<usize>();
+            let below =
+                node.operands.iter().map(|operand| roles.work[operand.node.0 as usize]).sum::<usize>();
             let total = below + work(graph, node);
             let role = roles.role_of(graph, id, node, merge, total);
             roles.roles.push(role);
@@ -82,7 +83,9 @@ impl Roles {
             Lowering::Alias if may_be_free && is_view => Role::Free,
             Lowering::Alias => Role::Alias,
             Lowering::View(_) | Lowering::Iota { .. } if may_be_free && !self.is_pinned(id) => Role::Free,
-            Lowering::Apply(_) if may_be_free && !self.is_pinned(id) && self.is_light(graph, id, node, work) => {
+            Lowering::Apply(_)
+                if may_be_free && !self.is_pinned(id) && self.is_light(graph, id, node, work) =>
+            {
                 Role::Free
             }
             Lowering::Kernel(_) => Role::Opaque,
@@ -112,7 +115,8 @@ impl Roles {
             self.roles[node.operands[0].node.0 as usize] = Role::Member;
         } else if views.iter().any(|view| view.fill.is_some()) && self.of(below.base.node) == Role::Free {
             let base = graph.node(below.base.node);
-            let role = if matches!(lowering(graph, base), Lowering::Leaf) { Role::Source } else { Role::Member };
+            let role =
+                if matches!(lowering(graph, base), Lowering::Leaf) { Role::Source } else { Role::Member };
             self.roles[below.base.node.0 as usize] = role;
         }
     }

@@ -79,8 +79,11 @@ impl Writer<'_> {
         for &id in &members {
             self.clone_into(&mut body, id);
         }
-        let results: Vec<Value> =
-            members.iter().flat_map(|&id| self.graph.results(id)).filter(|value| self.needed.contains(value)).collect();
+        let results: Vec<Value> = members
+            .iter()
+            .flat_map(|&id| self.graph.results(id))
+            .filter(|value| self.needed.contains(value))
+            .collect();
         for (index, value) in results.iter().enumerate() {
             body.graph.outputs.push(Output { name: format!("r{index}"), value: body.values[value] });
         }
@@ -148,7 +151,8 @@ fn needed(graph: &Graph, groups: &Groups<'_>) -> BTreeSet<Value> {
     let mut needed: BTreeSet<Value> = graph.roots().collect();
     for (index, group) in groups.all.iter().enumerate() {
         for &member in &group.members {
-            let bases: SmallVec<[Value; 3]> = groups.reads(member).iter().map(|read| read.access.base).collect();
+            let bases: SmallVec<[Value; 3]> =
+                groups.reads(member).iter().map(|read| read.access.base).collect();
             needed.extend(bases.into_iter().filter(|&base| groups.home(base) != Some(GroupId(index))));
         }
     }

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use ir::ops::Fused;
-use ir::{Access, Accumulator, Affine, AxisId, BufferId, DType, Graph, Index, Indices, Inst, Kernel, Lowering};
+use ir::{
+    Access, Accumulator, Affine, AxisId, BufferId, DType, Graph, Index, Indices, Inst, Kernel, Lowering,
+};
 use ir::{NodeId, Op, ReduceOp, Scalar, ScalarFn, Stmt, StoreMode, Value, Var, View};
 use smallvec::SmallVec;
 
@@ -63,8 +65,10 @@ impl<'a> KernelWriter<'a> {
                 (id, kernel.buffer(name, node.results[0].clone(), Access::Read))
             })
             .collect();
-        let outputs =
-            body.outputs.iter().map(|output| kernel.buffer(output.name.clone(), body.ty(output.value).clone(), Access::Write));
+        let outputs = body
+            .outputs
+            .iter()
+            .map(|output| kernel.buffer(output.name.clone(), body.ty(output.value).clone(), Access::Write));
         let outputs = outputs.collect();
         let domain_axes = (fused.domain.iter().enumerate())
             .map(|(axis, &extent)| {
@@ -73,7 +77,16 @@ impl<'a> KernelWriter<'a> {
             })
             .collect();
         let stored = BTreeMap::new();
-        KernelWriter { body, fused, kernel, inputs, outputs, domain_axes, stored, blocks: vec![Block::default()] }
+        KernelWriter {
+            body,
+            fused,
+            kernel,
+            inputs,
+            outputs,
+            domain_axes,
+            stored,
+            blocks: vec![Block::default()],
+        }
     }
 
     /// The finished kernel.
@@ -156,7 +169,8 @@ impl<'a> KernelWriter<'a> {
     pub fn map_of(&self, value: Value) -> Option<AxisMap> {
         let shape = &self.body.ty(value).shape;
         let all: Vec<usize> = (0..self.fused.domain.rank()).collect();
-        let kept: Vec<usize> = all.iter().copied().filter(|axis| !self.fused.reduced.contains(axis)).collect();
+        let kept: Vec<usize> =
+            all.iter().copied().filter(|axis| !self.fused.reduced.contains(axis)).collect();
         align(shape, &self.fused.domain, &all).or_else(|| align(shape, &self.fused.domain, &kept))
     }
 
@@ -183,7 +197,8 @@ impl<'a> KernelWriter<'a> {
     /// A further axis over the same extent as one of the domain.
     pub fn twin_axis(&mut self, domain_axis: usize, suffix: usize) -> Option<AxisId> {
         let axis = self.domain_axes[domain_axis]?;
-        let name = format!("{}{suffix}", self.kernel.axes[axis.0 as usize].name.trim_end_matches(char::is_numeric));
+        let name =
+            format!("{}{suffix}", self.kernel.axes[axis.0 as usize].name.trim_end_matches(char::is_numeric));
         let extent = self.kernel.extent(axis);
         Some(self.kernel.axis(name, extent))
     }
@@ -267,21 +282,26 @@ impl<'a> KernelWriter<'a> {
             return self.load(stored.buffer, plain(&at), None, dtype);
         }
         if let Some(view) = as_view(self.body, node, value.result) {
-            let through = view.indices.iter().map(|index| index.substitute(|axis| indices[axis.0 as usize].clone()));
+            let through =
+                view.indices.iter().map(|index| index.substitute(|axis| indices[axis.0 as usize].clone()));
             return self.value(node.operands[0], (through.collect(), fill.or(view.fill)));
         }
         match lowering(self.body, node) {
             Lowering::Leaf => match &node.op {
                 Op::Constant(constant) => {
-                    let value = constant.tensor.splat_value().expect("only constants of one value are in bodies");
+                    let value =
+                        constant.tensor.splat_value().expect("only constants of one value are in bodies");
                     self.define(dtype, Inst::Constant(value))
                 }
                 _ => self.load(self.inputs[&value.node], plain(indices), *fill, dtype),
             },
             Lowering::Iota { axis } => self.affine(&indices[axis], dtype),
             Lowering::Apply(function) => {
-                let operands: SmallVec<[Var; 3]> =
-                    node.operands.iter().map(|&operand| self.value(operand, (indices.clone(), None))).collect();
+                let operands: SmallVec<[Var; 3]> = node
+                    .operands
+                    .iter()
+                    .map(|&operand| self.value(operand, (indices.clone(), None)))
+                    .collect();
                 self.apply(function, &operands, dtype)
             }
             Lowering::Gather { axis } => self.gather(value, axis, indices),

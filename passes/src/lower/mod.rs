@@ -9,7 +9,9 @@ mod rows;
 use std::collections::BTreeMap;
 
 use ir::ops::FusedKind;
-use ir::{Error, Graph, Kernel, KernelId, Lowering, Node, NodeId, Op, Place, Plan, Slot, SlotId, Step, Value};
+use ir::{
+    Error, Graph, Kernel, KernelId, Lowering, Node, NodeId, Op, Place, Plan, Slot, SlotId, Step, Value,
+};
 
 use crate::access::lowering;
 use body::KernelWriter;
@@ -121,7 +123,8 @@ fn kernel_name(body: &Graph, number: usize) -> String {
         !node.operands.is_empty() && !matches!(lowering(body, node), Lowering::View(_) | Lowering::Alias)
     };
     let nodes: Vec<&Node> = body.nodes().map(|(_, node)| node).collect();
-    let names: Vec<&str> = nodes.iter().copied().filter(|node| computes(node)).map(|node| node.op.name()).collect();
+    let names: Vec<&str> =
+        nodes.iter().copied().filter(|node| computes(node)).map(|node| node.op.name()).collect();
     let shown = match names.len() {
         0 => vec!["copy"],
         n => names[..n.min(SHOWN)].to_vec(),

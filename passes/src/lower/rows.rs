@@ -48,7 +48,12 @@ pub fn write_rows(writer: &mut KernelWriter<'_>) {
     writer.close_for(rows);
 }
 
-fn write_stage(writer: &mut KernelWriter<'_>, stage: &Stage, number: usize, keep_in: &BTreeMap<Value, Stored>) {
+fn write_stage(
+    writer: &mut KernelWriter<'_>,
+    stage: &Stage,
+    number: usize,
+    keep_in: &BTreeMap<Value, Stored>,
+) {
     if number > 0 {
         for axis in writer.fused.reduced.clone() {
             let twin = writer.twin_axis(axis, number);
@@ -167,7 +172,8 @@ fn needs(
     stop: impl Fn(Value) -> bool,
 ) -> (BTreeSet<Value>, BTreeSet<Value>) {
     let outputs = stage.outputs.iter().map(|&index| writer.body.outputs[index].value);
-    let mut open: Vec<Value> = stage.reductions.iter().map(|&(_, _, operand)| operand).chain(outputs).collect();
+    let mut open: Vec<Value> =
+        stage.reductions.iter().map(|&(_, _, operand)| operand).chain(outputs).collect();
     let (mut full, mut row) = (BTreeSet::new(), BTreeSet::new());
     while let Some(value) = open.pop() {
         let node = writer.body.node(value.node);
@@ -185,7 +191,10 @@ fn needs(
 /// Whether a value is computed in the group, rather than loaded or only viewed.
 fn is_computed(writer: &KernelWriter<'_>, value: Value) -> bool {
     let node = writer.body.node(value.node);
-    let computes = matches!(lowering(writer.body, node), Lowering::Apply(_) | Lowering::Reduce { .. } | Lowering::Gather { .. });
+    let computes = matches!(
+        lowering(writer.body, node),
+        Lowering::Apply(_) | Lowering::Reduce { .. } | Lowering::Gather { .. }
+    );
     computes && writer.map_of(value).is_some()
 }
 

@@ -1,0 +1,205 @@
+//! Training end to end: the library's trainer, and `nnc train` as a program.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use ir::Tensor;
+use nn::models::{Mlp, mlp};
+use nn::{Adam, Relu, Sgd};
+use nnc::data::{Dataset, digits};
+use nnc::{Error, Options, Trainer, TrainerOptions, checkpoint};
+use serde_json::Value;
+
+fn options(batch: usize, seed: u64, threads: usize) -> TrainerOptions {
+    TrainerOptions { batch, seed, compile: Options { threads, ..Options::default() } }
+}
+
+fn small() -> Mlp {
+    Mlp::new(&[64, 16, 10], Relu)
+}
+
+/// The hash of the weights of a small model after two epochs.
+fn trained_hash(batch: usize, seed: u64, threads: usize) -> String {
+    let (train, _) = digits();
+    let mut trainer =
+        Trainer::new("small", 64, small(), Adam::default(), options(batch, seed, threads)).unwrap();
+    trainer.fit(&train, None, 2, &mut |_| {}).unwrap();
+    checkpoint::hash(trainer.state(), trainer.weights()).unwrap()
+}
+
+#[test]
+fn the_default_model_reaches_97_percent_on_the_held_out_fifth() {
+    let (train, test) = digits();
+    let mut trainer = Trainer::new("mlp", 64, mlp(), Adam::new(2e-3), options(32, 1, 1)).unwrap();
+    let history = trainer.fit(&train, Some(&test), 30, &mut |_| {}).unwrap();
+    let evaluation = trainer.evaluate(&test).unwrap();
+    assert!(evaluation.accuracy >= 0.97, "{evaluation:?}");
+    assert_eq!(history.epochs.last().unwrap().held_out, Some(evaluation));
+    assert!(history.epochs[29].loss < 0.1 * history.epochs[0].loss);
+}
+
+#[test]
+fn weights_have_the_same_bits_on_any_number_of_threads() {
+    let hash = trained_hash(32, 3, 1);
+    assert_eq!(hash, trained_hash(32, 3, 2));
+    assert_eq!(hash, trained_hash(32, 3, 1));
+    assert_ne!(hash, trained_hash(32, 4, 1));
+}
+
+/// A batch that divides the rows, one that does not, and all rows at once.
+#[test]
+fn every_row_is_trained_on_once_per_epoch() {
+    let (train, _) = digits();
+    for (batch, steps) in [(479, 3), (480, 3), (1437, 1)] {
+        let mut trainer = Trainer::new("small", 64, small(), Sgd::new(0.1), options(batch, 0, 1)).unwrap();
+        let mut seen = 0;
+        trainer.fit(&train, None, 1, &mut |progress| seen = progress.step).unwrap();
+        assert_eq!(seen, steps, "batch {batch}");
+    }
+}
+
+/// The short last batch works on the weights that the whole batches have trained.
+#[test]
+fn both_sizes_of_batches_share_their_states() {
+    let (train, _) = digits();
+    let mut trainer = Trainer::new("small", 64, small(), Adam::default(), options(1000, 0, 1)).unwrap();
+    trainer.fit(&train, None, 3, &mut |_| {}).unwrap();
+    assert_eq!(trainer.state().get("adam.step").unwrap().as_slice::<i64>().unwrap(), [6]);
+}
+
+#[test]
+fn a_restored_trainer_evaluates_as_the_saved_one() {
+    let (train, test) = digits();
+    let mut trainer = Trainer::new("small", 64, small(), Adam::default(), options(32, 0, 1)).unwrap();
+    trainer.fit(&train, None, 1, &mut |_| {}).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("small.safetensors");
+    checkpoint::save(&path, trainer.state(), trainer.weights()).unwrap();
+    let mut restored = Trainer::new("small", 64, small(), Adam::default(), options(32, 9, 1)).unwrap();
+    checkpoint::restore(&path, restored.state_mut().unwrap()).unwrap();
+    assert_eq!(restored.evaluate(&test).unwrap(), trainer.evaluate(&test).unwrap());
+}
+
+#[test]
+fn nan_in_a_batch_is_an_error_that_names_the_step_and_the_value() {
+    let mut trainer = Trainer::new("small", 64, small(), Adam::default(), options(2, 0, 1)).unwrap();
+    let labels = Tensor::new([2], vec![3i64, 5]).unwrap();
+    let mut x = Tensor::new([2, 64], vec![0.5f32; 128]).unwrap();
+    trainer.step(&x, &labels).unwrap();
+    x.as_mut_slice::<f32>().unwrap()[64 + 7] = f32::NAN;
+    let error = trainer.step(&x, &labels).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "step 2: the loss is NaN: input `x` holds NaN at [1, 7]; give finite numbers"
+    );
+    let Error::NotFinite(error) = error else { panic!("{error:?}") };
+    assert_eq!((error.step, error.value.as_str()), (2, "x"));
+}
+
+#[test]
+fn training_that_diverges_is_an_error_that_names_a_weight() {
+    let (train, _) = digits();
+    let mut trainer = Trainer::new("small", 64, small(), Sgd::new(1e30), options(32, 0, 1)).unwrap();
+    let error = trainer.fit(&train, None, 1, &mut |_| {}).unwrap_err();
+    let Error::NotFinite(error) = error else { panic!("{error:?}") };
+    assert!(error.value.starts_with("fc") && error.help == "lower the learning rate", "{error:?}");
+}
+
+#[test]
+fn data_that_do_not_fit_the_model_are_errors() {
+    let dataset = |columns: usize, classes: usize, rows: usize| {
+        let features = Tensor::new([rows, columns], vec![0.0f32; rows * columns]).unwrap();
+        Dataset::new("toy", features, Tensor::new([rows], vec![0i64; rows]).unwrap(), classes).unwrap()
+    };
+    let mut trainer = Trainer::new("small", 64, small(), Adam::default(), options(4, 0, 1)).unwrap();
+    let mut message = |data: &Dataset| trainer.fit(data, None, 1, &mut |_| {}).unwrap_err().to_string();
+    let wide = message(&dataset(65, 10, 8));
+    assert!(wide.starts_with("toy: a row has 65 values, the model takes 64"), "{wide}");
+    let classes = message(&dataset(64, 11, 8));
+    assert!(classes.starts_with("toy: there are 11 classes, the model returns 10 logits"), "{classes}");
+    let empty = message(&dataset(64, 10, 0));
+    assert!(empty.starts_with("toy: the data set has no rows"), "{empty}");
+    let few = message(&dataset(64, 10, 3));
+    assert_eq!(few, "batch: it is 4, and there are 3 rows to train on; give from 1 to 3");
+    let y = Tensor::new([1], vec![10i64]).unwrap();
+    let error = trainer.step(&Tensor::new([1, 64], vec![0.0f32; 64]).unwrap(), &y).unwrap_err().to_string();
+    assert_eq!(error, "y: the label of row 0 is 10; give labels from 0 to 9");
+    let error =
+        Trainer::new("small", 64, small(), Adam::default(), options(0, 0, 1)).err().unwrap().to_string();
+    assert_eq!(error, "batch: it is 0; give at least 1");
+}
+
+/// Runs `nnc train mlp` with these arguments, into a folder.
+fn nnc_train(arguments: &[&str], out: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nnc"));
+    command.args(["train", "mlp"]).args(arguments).arg("--out").arg(out).output().unwrap()
+}
+
+#[test]
+fn the_program_writes_weights_curve_and_history_and_reports_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a/b");
+    let output = nnc_train(&["--epochs", "2", "--json"], &out);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys =
+        ["model", "dataset", "parameters", "epochs", "train_loss", "test_accuracy", "compile_ms", "step_ms"];
+    for key in keys.iter().chain(&["samples_per_s", "peak_rss_mb", "weights_hash"]) {
+        assert!(!json[key].is_null(), "{key} is missing in {json}");
+    }
+    assert_eq!(json["parameters"], 64 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10);
+    assert_eq!(json["train_loss"].as_array().unwrap().len(), 2);
+    let weights = checkpoint::load(&out.join("mlp.safetensors")).unwrap();
+    let names: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["fc1.bias", "fc1.weight", "fc2.bias", "fc2.weight", "fc3.bias", "fc3.weight"]);
+    assert!(std::fs::read_to_string(out.join("loss.svg")).unwrap().starts_with("<svg"));
+    assert_eq!(std::fs::read_to_string(out.join("history.csv")).unwrap().lines().count(), 3);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("epoch 2/2"));
+}
+
+#[test]
+fn bad_arguments_are_errors_with_exit_code_2_and_nothing_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    std::fs::write(out.join("mlp.safetensors"), b"old").unwrap();
+    let cases: [(&[&str], &str); 8] = [
+        (
+            &["--batch", "0"],
+            "error: --batch: it is 0, and there are 1437 examples to train on; give from 1 to 1437",
+        ),
+        (&["--batch", "1438"], "error: --batch: it is 1438, and there are 1437 examples"),
+        (&["--lr", "nan"], "error: --lr: it is NaN; give a finite number above 0"),
+        (&["--lr", "inf"], "error: --lr: it is inf; give a finite number above 0"),
+        (&["--lr", "-1"], "error: --lr: it is -1; give a finite number above 0"),
+        (&["--epochs", "0"], "error: --epochs: it is 0; give at least 1"),
+        (&["--threads", "0"], "error: 0 threads cannot be started"),
+        (&["--optimizer", "sgd", "--lr", "1e30", "--epochs", "2"], "error: step "),
+    ];
+    for (arguments, message) in cases {
+        let output = nnc_train(arguments, out);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("panicked") && output.stdout.is_empty(), "{arguments:?}: {stderr}");
+        assert_eq!(std::fs::read(out.join("mlp.safetensors")).unwrap(), b"old");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_an_error_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    std::fs::create_dir_all(folder.path().join("taken/mlp.safetensors")).unwrap();
+    for (out, message) in
+        [(file.join("sub"), "cannot write to: "), (folder.path().join("taken"), "cannot write: ")]
+    {
+        let output = nnc_train(&["--epochs", "1000000"], &out);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(message), "{stderr}");
+        assert!(!stderr.contains("epoch"), "it has trained: {stderr}");
+    }
+}
