@@ -140,6 +140,7 @@ pub type Indices = SmallVec<[Index; 4]>;
 
 /// What a [`Stmt::Let`] computes.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "loads are the largest and the most frequent")]
 pub enum Inst {
     /// A constant.
     Constant(Scalar),

@@ -6,6 +6,7 @@ use crate::{Affine, Builder, Error, Kernel, Operands, ReduceOp, Scalar, ScalarFn
 
 /// How an op is computed. An index of a result is written `[r0, r1, ..]`; inside a [`View`] it is
 /// `AxisId(0), AxisId(1), ..`.
+#[allow(clippy::large_enum_variant, reason = "lowerings are made and read one at a time")]
 pub enum Lowering {
     /// Nothing is computed: an input, a state or a constant.
     Leaf,

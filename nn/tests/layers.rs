@@ -48,7 +48,8 @@ fn linear_without_a_bias_adds_none() {
 
 #[test]
 fn activations_are_their_formulas() {
-    let formulas: [(Activation, fn(f64) -> f64); 3] =
+    type Formula = fn(f64) -> f64;
+    let formulas: [(Activation, Formula); 3] =
         [(Relu, |x| x.max(0.0)), (Tanh, f64::tanh), (Sigmoid, |x| 1.0 / (1.0 + (-x).exp()))];
     for (activation, formula) in formulas {
         let (x, _, y) = forward(&activation);

@@ -6,7 +6,7 @@
 //! | [`dump`] | graphs, plans and machine code as dot, JSON and assembly |
 //! | [`trainer`], [`data`] | training and evaluating classifiers, and on what |
 //! | [`checkpoint`], [`report`] | what training leaves: weights, a table and a plot |
-//! | [`bench`] | the workloads that `nnc bench` measures |
+//! | [`mod@bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
 //! | [`npy`] | tensors in NumPy's files |
 //! | [`files`] | reading and writing files safely |

@@ -36,7 +36,7 @@ fn is_split(graph: &Graph, node: &Node, axes: &[usize]) -> bool {
 fn rows(shape: &Shape) -> Option<usize> {
     match shape.len() {
         0 => None,
-        1 => (2..=64).rev().find(|rows| shape[0] % rows == 0),
+        1 => (2..=64).rev().find(|rows| shape[0].is_multiple_of(*rows)),
         _ => Some(shape[0]),
     }
 }

@@ -4,9 +4,10 @@
 //! last short one, work on the same states.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ir::{DType, Element, Place, Plan, Tensor, Type, with_elements};
+use ir::{DType, Element, Init, Place, Plan, Tensor, Type, with_elements};
 
 use crate::{Buffer, RunError};
 
@@ -18,6 +19,8 @@ use crate::{Buffer, RunError};
 pub struct State {
     entries: Vec<Entry>,
     by_name: BTreeMap<String, usize>,
+    /// The memory: a block for the states of each plan that was adopted, so that many small states share large pages.
+    blocks: Vec<Buffer>,
     id: u64,
 }
 
@@ -25,8 +28,14 @@ pub struct State {
 struct Entry {
     name: String,
     ty: Type,
-    buffer: Buffer,
+    /// The block that it is in, and its first byte there.
+    block: usize,
+    offset: usize,
 }
+
+/// What lies between two states of a block. Without it a parameter and its moments, which kernels walk through together,
+/// could be a multiple of 4 KiB apart: then processors take a load of one for one that depends on a store to another.
+const GAP_BYTES: usize = 4 * Plan::ALIGNMENT;
 
 impl Default for State {
     fn default() -> State {
@@ -39,7 +48,7 @@ impl State {
     pub fn empty() -> State {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        State { entries: Vec::new(), by_name: BTreeMap::new(), id }
+        State { entries: Vec::new(), by_name: BTreeMap::new(), blocks: Vec::new(), id }
     }
 
     /// The states of `plan` as they are before the first run. The same seed gives the same bits.
@@ -58,28 +67,27 @@ impl State {
     /// # Errors
     /// Where a state is there with another type than the plan's, or there is no memory.
     pub fn adopt(&mut self, plan: &Plan, seed: u64) -> Result<(), RunError> {
-        let before = self.entries.len();
-        let adopted = self.adopt_each(plan, seed);
-        if adopted.is_err() {
-            self.entries.drain(before..).for_each(|entry| {
-                self.by_name.remove(&entry.name);
-            });
-        }
-        adopted
-    }
-
-    fn adopt_each(&mut self, plan: &Plan, seed: u64) -> Result<(), RunError> {
+        let mut missing: Vec<(Entry, &Init)> = Vec::new();
+        let mut bytes = 0;
         for slot in &plan.slots {
             let Place::State { init } = &slot.place else { continue };
             match self.by_name.get(&slot.name) {
                 Some(&index) => self.entries[index].check(&slot.ty)?,
                 None => {
-                    let mut buffer = Buffer::zeroed(slot.ty.size_bytes())?;
-                    write_bytes(&mut buffer, &init.materialize(&slot.ty, seed));
-                    self.by_name.insert(slot.name.clone(), self.entries.len());
-                    self.entries.push(Entry { name: slot.name.clone(), ty: slot.ty.clone(), buffer });
+                    let (name, ty) = (slot.name.clone(), slot.ty.clone());
+                    missing.push((Entry { name, ty, block: self.blocks.len(), offset: bytes }, init));
+                    bytes += slot.ty.size_bytes().next_multiple_of(Plan::ALIGNMENT) + GAP_BYTES;
                 }
             }
+        }
+        if !missing.is_empty() {
+            self.blocks.push(Buffer::zeroed(bytes)?);
+        }
+        for (entry, init) in missing {
+            self.by_name.insert(entry.name.clone(), self.entries.len());
+            let value = init.materialize(&entry.ty, seed);
+            self.entries.push(entry);
+            self.write(self.entries.len() - 1, &value);
         }
         Ok(())
     }
@@ -104,8 +112,8 @@ impl State {
     /// # Errors
     /// Where there is none; the error lists those that there are.
     pub fn get(&self, name: &str) -> Result<Tensor, RunError> {
-        let entry = &self.entries[self.index(name)?];
-        Ok(read_tensor(&entry.ty, entry.buffer.as_slice()))
+        let index = self.index(name)?;
+        Ok(read_tensor(&self.entries[index].ty, self.read(index)))
     }
 
     /// Overwrites the state of this name.
@@ -114,9 +122,8 @@ impl State {
     /// Where there is none, or it is of another type.
     pub fn set(&mut self, name: &str, value: &Tensor) -> Result<(), RunError> {
         let index = self.index(name)?;
-        let entry = &mut self.entries[index];
-        entry.check(&value.ty())?;
-        write_bytes(&mut entry.buffer, value);
+        self.entries[index].check(&value.ty())?;
+        self.write(index, value);
         Ok(())
     }
 
@@ -125,7 +132,7 @@ impl State {
     /// # Errors
     /// Where there is none.
     pub fn bytes(&self, name: &str) -> Result<&[u8], RunError> {
-        Ok(self.entries[self.index(name)?].buffer.as_slice())
+        Ok(self.read(self.index(name)?))
     }
 
     /// A number that no other `State` of this process has.
@@ -137,8 +144,22 @@ impl State {
     pub(crate) fn address(&self, name: &str, ty: &Type) -> Result<*mut u8, RunError> {
         let missing = || RunError::MissingState { name: name.to_owned(), ty: ty.clone().into() };
         let &index = self.by_name.get(name).ok_or_else(missing)?;
-        self.entries[index].check(ty)?;
-        Ok(self.entries[index].buffer.as_ptr())
+        let entry = &self.entries[index];
+        entry.check(ty)?;
+        Ok(self.blocks[entry.block].as_ptr().wrapping_add(entry.offset))
+    }
+
+    /// The bytes of a state.
+    fn read(&self, index: usize) -> &[u8] {
+        let entry = &self.entries[index];
+        &self.blocks[entry.block].as_slice()[entry.range()]
+    }
+
+    /// Copies the elements of a tensor of its type into a state.
+    fn write(&mut self, index: usize, tensor: &Tensor) {
+        let entry = &self.entries[index];
+        let bytes = &mut self.blocks[entry.block].as_mut_slice()[entry.range()];
+        with_elements!(tensor.elements(), elements => bytes.copy_from_slice(bytemuck::cast_slice(elements)));
     }
 
     fn index(&self, name: &str) -> Result<usize, RunError> {
@@ -150,6 +171,11 @@ impl State {
 }
 
 impl Entry {
+    /// Where its bytes are in its block.
+    fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.ty.size_bytes()
+    }
+
     /// Checks that a value of type `given` is one for this state.
     fn check(&self, given: &Type) -> Result<(), RunError> {
         if self.ty == *given {
@@ -161,13 +187,6 @@ impl Entry {
             given: given.clone().into(),
         })
     }
-}
-
-/// Copies the elements of `tensor` into a buffer of its size.
-fn write_bytes(buffer: &mut Buffer, tensor: &Tensor) {
-    with_elements!(tensor.elements(), elements => {
-        buffer.as_mut_slice().copy_from_slice(bytemuck::cast_slice(elements));
-    });
 }
 
 /// The tensor of type `ty` with the elements that `bytes` holds.
@@ -190,7 +209,7 @@ fn read_tensor(ty: &Type, bytes: &[u8]) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ir::{Init, Slot};
+    use ir::Slot;
 
     /// A plan with nothing but these states, all of which start at 2.
     fn plan(states: &[(&str, Type)]) -> Plan {

@@ -67,7 +67,7 @@ fn panels(plan: &ContractionPlan<'_>) -> usize {
 
 /// Whether any panel is packed: the last one is where it is not whole.
 fn needs_panel(plan: &ContractionPlan<'_>) -> bool {
-    plan.is_packed || plan.columns % panel_columns(plan) != 0
+    plan.is_packed || !plan.columns.is_multiple_of(panel_columns(plan))
 }
 
 /// The panels and rows of one batch that chunks `begin .. end` cover.
@@ -193,7 +193,7 @@ fn emit_panel(
         left_row_step: contraction.row.map_or(0, |axis| contraction.left.offset.coefficient(axis) * 4),
         left_depth_step: contraction.left.offset.coefficient(contraction.depth) * 4,
         right_depth_step: right_step,
-        spills: plan.spills || columns % LANES != 0,
+        spills: plan.spills || !columns.is_multiple_of(LANES),
     };
     let here = Operands { right, ..operands };
     let main = tile(plan.tile_rows);

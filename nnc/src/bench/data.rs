@@ -12,13 +12,16 @@ const PARAMETER: &str = "p";
 /// The seed of data that are drawn.
 const SEED: u64 = 1;
 
+/// Arrays with their names.
+pub type Named = Vec<(String, Tensor)>;
+
 /// Parameters and inputs by the names of the peers' archives.
 #[derive(Clone, Debug, Default)]
 pub struct Data {
     /// Those parameters that are given; the others start from their init.
-    pub parameters: Vec<(String, Tensor)>,
+    pub parameters: Named,
     /// The inputs.
-    pub inputs: Vec<(String, Tensor)>,
+    pub inputs: Named,
 }
 
 impl Data {
@@ -44,8 +47,7 @@ impl Data {
 
     /// Checks that there is an array of the right type for each input of a model, and that each parameter is one of the
     /// model's; returns the parameters under the names of their states, and the inputs.
-    #[expect(clippy::type_complexity, reason = "two lists of one kind")]
-    pub fn bind(self, model: &Model) -> Result<(Vec<(String, Tensor)>, Vec<(String, Tensor)>), Error> {
+    pub fn bind(self, model: &Model) -> Result<(Named, Named), Error> {
         for (_, node) in model.graph.inputs() {
             let (name, ty) = (name_of(node), &node.results[0]);
             let Some((_, tensor)) = self.inputs.iter().find(|(known, _)| *known == name) else {

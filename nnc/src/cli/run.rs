@@ -15,6 +15,9 @@ use super::output::Output;
 /// How many elements of each output are shown.
 const SHOWN_ELEMENTS: usize = 6;
 
+/// Arrays by name.
+type Arrays = BTreeMap<String, Tensor>;
+
 /// Arguments of `nnc run`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -76,8 +79,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 /// Runs the compiled graph.
 fn execute(
     graph: &Graph,
-    inputs: &BTreeMap<String, Tensor>,
-    states: &BTreeMap<String, Tensor>,
+    inputs: &Arrays,
+    states: &Arrays,
     args: &Args,
 ) -> Result<Vec<(String, Tensor)>, Error> {
     let options = Options { threads: args.threads, optimize: !args.no_optimize, ..Options::default() };
@@ -103,8 +106,8 @@ fn execute(
 /// Interprets the graph.
 fn interpret(
     graph: &Graph,
-    inputs: BTreeMap<String, Tensor>,
-    states: BTreeMap<String, Tensor>,
+    inputs: Arrays,
+    states: Arrays,
     args: &Args,
 ) -> Result<Vec<(String, Tensor)>, Error> {
     let graph = passes::autodiff::autodiff(graph)?;
@@ -134,11 +137,7 @@ fn read_arrays(args: &Args) -> Result<Vec<(String, String, Tensor)>, Error> {
 
 /// Sorts arrays into inputs and states, and checks that each is of the type that the graph wants and that no input is
 /// missing.
-#[expect(clippy::type_complexity, reason = "two maps of one kind")]
-fn bind(
-    graph: &Graph,
-    arrays: Vec<(String, String, Tensor)>,
-) -> Result<(BTreeMap<String, Tensor>, BTreeMap<String, Tensor>), Error> {
+fn bind(graph: &Graph, arrays: Vec<(String, String, Tensor)>) -> Result<(Arrays, Arrays), Error> {
     let name_of = |node: &Node| node.name.clone().unwrap_or_default();
     let (mut inputs, mut states) = (BTreeMap::new(), BTreeMap::new());
     for (name, file, tensor) in arrays {

@@ -196,7 +196,7 @@ impl Display {
                 self.shown = Instant::now();
             }
             Some(_) => {}
-            None if progress.is_end_of_epoch && (is_last || progress.epoch % self.every == 0) => {
+            None if progress.is_end_of_epoch && (is_last || progress.epoch.is_multiple_of(self.every)) => {
                 output.report(&progress_line(progress));
             }
             None => {}

@@ -10,6 +10,7 @@ mod zip;
 use std::path::Path;
 
 use ir::{DType, Shape, Tensor, Type};
+use runtime::buffer::advise_large_pages;
 
 use crate::{Error, files};
 
@@ -129,7 +130,10 @@ fn tensor_of(ty: &Type, bytes: &[u8], is_big_endian: bool) -> Tensor {
                 if is_big_endian { <$rust>::from_be_bytes(*chunk) } else { <$rust>::from_le_bytes(*chunk) }
             };
             let (chunks, _) = bytes.as_chunks::<SIZE>();
-            Tensor::new(ty.shape.clone(), chunks.iter().map(element).collect::<Vec<$rust>>())
+            let mut elements: Vec<$rust> = Vec::with_capacity(chunks.len());
+            advise_large_pages(elements.as_ptr().cast(), ty.size_bytes());
+            elements.extend(chunks.iter().map(element));
+            Tensor::new(ty.shape.clone(), elements)
         }};
     }
     let tensor = match ty.dtype {

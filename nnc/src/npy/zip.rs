@@ -25,8 +25,11 @@ const DATE: u16 = 0x21;
 /// The version of the format that a reader needs: 2.0.
 const VERSION: u16 = 20;
 
+/// The name and the content of an entry.
+pub type Entry<'a> = (String, Cow<'a, [u8]>);
+
 /// The names and contents of the entries of an archive, in the order of its directory.
-pub fn read(archive: &[u8]) -> Result<Vec<(String, Cow<'_, [u8]>)>, String> {
+pub fn read(archive: &[u8]) -> Result<Vec<Entry<'_>>, String> {
     let end = end_of_directory(archive).ok_or("this is no zip archive, or its end is missing")?;
     let count = u16_at(archive, end + 10).ok_or("its end is cut")?;
     let mut at = u32_at(archive, end + 16).ok_or("its end is cut")? as usize;

@@ -131,13 +131,11 @@ fn plan_stages(writer: &KernelWriter<'_>) -> Vec<Stage> {
         }
     }
     let mut first: BTreeMap<Value, usize> = BTreeMap::new();
-    for number in 0..stages.len() {
-        let (values, row_values) = needs(writer, &stages[number], |_| false);
-        for &value in &values {
+    for (number, stage) in stages.iter_mut().enumerate() {
+        (stage.values, stage.row_values) = needs(writer, stage, |_| false);
+        for &value in &stage.values {
             first.entry(value).or_insert(number);
         }
-        stages[number].values = values;
-        stages[number].row_values = row_values;
     }
     keep_for_later(writer, &mut stages, &first);
     stages
