@@ -11,6 +11,7 @@ use crate::Error;
 /// Where anything fails, what was at `path` before is still there.
 ///
 /// ```
+/// use std::io::Write;
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("answer.txt");
 /// nnc::files::write_atomically(&path, |file| writeln!(file, "42"))?;

@@ -25,6 +25,11 @@ pub fn read_graph(path: &Path) -> Result<Graph, Error> {
 }
 
 /// Parses and verifies the text of a file; `file_name` is what errors call it.
+///
+/// ```
+/// let error = nnc::modules::parse("graph @g { %y = add %x, %x }", "g.nnir").unwrap_err().to_string();
+/// assert!(error.contains("g.nnir:1:21"), "{error}");
+/// ```
 pub fn parse(source: &str, file_name: &str) -> Result<Module, Error> {
     let module = parse_file(source).map_err(|error| Error::Text(error.render(source, file_name)))?;
     let verified = match &module {

@@ -1,10 +1,11 @@
 //! Threads with a static schedule: a run of `chunks` is cut into contiguous shares, one per thread, by their number
-//! alone. No queue, no stealing, no allocation per run, and a thread sees the same chunks of the same shapes run after
-//! run, so its caches stay warm.
+//! alone. No queue, no allocation per run, and a thread sees the same chunks of the same shapes run after run, so its
+//! caches stay warm. One liberty is taken: a share that its worker has not begun when the caller has finished its own
+//! is done by the caller, so that nobody waits for a worker to wake, or to get back a processor that it has lost.
 //!
 //! A worker that has nothing to do spins for a moment and then parks: handing work to a spinning thread takes a
-//! fraction of a microsecond, to a parked one some tens of them. Each worker has a mailbox of its own cache lines:
-//! `posted` counts what it was given, `done` what it has finished; both are equal while it is idle.
+//! fraction of a microsecond, to a parked one some tens of them. Each worker has a mailbox of its own cache lines. Its
+//! ticket is even while a share is posted that nobody has claimed, and odd otherwise.
 
 #![allow(
     unsafe_code,
@@ -25,7 +26,7 @@ use crate::RunError;
 const SPIN_TIME: Duration = Duration::from_micros(50);
 /// How many times a spinning thread looks before it reads the clock (workers) or gives way (the caller).
 const LOOKS: u32 = 64;
-/// What is posted to a worker that is to end.
+/// The ticket of a worker that is to end. It is odd: there is nothing to claim.
 const STOP: u64 = u64::MAX;
 
 /// What a run executes: `task(thread, begin, end)` does chunks `begin..end` as thread number `thread`.
@@ -40,7 +41,7 @@ pub struct Pool {
 
 /// What the workers and the caller share.
 struct Shared {
-    /// What the current run executes. Written while all workers are idle.
+    /// What the current run executes. Written while no worker is at work.
     job: UnsafeCell<Option<Job>>,
     mailboxes: Box<[Mailbox]>,
     /// Whether a run is going on.
@@ -58,16 +59,43 @@ struct Job {
 
 /// How a worker is told to run, on cache lines of its own (two, because processors fetch them in pairs).
 #[repr(align(128))]
-#[derive(Default)]
 struct Mailbox {
-    posted: AtomicU64,
+    /// Grows by one with each post and with each claim.
+    ticket: AtomicU64,
+    /// The ticket of the last share that is done, or that the caller does itself.
     done: AtomicU64,
     is_parked: AtomicBool,
 }
 
-// SAFETY: `job` is written only by the thread that holds `is_busy` and while every worker is idle, and read by a
-// worker only between the post of a job and its `done`; both are ordered by the atomics of its mailbox. The task is
-// `Sync`, and it outlives the run because the caller waits for all workers before it returns.
+impl Mailbox {
+    /// The mailbox of a worker that has nothing to do.
+    fn new() -> Mailbox {
+        Mailbox { ticket: AtomicU64::new(1), done: AtomicU64::new(1), is_parked: AtomicBool::new(false) }
+    }
+
+    /// Claims the share that is posted; the ticket that stands for it. `None` where there is none any more.
+    fn claim(&self) -> Option<u64> {
+        let posted = self.ticket.load(Ordering::Relaxed);
+        let claimed = posted.wrapping_add(1);
+        let is_claimed = posted.is_multiple_of(2)
+            && self.ticket.compare_exchange(posted, claimed, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        is_claimed.then_some(claimed)
+    }
+
+    /// Claims the share for the caller, who does not wait for itself; whether it was still there.
+    fn take_back(&self) -> bool {
+        let claimed = self.claim();
+        if let Some(claimed) = claimed {
+            self.done.store(claimed, Ordering::Relaxed);
+        }
+        claimed.is_some()
+    }
+}
+
+// SAFETY: `job` is written only by the thread that holds `is_busy` and while no worker is at work, and read by a
+// worker only between its claim of a share and its `done`; both are ordered by the atomics of its mailbox. The task
+// is `Sync`, and it outlives the run because the caller waits for the shares that workers have claimed, and claims
+// the others itself, before it returns.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; nothing in it belongs to one thread.
 unsafe impl Send for Shared {}
@@ -105,7 +133,7 @@ impl Pool {
         }
         let shared = Arc::new(Shared {
             job: UnsafeCell::new(None),
-            mailboxes: (1..threads).map(|_| Mailbox::default()).collect(),
+            mailboxes: (1..threads).map(|_| Mailbox::new()).collect(),
             is_busy: AtomicBool::new(false),
             panic: Mutex::new(None),
         });
@@ -139,7 +167,8 @@ impl Pool {
     }
 
     /// Executes `task(thread, begin, end)` over chunks `0..chunks`, cut into at most `shares` contiguous shares of
-    /// nearly equal size, and returns when all are done. Share `i` runs on thread `i`; the caller is thread 0.
+    /// nearly equal size, and returns when all are done. Share `i` runs on thread `i`, or else on the caller, which is
+    /// thread 0.
     ///
     /// Where another run is going on, be it one of another thread or the one that calls this, the caller does
     /// everything itself. A panic of `task` on any thread goes on in the caller, after all threads are done.
@@ -152,7 +181,7 @@ impl Pool {
         // them when it is dropped, also where the caller's own share panics.
         let task_pointer: *const Task<'static> = unsafe { std::mem::transmute(std::ptr::from_ref(task)) };
         let job = Job { task: task_pointer, chunks, shares };
-        // SAFETY: this thread holds `is_busy`, and every worker is idle: the last run waited for them.
+        // SAFETY: this thread holds `is_busy`, and no worker is at work: the last run waited for them.
         unsafe { *self.shared.job.get() = Some(job) };
         let run = Run { pool: self, workers: shares - 1 };
         for worker in 0..run.workers {
@@ -160,6 +189,12 @@ impl Pool {
         }
         let (begin, end) = share(chunks, shares, 0);
         task(0, begin, end);
+        for worker in (0..run.workers).rev() {
+            if self.shared.mailboxes[worker].take_back() {
+                let (begin, end) = share(chunks, shares, worker + 1);
+                task(0, begin, end);
+            }
+        }
         drop(run);
         let panic = self.shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(panic) = panic {
@@ -170,10 +205,10 @@ impl Pool {
     /// Tells a worker that there is something to do.
     fn post(&self, worker: usize) {
         let mailbox = &self.shared.mailboxes[worker];
-        // Sequentially consistent, as in `wait_for_post`: of the post here and the announcement to park there, the
+        // Sequentially consistent, as in `wait_for_share`: of the post here and the announcement to park there, the
         // one that comes second sees the other.
-        let posted = mailbox.posted.load(Ordering::Relaxed);
-        mailbox.posted.store(posted + 1, Ordering::SeqCst);
+        let claimed = mailbox.ticket.load(Ordering::Relaxed);
+        mailbox.ticket.store(claimed + 1, Ordering::SeqCst);
         self.wake(worker);
     }
 
@@ -188,7 +223,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         // Where a thread could not be started, there are more mailboxes than workers.
         for (worker, mailbox) in self.shared.mailboxes.iter().enumerate().take(self.workers.len()) {
-            mailbox.posted.store(STOP, Ordering::SeqCst);
+            mailbox.ticket.store(STOP, Ordering::SeqCst);
             self.wake(worker);
         }
         for worker in self.workers.drain(..) {
@@ -206,9 +241,11 @@ struct Run<'a> {
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         for mailbox in &self.pool.shared.mailboxes[..self.workers] {
-            let posted = mailbox.posted.load(Ordering::Relaxed);
+            // Where the caller's share has panicked, there may be shares that nobody has begun. They stay undone.
+            mailbox.take_back();
+            let claimed = mailbox.ticket.load(Ordering::Relaxed);
             let mut looks = 0;
-            while mailbox.done.load(Ordering::Acquire) != posted {
+            while mailbox.done.load(Ordering::Acquire) != claimed {
                 looks += 1;
                 // A worker that its processor has been taken from may be waiting for this one.
                 if looks % (64 * LOOKS) == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
@@ -221,47 +258,43 @@ impl Drop for Run<'_> {
 /// The life of a worker.
 fn work(shared: &Shared, worker: usize) {
     let mailbox = &shared.mailboxes[worker];
-    let mut done = 0;
-    loop {
-        let posted = wait_for_post(mailbox, done);
-        if posted == STOP {
-            return;
-        }
-        // SAFETY: a job has been posted to this worker, so the caller does not write until this one is done.
-        let job = unsafe { *shared.job.get() }.expect("a job is written before it is posted");
+    while wait_for_share(mailbox) {
+        let Some(claimed) = mailbox.claim() else { continue };
+        // SAFETY: this worker has claimed a share of the job, so the caller does not write until it is done.
+        let job = unsafe { *shared.job.get() }.expect("a job is written before its shares are posted");
         // SAFETY: the caller of `run` keeps the task alive until this worker is done.
         let task = unsafe { &*job.task };
         let (begin, end) = share(job.chunks, job.shares, worker + 1);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task(worker + 1, begin, end))) {
             *shared.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }
-        done = posted;
-        mailbox.done.store(done, Ordering::Release);
+        mailbox.done.store(claimed, Ordering::Release);
     }
 }
 
-/// Waits until something other than `done` is posted, spinning at first, then parked.
-fn wait_for_post(mailbox: &Mailbox, done: u64) -> u64 {
+/// Waits until a share is posted, spinning at first, then parked; `false` where the worker is to end.
+fn wait_for_share(mailbox: &Mailbox) -> bool {
+    let is_over = |ticket: u64| ticket == STOP || ticket.is_multiple_of(2);
     let start = Instant::now();
     while start.elapsed() < SPIN_TIME {
         for _ in 0..LOOKS {
-            let posted = mailbox.posted.load(Ordering::Acquire);
-            if posted != done {
-                return posted;
+            let ticket = mailbox.ticket.load(Ordering::Acquire);
+            if is_over(ticket) {
+                return ticket != STOP;
             }
             std::hint::spin_loop();
         }
     }
     mailbox.is_parked.store(true, Ordering::SeqCst);
-    let posted = loop {
-        let posted = mailbox.posted.load(Ordering::SeqCst);
-        if posted != done {
-            break posted;
+    let ticket = loop {
+        let ticket = mailbox.ticket.load(Ordering::SeqCst);
+        if is_over(ticket) {
+            break ticket;
         }
         std::thread::park();
     };
     mailbox.is_parked.store(false, Ordering::Relaxed);
-    posted
+    ticket != STOP
 }
 
 /// The chunks of share number `index` of `shares`.
@@ -296,11 +329,12 @@ fn current_processor() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
 
-    /// The shares of a run, as `(thread, begin, end)` in the order of threads.
-    fn shares_of(pool: &Pool, chunks: u64, shares: usize) -> Vec<(usize, u64, u64)> {
+    /// The shares of a run, as `(begin, end)` in the order of chunks.
+    fn shares_of(pool: &Pool, chunks: u64, shares: usize) -> Vec<(u64, u64)> {
         let seen = Mutex::new(Vec::new());
-        pool.run(chunks, shares, &|thread, begin, end| seen.lock().unwrap().push((thread, begin, end)));
+        pool.run(chunks, shares, &|_, begin, end| seen.lock().unwrap().push((begin, end)));
         let mut seen = seen.into_inner().unwrap();
         seen.sort_unstable();
         seen
@@ -313,18 +347,37 @@ mod tests {
             for chunks in [1, 2, 5, 64, 1009] {
                 let shares = shares_of(&pool, chunks, threads);
                 assert_eq!(shares.len(), threads.min(chunks as usize));
-                assert_eq!(shares[0].1, 0);
-                assert!(shares.windows(2).all(|pair| pair[0].2 == pair[1].1 && pair[0].0 + 1 == pair[1].0));
-                assert_eq!(shares.last().unwrap().2, chunks);
+                assert!(shares.windows(2).all(|pair| pair[0].1 == pair[1].0));
+                assert_eq!((shares[0].0, shares[shares.len() - 1].1), (0, chunks));
             }
         }
     }
 
     #[test]
-    fn fewer_shares_than_threads_are_done_by_the_first_threads() {
+    fn there_are_no_more_shares_than_asked_for() {
         let pool = Pool::new(4).unwrap();
-        assert_eq!(shares_of(&pool, 10, 2), [(0, 0, 5), (1, 5, 10)]);
-        assert_eq!(shares_of(&pool, 10, 1), [(0, 0, 10)]);
+        assert_eq!(shares_of(&pool, 10, 2), [(0, 5), (5, 10)]);
+        assert_eq!(shares_of(&pool, 10, 1), [(0, 10)]);
+    }
+
+    #[test]
+    fn all_threads_work_at_the_same_time_each_on_its_share() {
+        let pool = Pool::new(3).unwrap();
+        let barrier = Barrier::new(3);
+        for _ in 0..100 {
+            pool.run(3, 3, &|thread, begin, _| {
+                barrier.wait(); // passed when all three have come
+                assert_eq!(thread as u64, begin);
+            });
+        }
+    }
+
+    #[test]
+    fn the_caller_does_the_shares_of_workers_that_do_not_come() {
+        let mut pool = Pool::new(3).unwrap();
+        let stopped = std::mem::replace(&mut pool.shared, Arc::clone(&Pool::new(3).unwrap().shared));
+        assert_eq!(shares_of(&pool, 9, 3), [(0, 3), (3, 6), (6, 9)]);
+        pool.shared = stopped;
     }
 
     #[test]
@@ -346,8 +399,10 @@ mod tests {
     fn a_panic_of_a_worker_reaches_the_caller_and_the_pool_lives_on() {
         let pool = Pool::new(2).unwrap();
         for panicking in [0, 1] {
+            let barrier = Barrier::new(2);
             let run = || {
                 pool.run(2, 2, &|thread, _, _| {
+                    barrier.wait();
                     if thread == panicking {
                         resume_unwind(Box::new("stop"));
                     }
@@ -355,7 +410,7 @@ mod tests {
             };
             let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
             assert_eq!(*panic.downcast::<&str>().unwrap(), "stop");
-            assert_eq!(shares_of(&pool, 2, 2), [(0, 0, 1), (1, 1, 2)]);
+            assert_eq!(shares_of(&pool, 2, 2), [(0, 1), (1, 2)]);
         }
     }
 

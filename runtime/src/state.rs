@@ -53,6 +53,14 @@ impl State {
 
     /// The states of `plan` as they are before the first run. The same seed gives the same bits.
     ///
+    /// ```
+    /// let plan = ir::text::parse_plan("plan @p { arena 0  slot %w : f32[2] = state constant(1) }")?;
+    /// let mut state = runtime::State::new(&plan, 0)?;
+    /// assert_eq!(state.get("w")?.as_slice::<f32>().unwrap(), [1.0, 1.0]);
+    /// state.set("w", &ir::Tensor::new([2], vec![3.0f32, 4.0]).unwrap())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Where there is no memory for them.
     pub fn new(plan: &Plan, seed: u64) -> Result<State, RunError> {

@@ -1,10 +1,14 @@
 //! Random graphs, differentiated: the interpreter, unoptimised and optimised machine code on one and two threads all
 //! agree. A failure is shrunk and printed as a text graph; it belongs in `tests/golden/fuzz/`.
 
-use ir::DType;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ir::text::parse_graph;
+use ir::{DType, Graph};
 use nnc::Options;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use tests::compare::{difference, execute, interpret, same_bits, seeded_inputs};
 use tests::random_graph::{Recipe, build, recipes};
 
@@ -17,21 +21,31 @@ fn tolerance(dtype: DType) -> f64 {
     }
 }
 
-/// Checks one recipe; what fails is said with the text of the graph.
-fn agrees(recipe: &Recipe) -> Result<(), TestCaseError> {
+/// The folder of graphs that once failed.
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/fuzz")
+}
+
+/// Checks the graph of one recipe.
+fn recipe_agrees(recipe: &Recipe) -> Result<(), TestCaseError> {
     let graph = build(recipe).map_err(|error| TestCaseError::fail(format!("{recipe:?}: {error}")))?;
+    graph_agrees(&graph)
+}
+
+/// Checks a graph; what fails is said with its text.
+fn graph_agrees(graph: &Graph) -> Result<(), TestCaseError> {
     let seed = 11;
-    let inputs = seeded_inputs(&graph, seed);
+    let inputs = seeded_inputs(graph, seed);
     let fail = |what: &str, problem: String| TestCaseError::fail(format!("{what}: {problem}\n{graph}"));
     let reference =
-        interpret(&graph, &inputs, seed).map_err(|error| fail("interpreter", error.to_string()))?;
+        interpret(graph, &inputs, seed).map_err(|error| fail("interpreter", error.to_string()))?;
     let mut one_thread = None;
     for (what, optimize, threads) in
         [("unoptimised", false, 1), ("optimised", true, 1), ("two threads", true, 2)]
     {
         let options = Options { optimize, threads, ..Options::default() };
         let result =
-            execute(&graph, &inputs, seed, &options).map_err(|error| fail(what, error.to_string()))?;
+            execute(graph, &inputs, seed, &options).map_err(|error| fail(what, error.to_string()))?;
         if let Some(problem) = difference(&result, &reference, tolerance) {
             return Err(fail(what, problem));
         }
@@ -49,9 +63,30 @@ fn runner(cases: u32, seed: u8) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]))
 }
 
+/// Checks random graphs. The smallest that fails is written among the golden files, to stay a test.
 fn check(cases: u32, seed: u8) {
-    if let Err(failure) = runner(cases, seed).run(&recipes(14), |recipe| agrees(&recipe)) {
-        panic!("{failure}");
+    let Err(failure) = runner(cases, seed).run(&recipes(14), |recipe| recipe_agrees(&recipe)) else { return };
+    if let TestError::Fail(_, recipe) = &failure
+        && let Ok(graph) = build(recipe)
+    {
+        let path = golden().join(format!("shrunk_{seed}.nnir"));
+        let written = fs::create_dir_all(golden()).and_then(|()| fs::write(&path, graph.to_string()));
+        println!("the smallest graph that fails: {} ({written:?})", path.display());
+    }
+    panic!("{failure}");
+}
+
+#[test]
+fn graphs_that_once_failed_agree() {
+    let files = fs::read_dir(golden()).expect("the folder is part of the repository");
+    let mut paths: Vec<PathBuf> = files.map(|file| file.expect("the folder is readable").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "nnir"));
+    paths.sort();
+    assert!(!paths.is_empty(), "no golden graphs");
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("the file is readable");
+        let graph = parse_graph(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        graph_agrees(&graph).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 }
 

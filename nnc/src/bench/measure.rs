@@ -38,6 +38,16 @@ impl Measurement {
 
 /// Measures `step` for about `budget`, after a warm-up of half as long (a second at most).
 ///
+/// ```
+/// use std::time::Duration;
+/// let mut sum = 0u64;
+/// let measured = nnc::bench::measure::measure(Duration::from_millis(5), || {
+///     sum = std::hint::black_box(sum + 1);
+///     Ok::<(), ()>(())
+/// });
+/// assert!(measured.unwrap().min_ms < 1.0);
+/// ```
+///
 /// # Errors
 /// The first error of `step`.
 pub fn measure<E>(budget: Duration, mut step: impl FnMut() -> Result<(), E>) -> Result<Measurement, E> {

@@ -57,6 +57,24 @@ impl std::fmt::Debug for Executable {
 impl Executable {
     /// Makes a program of a plan of stage `plan` and the code of its kernels, in their order.
     ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use runtime::{Executable, Pool, State};
+    /// let source = "plan @double { arena 0  slot %x : f32[3] = input  slot %y : f32[3] = output
+    ///     kernel @double(%a: f32[3]) -> (%b: f32[3]) {
+    ///         for i in 3 { %0 = load %a[i]  %1 = add %0, %0  store %1, %b[i] }
+    ///     }
+    ///     steps { call @double(%x, %y) } }";
+    /// let plan = ir::text::parse_plan(source)?;
+    /// let code = codegen::compile(&plan.kernels, &codegen::Target::host()?)?;
+    /// let mut state = State::new(&plan, 0)?;
+    /// let mut program = Executable::new(plan, code, Arc::new(Pool::new(1)?))?;
+    /// let x = ir::Tensor::new([3], vec![1.0f32, 2.0, 3.0]).unwrap();
+    /// program.run(&mut state, &[&x])?;
+    /// assert_eq!(program.output("y").unwrap().as_slice::<f32>().unwrap(), [2.0, 4.0, 6.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Where there is no memory for its values.
     ///
