@@ -3,6 +3,8 @@
 //! The expansion of an elementwise function (`scalar::Row::expand`) builds one; so do the innermost parts of
 //! kernels. A program of one lane is scalar code with the same meaning, so every width gives the same bits.
 
+mod interpret;
+
 use smallvec::SmallVec;
 
 use crate::{DType, Scalar};

@@ -7,7 +7,8 @@ use ir::{Lowering, Op, ScalarFn, Type};
 pub fn cost(op: &Op, operands: &[&Type], results: &[Type]) -> u128 {
     let elements = operands.iter().copied().chain(results).map(|ty| ty.shape.elements()).max().unwrap_or(0);
     let per_element = match op.lower(operands, results) {
-        Lowering::Leaf | Lowering::Alias => return 1,
+        // A reshape is the plainest of the ops that move nothing.
+        Lowering::Leaf | Lowering::Alias => return if matches!(op, Op::Reduce(_)) { 2 } else { 1 },
         Lowering::View(_) | Lowering::Iota { .. } => 2,
         Lowering::Apply(function) => cost_of_function(function),
         Lowering::Reduce { .. } => 8,

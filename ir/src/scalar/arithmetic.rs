@@ -1,7 +1,7 @@
 //! Arithmetic: the functions that are exact, or one rounding.
 
-use super::{Derivative, EVERYWHERE, Num, Row, Signature};
-use crate::{Comparison, DType, Error, Primitive, VectorProgram, VectorValue};
+use super::{Derivative, Num, Row, Signature};
+use crate::{Builder, Comparison, DType, Error, Primitive, Value, VectorProgram, VectorValue};
 
 /// Where arithmetic is sampled.
 const WIDE: &[(f64, f64)] = &[(-8.0, 8.0)];
@@ -60,7 +60,6 @@ pub const NEG: Row = Row {
     expand: |p, _, x| p.neg(x[0]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -78,7 +77,6 @@ pub const ABS: Row = Row {
     expand: |p, _, x| p.abs(x[0]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -101,7 +99,6 @@ pub const SIGN: Row = Row {
     },
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -116,7 +113,6 @@ pub const ADD: Row = Row {
     expand: |p, _, x| p.add(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -131,7 +127,6 @@ pub const SUB: Row = Row {
     expand: |p, _, x| p.sub(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -146,7 +141,6 @@ pub const MUL: Row = Row {
     expand: |p, _, x| p.mul(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -165,7 +159,6 @@ pub const DIV: Row = Row {
     expand: |p, _, x| p.div(x[0], x[1]),
     domain: &[(-8.0, 8.0), (0.25, 4.0)],
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -182,17 +175,11 @@ pub const FMA: Row = Row {
     expand: |p, _, x| p.fma(x[0], x[1], x[2]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
 /// The gradient of an extreme: to the operand that the result equals, to the first where both do.
-fn extreme_gradient(
-    b: &mut crate::Builder,
-    x: &[crate::Value],
-    y: crate::Value,
-    g: crate::Value,
-) -> Result<Vec<Option<crate::Value>>, Error> {
+fn extreme_gradient(b: &mut Builder, x: &[Value], y: Value, g: Value) -> Result<Vec<Option<Value>>, Error> {
     let zero = b.zeros_like(g)?;
     let is_first = b.eq(x[0], y)?;
     Ok(vec![Some(b.select(is_first, g, zero)?), Some(b.select(is_first, zero, g)?)])
@@ -209,7 +196,6 @@ pub const MAX: Row = Row {
     expand: |p, _, x| p.max(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -224,7 +210,6 @@ pub const MIN: Row = Row {
     expand: |p, _, x| p.min(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -253,7 +238,6 @@ pub const CLAMP: Row = Row {
     },
     domain: &[(-8.0, 8.0), (-3.0, -1.0), (1.0, 3.0)],
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -275,7 +259,6 @@ pub const RELU: Row = Row {
     },
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -294,7 +277,6 @@ pub const SQUARE: Row = Row {
     expand: |p, _, x| p.mul(x[0], x[0]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -313,36 +295,8 @@ pub const SQRT: Row = Row {
     expand: |p, _, x| p.sqrt(x[0]),
     domain: &[(0.1, 8.0)],
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
-
-/// `y0 (1 + e - d y0^2 / 2)` with `s = sqrt(x)` and `y0 = 1/s` rounded, `e = 1 - s y0` and `d = x - s^2`.
-fn rsqrt(p: &mut VectorProgram, dtype: DType, x: VectorValue) -> VectorValue {
-    let [zero, one, infinity] = [0.0, 1.0, f64::INFINITY].map(|c| p.float(dtype, c));
-    let half = p.float(dtype, -0.5);
-    // The residual of the root of a tiny number would be subnormal, so tiny numbers are scaled by a power of 4.
-    let [tiny, up, back] = [-80i32, 48, 24].map(|power| p.float(dtype, f64::from(power).exp2()));
-    let is_tiny = p.apply(Primitive::Compare(Comparison::Lt), &[x, tiny]);
-    let scaled = p.mul(x, up);
-    let x = p.select(is_tiny, scaled, x);
-    let root = p.sqrt(x);
-    let first = p.div(one, root);
-    let minus = p.neg(root);
-    let e = p.fma(minus, first, one);
-    let d = p.fma(minus, root, x);
-    let scaled = p.mul(d, first);
-    let scaled = p.mul(scaled, first);
-    let correction = p.fma(scaled, half, e);
-    let corrected = p.fma(first, correction, first);
-    // Of 0 and infinity the first value is the result, and there is nothing to correct.
-    let is_positive = p.apply(Primitive::Compare(Comparison::Gt), &[first, zero]);
-    let is_finite = p.apply(Primitive::Compare(Comparison::Lt), &[first, infinity]);
-    let is_usual = p.and(is_positive, is_finite);
-    let result = p.select(is_usual, corrected, first);
-    let scaled = p.mul(result, back);
-    p.select(is_tiny, scaled, result)
-}
 
 /// `1 / sqrt(x)`.
 pub const RSQRT: Row = Row {
@@ -351,15 +305,39 @@ pub const RSQRT: Row = Row {
     signature: Signature::Float,
     doc: "`1 / sqrt(x)`.",
     eval: |_, x| Num::Float(1.0 / float(x[0]).sqrt()),
-    derivative: Derivative::Rule(|b, x, y, g| {
+    derivative: Derivative::Rule(|b, _, y, g| {
         let scale = b.float_like(g, -0.5);
         let scaled = b.mul(g, scale)?;
-        let ratio = b.div(y, x[0])?;
-        Ok(vec![Some(b.mul(scaled, ratio)?)])
+        let square = b.mul(y, y)?;
+        let cube = b.mul(square, y)?;
+        Ok(vec![Some(b.mul(scaled, cube)?)])
     }),
-    expand: |p, dtype, x| rsqrt(p, dtype, x[0]),
+    expand: |p, _, x| rsqrt(p, x[0]),
     domain: &[(0.1, 8.0)],
     ulp: 1.0,
-    accurate: EVERYWHERE,
-    source: "one Newton step from the reciprocal of the rounded root, residuals exact by fma",
+    source: "the root of the reciprocal, scaled by powers of two: half of the first rounding is left, and one of its own",
 };
+
+/// `sqrt(1 / x)`, where x is scaled by a power of four so that the reciprocal is a normal number.
+fn rsqrt(p: &mut VectorProgram, x: VectorValue) -> VectorValue {
+    let dtype = p.dtype(x);
+    let half = if dtype == DType::F64 { 28.0f64 } else { 13.0 };
+    let [up, down] = [half, -half].map(f64::exp2);
+    let one = p.float(dtype, 1.0);
+    let scales = [up * up, down * down].map(|scale| p.float(dtype, scale));
+    let roots = [up, down].map(|scale| p.float(dtype, scale));
+    let size = p.abs(x);
+    let is_below = p.apply(Primitive::Compare(Comparison::Lt), &[size, one]);
+    let scale = p.select(is_below, scales[0], scales[1]);
+    let root_of_scale = p.select(is_below, roots[0], roots[1]);
+    let scaled = p.mul(x, scale);
+    let reciprocal = p.div(one, scaled);
+    let root = p.sqrt(reciprocal);
+    let result = p.mul(root, root_of_scale);
+    // The reciprocal of a zero is an infinity of the same sign, which is the result; other numbers have none.
+    let [zero, nan] = [0.0, f64::NAN].map(|value| p.float(dtype, value));
+    let is_zero = p.apply(Primitive::Compare(Comparison::Eq), &[x, zero]);
+    let special = p.select(is_zero, reciprocal, nan);
+    let is_above = p.apply(Primitive::Compare(Comparison::Gt), &[x, zero]);
+    p.select(is_above, result, special)
+}

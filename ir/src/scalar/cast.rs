@@ -1,7 +1,7 @@
 //! Conversions between element types.
 
 use super::arithmetic::wrap;
-use super::{Derivative, EVERYWHERE, Num, Row, Signature};
+use super::{Derivative, Num, Row, Signature};
 use crate::{DType, Primitive};
 
 /// The reference: floats to integers saturate toward zero and send NaN to 0; integers wrap; `bool` is "not 0".
@@ -9,7 +9,8 @@ fn convert(to: DType, x: Num) -> Num {
     match (to, x) {
         (DType::F32, Num::Float(x)) => Num::Float(f64::from(x as f32)),
         (DType::F64, Num::Float(x)) => Num::Float(x),
-        (DType::F32 | DType::F64, Num::Int(x)) => Num::Float(x as f64),
+        (DType::F32, Num::Int(x)) => Num::Float(f64::from(x as f32)),
+        (DType::F64, Num::Int(x)) => Num::Float(x as f64),
         (DType::I32, Num::Float(x)) => Num::Int(i64::from(x as i32)),
         (DType::I64, Num::Float(x)) => Num::Int(x as i64),
         (DType::I32 | DType::I64, Num::Int(x)) => wrap(to, x),
@@ -34,7 +35,6 @@ macro_rules! cast {
             },
             domain: &[(-100.0, 100.0)],
             ulp: 0.0,
-            accurate: EVERYWHERE,
             source: "exact: one rounding",
         };
     };
