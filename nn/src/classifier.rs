@@ -5,9 +5,9 @@ use ir::{DType, Error, Graph};
 
 use crate::{Context, Layer, Optimizer, loss, metric};
 
-/// A whole training step (forward, backward, optimizer) on batches of this size: from `x`, f32[batch, features], and
-/// the classes `y`, i64[batch], the outputs `loss`, f32[] (softmax cross entropy, the mean over the batch, before the
-/// step), and `correct`, i64[] (how many of the batch were classified right).
+/// A whole training step (forward, backward, optimizer) on batches of this size: from `x`, `f32[batch, features]`,
+/// and the classes `y`, `i64[batch]`, the outputs `loss`, `f32[]` (softmax cross entropy, the mean over the batch,
+/// before the step), and `correct`, `i64[]` (how many of the batch were classified right).
 ///
 /// ```
 /// let graph = nn::classifier::training_graph("mlp", &nn::models::mlp(), 64, 32, &nn::Adam::default())?;
@@ -36,7 +36,8 @@ pub fn training_graph(
     Ok(cx.finish())
 }
 
-/// The model on batches of this size: from `x`, f32[batch, features], the output `logits`, f32[batch, classes].
+/// The model on batches of this size: from `x`, `f32[batch, features]`, the output `logits`,
+/// `f32[batch, classes]`.
 ///
 /// ```
 /// let graph = nn::classifier::inference_graph("mlp", &nn::models::mlp(), 64, 1)?;

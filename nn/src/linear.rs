@@ -4,7 +4,8 @@ use ir::{Error, Init, Value};
 
 use crate::{Context, Layer, init};
 
-/// `y = x W^T + b`, with `x` of shape [.., in], `weight` of [out, in] and `bias` of [out], as PyTorch has them.
+/// `y = x W^T + b`, with `x` of shape `[.., in]`, `weight` of `[out, in]` and `bias` of `[out]`, as PyTorch has
+/// them.
 ///
 /// Both start uniform on +-1/sqrt(in), PyTorch's default (which it writes as `kaiming_uniform_(a=sqrt(5))`).
 ///

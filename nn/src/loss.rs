@@ -2,8 +2,8 @@
 
 use ir::{Builder, DType, Error, Value};
 
-/// The mean over the batch of `-log softmax(logits)[label]`: `logits` are floats [batch, classes], `labels` the
-/// classes, i64[batch]. PyTorch calls it `cross_entropy`.
+/// The mean over the batch of `-log softmax(logits)[label]`: `logits` are floats `[batch, classes]`, `labels`
+/// the classes, `i64[batch]`. PyTorch calls it `cross_entropy`.
 ///
 /// It is `log sum_j exp(z_j) - z_label` with `z = logits - max logits`, which overflows for no finite logits. No
 /// gradient flows through the maximum: it cancels. A label outside of the classes picks 0; data sets are checked for

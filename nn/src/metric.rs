@@ -4,7 +4,7 @@ use ir::{Builder, DType, Error, Value};
 
 use crate::loss::check_classes;
 
-/// How many rows of `logits`, floats [batch, classes], are greatest at the label of the row: an `i64[]`. A row that
+/// How many rows of `logits`, floats `[batch, classes]`, are greatest at the label of the row: an `i64[]`. A row that
 /// holds a NaN counts as wrong unless the first NaN stands at the label.
 ///
 /// ```

@@ -14,24 +14,27 @@ pub fn identity(rank: usize) -> View {
     View { indices: (0..rank as u32).map(|axis| Affine::axis(AxisId(axis))).collect(), fill: None }
 }
 
-/// What `outer` reads of a value that `inner` makes of its operand, as one view of that operand; `None` where the
-/// bounds of the value in between would be lost.
-pub fn compose(inner: &View, outer: &View) -> Option<View> {
-    if outer.fill.is_some() && !(inner.fill.is_none() && is_permutation(inner, outer.indices.len())) {
+/// What `outer` reads of a value of shape `between` that `inner` makes of its operand of shape `below`, as one view of that
+/// operand; `None` where the bounds of the value in between would be lost.
+pub fn compose(inner: &View, outer: &View, below: &Shape, between: &Shape) -> Option<View> {
+    if outer.fill.is_some() && !(inner.fill.is_none() && is_permutation(inner, below, between)) {
         return None;
     }
     let through = |index: &Affine| index.substitute(|axis| outer.indices[axis.0 as usize].clone());
     Some(View { indices: inner.indices.iter().map(through).collect(), fill: outer.fill.or(inner.fill) })
 }
 
-/// Whether the view only reorders axes, of which its result has `rank`.
-fn is_permutation(view: &View, rank: usize) -> bool {
-    let mut seen = vec![false; rank];
-    let mut is_new_axis = |index: &Affine| match (index.terms(), index.offset()) {
-        (&[(axis, 1)], 0) => !std::mem::replace(&mut seen[axis.0 as usize], true),
+/// Whether the view only reorders axes.
+fn is_permutation(view: &View, below: &Shape, between: &Shape) -> bool {
+    let mut seen = vec![false; between.rank()];
+    let mut is_whole_axis = |(index, &extent): (&Affine, &usize)| match (index.terms(), index.offset()) {
+        (&[(axis, 1)], 0) => {
+            let axis = axis.0 as usize;
+            between[axis] == extent && !std::mem::replace(&mut seen[axis], true)
+        }
         _ => false,
     };
-    view.indices.len() == rank && view.indices.iter().all(&mut is_new_axis)
+    below.rank() == between.rank() && view.indices.iter().zip(below.iter()).all(&mut is_whole_axis)
 }
 
 /// How a node is computed.
@@ -112,7 +115,9 @@ pub fn resolve(graph: &Graph, value: Value, stop: impl Fn(Value) -> bool) -> Acc
     while !stop(access.base) {
         let node = graph.node(access.base.node);
         let inner = as_view(graph, node, access.base.result);
-        let Some(view) = inner.and_then(|inner| compose(&inner, &access.view)) else { break };
+        let Some(inner) = inner else { break };
+        let (below, between) = (&graph.ty(node.operands[0]).shape, &graph.ty(access.base).shape);
+        let Some(view) = compose(&inner, &access.view, below, between) else { break };
         access = Access { base: node.operands[0], view };
     }
     access
@@ -137,13 +142,14 @@ mod tests {
 
     #[test]
     fn a_padded_slice_keeps_the_bounds_of_the_slice() {
-        let slice = View { indices: SmallVec::from_elem(Affine::axis(AxisId(0)).shifted(2), 1), fill: None };
-        let pad = View {
-            indices: SmallVec::from_elem(Affine::axis(AxisId(0)).shifted(-1), 1),
-            fill: Some(Scalar::F32(0.0)),
-        };
-        assert_eq!(compose(&slice, &pad), None);
-        assert!(compose(&pad, &slice).is_some());
-        assert_eq!(compose(&identity(1), &pad), Some(pad));
+        let index = |shift| SmallVec::from_elem(Affine::axis(AxisId(0)).shifted(shift), 1);
+        let slice = View { indices: index(2), fill: None };
+        let first = View { indices: index(0), fill: None };
+        let pad = View { indices: index(-1), fill: Some(Scalar::F32(0.0)) };
+        let [long, short] = [Shape::from([7]), Shape::from([3])];
+        assert_eq!(compose(&slice, &pad, &long, &short), None);
+        assert_eq!(compose(&first, &pad, &long, &short), None);
+        assert!(compose(&pad, &slice, &short, &long).is_some());
+        assert_eq!(compose(&identity(1), &pad, &long, &long), Some(pad));
     }
 }

@@ -100,6 +100,17 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above; nothing in it belongs to one thread.
 unsafe impl Send for Shared {}
 
+impl Shared {
+    fn new(workers: usize) -> Shared {
+        Shared {
+            job: UnsafeCell::new(None),
+            mailboxes: (0..workers).map(|_| Mailbox::new()).collect(),
+            is_busy: AtomicBool::new(false),
+            panic: Mutex::new(None),
+        }
+    }
+}
+
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("workers", &self.mailboxes.len()).finish_non_exhaustive()
@@ -131,12 +142,7 @@ impl Pool {
         if threads == 0 || threads > Pool::MAX_THREADS {
             return Err(refused("the number is out of range".into()));
         }
-        let shared = Arc::new(Shared {
-            job: UnsafeCell::new(None),
-            mailboxes: (1..threads).map(|_| Mailbox::new()).collect(),
-            is_busy: AtomicBool::new(false),
-            panic: Mutex::new(None),
-        });
+        let shared = Arc::new(Shared::new(threads - 1));
         let mut pool = Pool { shared, workers: Vec::with_capacity(threads - 1) };
         let processors = processors_for_workers(threads);
         for worker in 0..threads - 1 {
@@ -375,9 +381,9 @@ mod tests {
     #[test]
     fn the_caller_does_the_shares_of_workers_that_do_not_come() {
         let mut pool = Pool::new(3).unwrap();
-        let stopped = std::mem::replace(&mut pool.shared, Arc::clone(&Pool::new(3).unwrap().shared));
+        let watched = std::mem::replace(&mut pool.shared, Arc::new(Shared::new(2)));
         assert_eq!(shares_of(&pool, 9, 3), [(0, 3), (3, 6), (6, 9)]);
-        pool.shared = stopped;
+        pool.shared = watched;
     }
 
     #[test]

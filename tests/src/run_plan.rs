@@ -172,14 +172,17 @@ impl Run<'_> {
                         for (total, accumulator) in totals.iter_mut().zip(accumulators) {
                             let operands = [*total, run.vars[accumulator.value.0 as usize]];
                             let function = accumulator.op.function().row().eval;
-                            *total = function(run.dtype(accumulator.value), &operands);
+                            let dtype = run.dtype(accumulator.value);
+                            *total = rounded(dtype, function(dtype, &operands));
                         }
                     });
                     for (total, accumulator) in totals.into_iter().zip(accumulators) {
                         self.vars[accumulator.result.0 as usize] = total;
                     }
                 }
-                Stmt::Let { var, inst } => self.vars[var.0 as usize] = self.value(*var, inst),
+                Stmt::Let { var, inst } => {
+                    self.vars[var.0 as usize] = rounded(self.dtype(*var), self.value(*var, inst));
+                }
                 Stmt::Store { value, buffer, indices, mode } => self.store(*value, *buffer, indices, *mode),
             }
         }
@@ -252,5 +255,14 @@ impl Run<'_> {
             element = element * extent + at;
         }
         Some(element)
+    }
+}
+
+/// A number as a variable of this dtype holds it: rounded as machine code rounds, so that a value that is computed again
+/// equals the one that was stored.
+fn rounded(dtype: DType, number: Num) -> Num {
+    match number {
+        Num::Float(x) if dtype == DType::F32 => Num::Float(f64::from(x as f32)),
+        other => other,
     }
 }

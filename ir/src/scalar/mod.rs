@@ -78,8 +78,12 @@ pub struct Row {
 }
 
 /// A gradient rule: from operands, result and the gradient of the result, the gradient of each operand.
-pub type DerivativeRule =
-    fn(builder: &mut Builder, operands: &[Value], result: Value, gradient: Value) -> Result<Vec<Option<Value>>, Error>;
+pub type DerivativeRule = fn(
+    builder: &mut Builder,
+    operands: &[Value],
+    result: Value,
+    gradient: Value,
+) -> Result<Vec<Option<Value>>, Error>;
 
 /// How a function is differentiated.
 pub enum Derivative {

@@ -22,6 +22,12 @@ pub trait Optimizer {
     fn step(&self, cx: &mut Context, loss: Value) -> Result<(), Error>;
 }
 
+impl<T: Optimizer + ?Sized> Optimizer for Box<T> {
+    fn step(&self, cx: &mut Context, loss: Value) -> Result<(), Error> {
+        (**self).step(cx, loss)
+    }
+}
+
 /// A state of the parameter's own type that starts at zero.
 fn moment(cx: &mut Context, parameter: &Parameter, name: &str) -> Result<Value, Error> {
     let ty = cx.ty(parameter.value).clone();

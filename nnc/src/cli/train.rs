@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nn::{Adam, Context, Optimizer, Sgd, models};
+use nn::{Adam, Optimizer, Sgd, models};
 use nnc::bench::measure::peak_memory_mb;
 use nnc::data::digits;
 use nnc::trainer::{Evaluation, History, Progress};
@@ -18,7 +18,7 @@ use super::Status;
 use super::output::Output;
 
 /// The learning rates that the optimizers have where none is given.
-const ADAM_RATE: f64 = 2e-3;
+const ADAM_RATE: f64 = 5e-3;
 const SGD_RATE: f64 = 0.05;
 /// The momentum of `--optimizer sgd`.
 const MOMENTUM: f64 = 0.9;
@@ -38,7 +38,7 @@ pub struct Args {
     /// The number of examples per step
     #[arg(long, default_value_t = 32)]
     batch: usize,
-    /// The learning rate [default: 0.002 of adam, 0.05 of sgd]
+    /// The learning rate [default: 0.005 of adam, 0.05 of sgd]
     #[arg(long, allow_hyphen_values = true)]
     lr: Option<f64>,
     /// What initial weights and the order of examples depend on
@@ -70,12 +70,6 @@ enum OptimizerName {
     Sgd,
 }
 
-/// The optimizer that was asked for.
-enum Chosen {
-    Adam(Adam),
-    Sgd(Sgd),
-}
-
 /// The files that training leaves.
 struct OutFiles {
     weights: PathBuf,
@@ -92,7 +86,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     check(args, train.len())?;
     let compile = Options { threads: args.threads, ..Options::default() };
     let options = TrainerOptions { batch: args.batch, seed: args.seed, compile };
-    let mut trainer = Trainer::new(name, train.features(), model, chosen(args), options)?;
+    let mut trainer = Trainer::new(name, train.features(), model, optimizer(args), options)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
     let out_files = OutFiles::prepare(&out, name)?;
 
@@ -132,19 +126,11 @@ fn check(args: &Args, rows: usize) -> Result<(), Error> {
     }
 }
 
-fn chosen(args: &Args) -> Chosen {
+/// The optimizer that was asked for.
+fn optimizer(args: &Args) -> Box<dyn Optimizer> {
     match args.optimizer {
-        OptimizerName::Adam => Chosen::Adam(Adam::new(args.lr.unwrap_or(ADAM_RATE))),
-        OptimizerName::Sgd => Chosen::Sgd(Sgd::new(args.lr.unwrap_or(SGD_RATE)).momentum(MOMENTUM)),
-    }
-}
-
-impl Optimizer for Chosen {
-    fn step(&self, cx: &mut Context, loss: ir::Value) -> Result<(), ir::Error> {
-        match self {
-            Chosen::Adam(adam) => adam.step(cx, loss),
-            Chosen::Sgd(sgd) => sgd.step(cx, loss),
-        }
+        OptimizerName::Adam => Box::new(Adam::new(args.lr.unwrap_or(ADAM_RATE))),
+        OptimizerName::Sgd => Box::new(Sgd::new(args.lr.unwrap_or(SGD_RATE)).momentum(MOMENTUM)),
     }
 }
 
@@ -171,7 +157,8 @@ fn write_text(path: &Path, text: &str) -> Result<(), Error> {
 /// Progress on stderr: a bar on a terminal, lines elsewhere.
 struct Display {
     bar: Option<ProgressBar>,
-    shown: Instant,
+    /// When the bar last changed; at first, when the first step ended.
+    shown: Option<Instant>,
     every: usize,
 }
 
@@ -180,20 +167,21 @@ impl Display {
         let every = epochs.div_ceil(REPORTED_EPOCHS);
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            let template = "{bar:24.cyan/238} {percent:>3}%  {msg}";
+            let template = "{bar:20.cyan/238} {percent:>3}%  {wide_msg}";
             bar.with_style(ProgressStyle::with_template(template).expect("the template is well-formed"))
         });
-        Display { bar, shown: Instant::now(), every }
+        Display { bar, shown: None, every }
     }
 
     fn show(&mut self, progress: &Progress, output: &Output) {
         let is_last = progress.step == progress.steps;
+        let shown = self.shown.get_or_insert_with(Instant::now);
         match &self.bar {
-            Some(bar) if is_last || self.shown.elapsed() >= BAR_PERIOD => {
+            Some(bar) if is_last || shown.elapsed() >= BAR_PERIOD => {
                 bar.set_length(progress.steps);
                 bar.set_message(progress_line(progress));
                 bar.set_position(progress.step);
-                self.shown = Instant::now();
+                *shown = Instant::now();
             }
             Some(_) => {}
             None if progress.is_end_of_epoch && (is_last || progress.epoch.is_multiple_of(self.every)) => {

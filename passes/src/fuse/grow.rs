@@ -113,7 +113,13 @@ impl<'a> Groups<'a> {
         }
         for &operand in &node.operands {
             let below = self.roles.resolve(self.graph, operand);
-            let view = compose(&below.view, &access.view).expect("what is padded is in memory");
+            let view = compose(
+                &below.view,
+                &access.view,
+                &self.graph.ty(below.base).shape,
+                &self.graph.ty(operand).shape,
+            )
+            .expect("what is padded is in memory");
             self.follow(position, Access { base: below.base, view }, reads);
         }
     }

@@ -109,9 +109,10 @@ impl Roles {
     /// Where the bounds of a view's operand would be lost, the operand is computed to memory.
     fn keep_bounds(&mut self, graph: &Graph, node: &Node) {
         let below = self.resolve(graph, node.operands[0]);
+        let (base, between) = (&graph.ty(below.base).shape, &graph.ty(node.operands[0]).shape);
         let views = (0..node.results.len() as u32).filter_map(|result| as_view(graph, node, result));
         let views: Vec<View> = views.collect();
-        if views.iter().any(|view| compose(&below.view, view).is_none()) {
+        if views.iter().any(|view| compose(&below.view, view, base, between).is_none()) {
             self.roles[node.operands[0].node.0 as usize] = Role::Member;
         } else if views.iter().any(|view| view.fill.is_some()) && self.of(below.base.node) == Role::Free {
             let base = graph.node(below.base.node);
