@@ -45,7 +45,7 @@ const LOG_TAIL: [f64; 7] = [
 ];
 
 /// 2/3 in two parts.
-const TWO_THIRDS: [f64; 2] = [0.666_666_666_666_666_6, 3.700_743_415_417_188_5e-17];
+const TWO_THIRDS: [f64; 2] = [2.0 / 3.0, 3.700_743_415_417_188e-17];
 
 /// `size^exponent` in `f32`, computed in `f64`, whose exponents have room for every step: no special cases but the ends
 /// of the logarithm.

@@ -195,7 +195,7 @@ fn special_tuples(dtypes: &[DType]) -> Vec<Vec<Scalar>> {
     let mut tuples = Vec::new();
     for a in SPECIAL {
         for b in SPECIAL {
-            let value = |i: usize, dtype| Scalar::from_f64(dtype, if i % 2 == 0 { a } else { b });
+            let value = |i: usize, dtype| Scalar::from_f64(dtype, if i.is_multiple_of(2) { a } else { b });
             tuples.push(dtypes.iter().enumerate().map(|(i, &dtype)| value(i, dtype)).collect());
         }
     }

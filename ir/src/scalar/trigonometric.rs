@@ -41,7 +41,9 @@ fn reduce(p: &mut VectorProgram, x: VectorValue) -> (VectorValue, VectorValue) {
     let (n, bits) = nearest(p, x, std::f64::consts::FRAC_2_PI, 0);
     // Each part is rounded toward 0, so that all have one sign and a zero keeps its own.
     let parts: [f64; 3] = match dtype {
-        DType::F64 => [-1.570_796_326_794_896_6, -6.123_233_995_736_765e-17, -1.082_856_673_921_913_9e-32],
+        DType::F64 => {
+            [-std::f64::consts::FRAC_PI_2, -6.123_233_995_736_765e-17, -1.082_856_673_921_913_9e-32]
+        }
         _ => [-1.570_796_251_296_997, -7.549_789_415_861_596e-8, -5.390_302_529_957_765e-15],
     };
     let r = parts.into_iter().fold(x, |r, part| {
