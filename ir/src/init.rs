@@ -72,3 +72,44 @@ impl Init {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_depends_on_seed_and_stream_alone() {
+        let draw = |stream, seed, shape: [usize; 2]| {
+            let init = Init::Normal { mean: 1.0, deviation: 2.0, stream };
+            init.materialize(&Type::new(DType::F32, shape), seed).as_slice::<f32>().expect("f32").to_vec()
+        };
+        assert_eq!(draw(0, 1, [2, 3]), draw(0, 1, [3, 2]));
+        assert_eq!(draw(0, 1, [2, 3])[..], draw(0, 1, [4, 3])[..6]);
+        assert_ne!(draw(0, 1, [2, 3]), draw(1, 1, [2, 3]));
+        assert_ne!(draw(0, 1, [2, 3]), draw(0, 2, [2, 3]));
+    }
+
+    #[test]
+    fn constants_and_the_seed_fill_the_tensor() {
+        let ones = Init::Constant(1.0).materialize(&Type::new(DType::I32, [2]), 9);
+        assert_eq!(ones.as_slice::<i32>(), Some(&[1, 1][..]));
+        let seed = Init::Seed.materialize(&Type::new(DType::I64, []), u64::MAX);
+        assert_eq!(seed.as_slice::<i64>(), Some(&[-1][..]));
+        assert_eq!(Init::Constant(1.0).materialize(&Type::new(DType::F64, [0, 3]), 9).shape().elements(), 0);
+    }
+
+    #[test]
+    fn random_integers_are_refused() {
+        let init = Init::Uniform { low: 0.0, high: 1.0, stream: 0 };
+        let error = init.check(&Type::new(DType::I32, [2])).expect_err("no floats");
+        assert!(error.to_string().contains("random numbers cannot start a state of type i32[2]"), "{error}");
+        assert_eq!(init.check(&Type::new(DType::F64, [2])), Ok(()));
+    }
+
+    #[test]
+    fn the_seed_starts_an_i64_scalar_alone() {
+        let error = Init::Seed.check(&Type::new(DType::I64, [1])).expect_err("no scalar");
+        assert!(error.to_string().contains("make it an i64[]"), "{error}");
+        assert_eq!(Init::Seed.check(&Type::new(DType::I64, [])), Ok(()));
+    }
+}

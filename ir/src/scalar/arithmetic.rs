@@ -1,6 +1,6 @@
 //! Arithmetic: the functions that are exact, or one rounding.
 
-use super::{Derivative, Num, Row, Signature};
+use super::{Derivative, EVERYWHERE, Num, Row, Signature};
 use crate::{Builder, Comparison, DType, Error, Primitive, Value, VectorProgram, VectorValue};
 
 /// Where arithmetic is sampled.
@@ -60,6 +60,7 @@ pub const NEG: Row = Row {
     expand: |p, _, x| p.neg(x[0]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -77,6 +78,7 @@ pub const ABS: Row = Row {
     expand: |p, _, x| p.abs(x[0]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -99,6 +101,7 @@ pub const SIGN: Row = Row {
     },
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -113,6 +116,7 @@ pub const ADD: Row = Row {
     expand: |p, _, x| p.add(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -127,6 +131,7 @@ pub const SUB: Row = Row {
     expand: |p, _, x| p.sub(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -141,6 +146,7 @@ pub const MUL: Row = Row {
     expand: |p, _, x| p.mul(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -159,6 +165,7 @@ pub const DIV: Row = Row {
     expand: |p, _, x| p.div(x[0], x[1]),
     domain: &[(-8.0, 8.0), (0.25, 4.0)],
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -175,6 +182,7 @@ pub const FMA: Row = Row {
     expand: |p, _, x| p.fma(x[0], x[1], x[2]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -196,6 +204,7 @@ pub const MAX: Row = Row {
     expand: |p, _, x| p.max(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -210,6 +219,7 @@ pub const MIN: Row = Row {
     expand: |p, _, x| p.min(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -238,6 +248,7 @@ pub const CLAMP: Row = Row {
     },
     domain: &[(-8.0, 8.0), (-3.0, -1.0), (1.0, 3.0)],
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -259,6 +270,7 @@ pub const RELU: Row = Row {
     },
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -277,6 +289,7 @@ pub const SQUARE: Row = Row {
     expand: |p, _, x| p.mul(x[0], x[0]),
     domain: WIDE,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -295,6 +308,7 @@ pub const SQRT: Row = Row {
     expand: |p, _, x| p.sqrt(x[0]),
     domain: &[(0.1, 8.0)],
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -315,6 +329,7 @@ pub const RSQRT: Row = Row {
     expand: |p, _, x| rsqrt(p, x[0]),
     domain: &[(0.1, 8.0)],
     ulp: 1.0,
+    accurate: EVERYWHERE,
     source: "the root of the reciprocal, scaled by powers of two: half of the first rounding is left, and one of its own",
 };
 

@@ -1,6 +1,6 @@
 //! Comparisons, logic and selection.
 
-use super::{Derivative, Num, Row, Signature};
+use super::{Derivative, EVERYWHERE, Num, Row, Signature};
 use crate::{Comparison, Primitive};
 
 const DOMAIN: &[(f64, f64)] = &[(-4.0, 4.0)];
@@ -29,6 +29,7 @@ macro_rules! comparison {
             expand: |p, _, x| p.apply(Primitive::Compare(Comparison::$comparison), x),
             domain: DOMAIN,
             ulp: 0.0,
+            accurate: EVERYWHERE,
             source: EXACT,
         };
     };
@@ -54,6 +55,7 @@ macro_rules! logic {
             expand: |p, _, x| p.apply(Primitive::$primitive, x),
             domain: DOMAIN,
             ulp: 0.0,
+            accurate: EVERYWHERE,
             source: EXACT,
         };
     };
@@ -74,6 +76,7 @@ pub const NOT: Row = Row {
     expand: |p, _, x| p.not(x[0]),
     domain: DOMAIN,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -91,5 +94,6 @@ pub const SELECT: Row = Row {
     expand: |p, _, x| p.select(x[0], x[1], x[2]),
     domain: DOMAIN,
     ulp: 0.0,
+    accurate: EVERYWHERE,
     source: EXACT,
 };

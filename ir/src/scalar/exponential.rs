@@ -8,7 +8,7 @@ use super::expansion::{
     at_least, at_most, compare_with, float, from_bits, layout, nearest, polynomial, power_of_two, to_bits,
     two_powers_of_two, with_sign,
 };
-use super::{Derivative, Num, Row, Signature};
+use super::{Derivative, EVERYWHERE, Num, Row, Signature};
 use crate::{Comparison, DType, VectorProgram, VectorValue};
 
 const SOURCE: &str = "reduction by ln 2 (Cody and Waite 1980); polynomials fitted by weighted least squares";
@@ -77,17 +77,17 @@ fn exp_of_reduced(p: &mut VectorProgram, r: VectorValue) -> VectorValue {
     polynomial(p, r, &coefficients)
 }
 
-/// `e^r - 1` as `start + r^2 tail(r)`, where `start` is r (or what r is to be added to).
-fn expm1_of_reduced(
-    p: &mut VectorProgram,
-    r: VectorValue,
-    start: VectorValue,
-    tail_f32: &[f64],
-) -> VectorValue {
+/// `(e^r - 1 - r) / r^2`.
+fn curve_of_reduced(p: &mut VectorProgram, r: VectorValue, tail_f32: &[f64]) -> VectorValue {
     let tail: &[f64] = if p.dtype(r) == DType::F64 { &TAIL_F64 } else { tail_f32 };
-    let series = polynomial(p, r, tail);
+    polynomial(p, r, tail)
+}
+
+/// `e^r - 1`.
+fn expm1_of_reduced(p: &mut VectorProgram, r: VectorValue, tail_f32: &[f64]) -> VectorValue {
+    let curve = curve_of_reduced(p, r, tail_f32);
     let square = p.mul(r, r);
-    p.fma(series, square, start)
+    p.fma(curve, square, r)
 }
 
 /// `e^x`.
@@ -144,12 +144,18 @@ fn expm1(p: &mut VectorProgram, x: VectorValue) -> VectorValue {
     let is_one = compare_with(p, n, Comparison::Eq, 1.0);
     let raised = p.add(r, half);
     let start = p.select(is_one, raised, r);
-    let q = expm1_of_reduced(p, r, start, &TAIL_F32);
+    let curve = curve_of_reduced(p, r, &TAIL_F32);
+    let square = p.mul(r, r);
+    let q = p.fma(curve, square, start);
     let scale = power_of_two(p, dtype, bits);
-    // `scale - 1/2` in two parts: for n of about 25 both its summands matter, and their sum has too many digits.
+    // `scale - 1/2` and q in two parts each: for n of about 25 all of the former has too many digits, and what is left
+    // over is to be added to a q that has not been rounded.
     let offset = p.sub(scale, half);
     let taken = p.sub(scale, offset);
     let lost = p.sub(taken, half);
+    let difference = p.sub(start, q);
+    let rest = p.fma(curve, square, difference);
+    let lost = p.fma(scale, rest, lost);
     let halved = p.fma(scale, q, lost);
     let halved = p.add(halved, offset);
     let halved = p.select(is_one, q, halved);
@@ -168,7 +174,7 @@ fn tanh(p: &mut VectorProgram, x: VectorValue) -> VectorValue {
     let size = at_most(p, size, 22.0);
     let twice = p.mul(size, minus_two);
     let Reduced { bits, r, .. } = reduce(p, twice, layout(dtype).bias);
-    let q = expm1_of_reduced(p, r, r, &TAIL_F32);
+    let q = expm1_of_reduced(p, r, &TAIL_F32);
     let scale = power_of_two(p, dtype, bits);
     let below_one = p.sub(scale, one);
     let above_one = p.add(scale, one);
@@ -196,10 +202,13 @@ fn sigmoid(p: &mut VectorProgram, x: VectorValue) -> VectorValue {
         let bits = p.sub(two_biases, bits);
         from_bits(p, dtype, bits)
     };
-    // The largest summand comes last, so that `e^r` is not rounded on its own.
-    let q = expm1_of_reduced(p, r, r, &SHORT_TAIL_F32);
-    let below = p.fma(second, q, inverse);
-    let below = p.add(below, second);
+    // The larger power of two comes last, so that `e^r` is not rounded on its own. Below 0, n is not negative.
+    let is_negative = compare_with(p, x, Comparison::Lt, 0.0);
+    let smaller = p.select(is_negative, inverse, second);
+    let larger = p.select(is_negative, second, inverse);
+    let q = expm1_of_reduced(p, r, &SHORT_TAIL_F32);
+    let below = p.fma(second, q, smaller);
+    let below = p.add(below, larger);
     p.div(inverse, below)
 }
 
@@ -214,6 +223,7 @@ pub const EXP: Row = Row {
     expand: |p, _, x| exp(p, x[0]),
     domain: &[(-4.0, 4.0)],
     ulp: 1.0,
+    accurate: EVERYWHERE,
     source: SOURCE,
 };
 
@@ -231,6 +241,7 @@ pub const EXPM1: Row = Row {
     expand: |p, _, x| expm1(p, x[0]),
     domain: &[(-4.0, 4.0)],
     ulp: 1.0,
+    accurate: EVERYWHERE,
     source: SOURCE,
 };
 
@@ -250,6 +261,7 @@ pub const TANH: Row = Row {
     expand: |p, _, x| tanh(p, x[0]),
     domain: &[(-5.0, 5.0)],
     ulp: 2.0,
+    accurate: EVERYWHERE,
     source: "-t / (t + 2), t = expm1(-2|x|)",
 };
 
@@ -273,5 +285,6 @@ pub const SIGMOID: Row = Row {
     expand: |p, _, x| sigmoid(p, x[0]),
     domain: &[(-6.0, 6.0)],
     ulp: 2.0,
+    accurate: EVERYWHERE,
     source: SOURCE,
 };

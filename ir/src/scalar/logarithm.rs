@@ -3,7 +3,7 @@
 //! Both write their argument as `2^e (1 + f)` with f around 0 and add `e ln 2` to `log(1 + f)`.
 
 use super::expansion::{compare_with, float, from_bits, layout, polynomial, to_bits};
-use super::{Derivative, Num, Row, Signature};
+use super::{Derivative, EVERYWHERE, Num, Row, Signature};
 use crate::{Comparison, DType, Primitive, VectorProgram, VectorValue};
 
 /// `(log(1 + f) - f + f^2/2) / f^3` for f on [-1/4, 1/2], fitted by least squares on Chebyshev nodes, reweighted towards the
@@ -190,6 +190,7 @@ pub const LOG: Row = Row {
     expand: |p, _, x| log(p, x[0]),
     domain: &[(0.1, 8.0)],
     ulp: 1.0,
+    accurate: EVERYWHERE,
     source: "a polynomial fitted by weighted least squares; for f64, in f / (2 + f) as fdlibm's log (Sun Microsystems 1993)",
 };
 
@@ -208,5 +209,6 @@ pub const LOG1P: Row = Row {
     expand: |p, _, x| log1p(p, x[0]),
     domain: &[(-0.8, 8.0)],
     ulp: 1.0,
+    accurate: EVERYWHERE,
     source: "as log, with f computed from x",
 };

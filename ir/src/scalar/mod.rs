@@ -71,11 +71,16 @@ pub struct Row {
     pub expand: fn(program: &mut VectorProgram, dtype: DType, operands: &[VectorValue]) -> VectorValue,
     /// Where `f32` and `f64` operands are sampled by tests: an interval per operand.
     pub domain: &'static [(f64, f64)],
-    /// The largest error in units in the last place over all `f32` inputs (not only the domain); 0 is exact.
+    /// The largest error in units in the last place over all `f32` inputs in `accurate` (not only the domain); 0 is exact.
     pub ulp: f64,
+    /// Where the bound holds: everywhere, unless the row says why not.
+    pub accurate: (f64, f64),
     /// Where the expansion comes from: paper, equation, or how its constants were fitted.
     pub source: &'static str,
 }
+
+/// All floats.
+pub const EVERYWHERE: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
 
 /// A gradient rule: from operands, result and the gradient of the result, the gradient of each operand.
 pub type DerivativeRule = fn(

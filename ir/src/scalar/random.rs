@@ -3,7 +3,7 @@
 
 use std::f64::consts::PI;
 
-use super::{Derivative, Num, Row, Signature};
+use super::{Derivative, EVERYWHERE, Num, Row, Signature};
 use crate::{DType, VectorProgram, VectorValue};
 
 /// The multipliers (table 2 of the paper).
@@ -97,6 +97,7 @@ macro_rules! philox {
             expand: |p, _, x| expand(p, x, $word),
             domain: &[(-2.0e9, 2.0e9)],
             ulp: 0.0,
+            accurate: EVERYWHERE,
             source: "Salmon et al. 2011, section 2.2.3",
         };
     };
@@ -120,5 +121,39 @@ mod tests {
         let pi = [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344];
         let key = [0xa409_3822, 0x299f_31d0];
         assert_eq!(philox4x32_10(pi, key), [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
+    }
+
+    /// The mean and the variance of the first so many elements.
+    fn moments(draw: impl Fn(u32) -> f64) -> [f64; 2] {
+        let count = 10_000;
+        let mean = (0..count).map(&draw).sum::<f64>() / f64::from(count);
+        [mean, (0..count).map(|e| (draw(e) - mean).powi(2)).sum::<f64>() / f64::from(count)]
+    }
+
+    #[test]
+    fn draws_have_the_moments_of_their_distribution() {
+        for dtype in [DType::F32, DType::F64] {
+            let [mean, variance] = moments(|e| uniform(42, 1, e, dtype));
+            assert!((mean - 0.5).abs() < 0.01 && (variance - 1.0 / 12.0).abs() < 0.003, "{mean} {variance}");
+            let [mean, variance] = moments(|e| normal(42, 1, e, dtype));
+            assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+        }
+    }
+
+    #[test]
+    fn uniform_draws_are_below_1_and_exact_in_their_dtype() {
+        for element in 0..10_000 {
+            let x = uniform(7, 0, element, DType::F32);
+            assert!((0.0..1.0).contains(&x) && f64::from(x as f32) == x);
+            assert!((0.0..1.0).contains(&uniform(7, 0, element, DType::F64)));
+        }
+    }
+
+    #[test]
+    fn keys_streams_and_elements_give_different_numbers() {
+        let x = uniform(1, 2, 3, DType::F64);
+        assert_ne!(x, uniform(1 << 32 | 1, 2, 3, DType::F64));
+        assert_ne!(x, uniform(1, 3, 3, DType::F64));
+        assert_ne!(x, uniform(1, 2, 4, DType::F64));
     }
 }

@@ -228,12 +228,11 @@ fn rows_of_one_operand_are_right_over_all_f32() {
     }
 }
 
-/// Whether the row promises its bound there: sine and cosine do not for large operands.
+/// Whether the row promises its bound there.
 fn is_swept(function: ScalarFn, x: Scalar) -> bool {
-    !matches!(function, ScalarFn::Sin | ScalarFn::Cos)
-        || x.as_f64().abs() <= 1_048_576.0
-        || x.as_f64().is_infinite()
-        || x.as_f64().is_nan()
+    let (low, high) = function.row().accurate;
+    let x = x.as_f64();
+    !x.is_finite() || (low..=high).contains(&x)
 }
 
 #[test]

@@ -4,6 +4,9 @@ use super::expansion::{compare, float, layout, nearest, polynomial};
 use super::{Derivative, Num, Row, Signature};
 use crate::{Comparison, DType, VectorProgram, VectorValue};
 
+/// Where the reduction by pi/2 keeps the digits of an `f32`: |x| <= 2^20.
+const REDUCED: (f64, f64) = (-1_048_576.0, 1_048_576.0);
+
 /// `(sin r - r) / r^3` in `r^2` for `|r| <= pi/4`: least squares on Chebyshev nodes, reweighted towards the minimax
 /// (Lawson); relative error of the sine: 4.0e-9.
 const SINE_F32: [f64; 3] = [-1.951_809_972_524_643e-4, 8.332_188_241_183_758e-3, -1.666_665_524_244_308_5e-1];
@@ -95,6 +98,7 @@ pub const SIN: Row = Row {
     expand: |p, _, x| sine(p, x[0], 0),
     domain: &[(-7.0, 7.0)],
     ulp: 2.0,
+    accurate: REDUCED,
     source: "N. Juffa's single-precision polynomials (2016); fdlibm's kernels for f64",
 };
 
@@ -113,5 +117,6 @@ pub const COS: Row = Row {
     expand: |p, _, x| sine(p, x[0], 1),
     domain: &[(-7.0, 7.0)],
     ulp: 2.0,
+    accurate: REDUCED,
     source: "N. Juffa's single-precision polynomials (2016); fdlibm's kernels for f64",
 };
