@@ -216,7 +216,7 @@ fn dump_refuses_what_it_cannot_show() {
     let error = folder.refusal("dump nlp");
     assert_eq!(
         error,
-        "error: nlp: there is no model or file of this name; the models are mlp; or give a .nnir file\n"
+        "error: nlp: there is no model or file of this name; the models are mlp; or give a workload of `nnc bench --list`, or a .nnir file\n"
     );
     assert!(folder.refusal("dump mlp --stage fuse").contains("the stages are source"));
     assert!(folder.refusal("dump mlp --after fuze").contains("the passes are autodiff"));

@@ -16,7 +16,7 @@ use super::{Status, target};
 /// Arguments of `nnc dump`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model (mlp) or a .nnir file
+    /// A model (mlp), a workload of `nnc bench`, or a .nnir file
     target: String,
     /// The stage to print: source, differentiated, canonical, fused, kernels, plan, clif or asm; of a graph, source
     /// where neither this nor --after is given
