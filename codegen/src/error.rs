@@ -8,6 +8,17 @@ pub enum Error {
     /// The CPU is none that code can be generated for.
     #[error("no code can be generated for this machine: {0}")]
     Target(String),
+    /// There is no target of this name.
+    #[error("there is no target `{0}`; the targets are {names}", names = crate::Target::names().collect::<Vec<_>>().join(", "))]
+    UnknownTarget(String),
+    /// This machine lacks features of a target.
+    #[error("this machine cannot run code for {target}: it lacks {features}; take the target `native`")]
+    MissingFeatures {
+        /// The name of the target.
+        target: &'static str,
+        /// The features that are missing, with commas between them.
+        features: String,
+    },
     /// Cranelift refused a kernel.
     #[error("kernel `{kernel}` could not be compiled: {reason}")]
     Kernel {
