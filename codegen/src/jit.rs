@@ -8,8 +8,9 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{AbiParam, Function, UserFuncName, types};
 use cranelift_codegen::{Context, ir as clif};
 use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, default_libcall_names};
+use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget, default_libcall_names};
 
+use crate::wide::WIDE_NAMESPACE;
 use crate::{Error, KernelFn, Target};
 
 /// Machine code in executable memory.
@@ -28,6 +29,8 @@ unsafe impl Sync for ExecutableMemory {}
 pub struct Compiled {
     /// The machine code.
     pub bytes: Vec<u8>,
+    /// The functions of wide code that it calls, by their number.
+    pub wide: Vec<Vec<u8>>,
     /// The addresses to fill in.
     relocations: Vec<ModuleReloc>,
     alignment: u64,
@@ -45,12 +48,13 @@ pub fn kernel_function(target: &Target, index: u32) -> Function {
     Function::with_name_signature(UserFuncName::user(0, index), kernel_signature(target))
 }
 
-/// Turns a function into machine code.
+/// Turns a function into machine code, beside the wide code that it calls.
 pub fn compile_function(
     target: &Target,
     name: &str,
     index: u32,
     function: Function,
+    wide: Vec<Vec<u8>>,
 ) -> Result<Compiled, Error> {
     let mut context = Context::for_function(function);
     let fail = |reason: String| Error::Kernel { kernel: name.to_owned(), reason };
@@ -64,6 +68,7 @@ pub fn compile_function(
         .collect();
     Ok(Compiled {
         bytes: code.code_buffer().to_vec(),
+        wide,
         relocations,
         alignment: u64::from(code.buffer.alignment),
     })
@@ -75,14 +80,22 @@ impl ExecutableMemory {
         let fail = |error: cranelift_module::ModuleError| Error::Memory(error.to_string());
         let mut module = JITModule::new(JITBuilder::with_isa(target.isa.clone(), default_libcall_names()));
         let signature = kernel_signature(target);
+        let mut define = |name: String, bytes: &[u8], alignment: u64, relocations: &[ModuleReloc]| {
+            let id = module.declare_function(&name, Linkage::Local, &signature)?;
+            module.define_function_bytes(id, alignment.max(64), bytes, relocations)?;
+            Ok(id)
+        };
         let mut ids = Vec::with_capacity(compiled.len());
         for (index, function) in compiled.iter().enumerate() {
-            let id =
-                module.declare_function(&format!("k{index}"), Linkage::Local, &signature).map_err(fail)?;
-            module
-                .define_function_bytes(id, function.alignment.max(64), &function.bytes, &function.relocations)
-                .map_err(fail)?;
-            ids.push(id);
+            let wide =
+                function.wide.iter().enumerate().map(|(number, bytes)| {
+                    define(format!("k{index}.{number}"), bytes, 64, &[]).map_err(fail)
+                });
+            let wide: Vec<FuncId> = wide.collect::<Result<_, Error>>()?;
+            let relocations: Vec<ModuleReloc> =
+                function.relocations.iter().map(|reloc| with_callee(reloc, &wide)).collect();
+            let name = format!("k{index}");
+            ids.push(define(name, &function.bytes, function.alignment, &relocations).map_err(fail)?);
         }
         module.finalize_definitions().map_err(fail)?;
         let functions = ids.iter().map(|&id| module.get_finalized_function(id)).collect();
@@ -94,6 +107,15 @@ impl ExecutableMemory {
         // SAFETY: the address is that of a finalized function that was compiled with the signature of `KernelFn`.
         unsafe { std::mem::transmute::<*const u8, KernelFn>(self.functions[index]) }
     }
+}
+
+/// A relocation whose name, where it is that of wide code, is that of the function in the module.
+fn with_callee(reloc: &ModuleReloc, wide: &[FuncId]) -> ModuleReloc {
+    let mut reloc = reloc.clone();
+    if let ModuleRelocTarget::User { namespace: WIDE_NAMESPACE, index } = reloc.name {
+        reloc.name = ModuleRelocTarget::user(0, wide[index as usize].as_u32());
+    }
+    reloc
 }
 
 impl Drop for ExecutableMemory {

@@ -27,6 +27,8 @@ pub struct Part {
 pub struct Emitted {
     /// The function.
     pub function: Function,
+    /// The functions of wide code that it calls, by their number.
+    pub wide: Vec<Vec<u8>>,
     /// The number of chunks.
     pub chunks: u64,
     /// The scratch memory that a thread needs, in bytes.
@@ -73,7 +75,7 @@ fn compile_one(index: u32, kernel: &Kernel, target: &Target, options: CompileOpt
         .sum::<usize>();
     Ok(Part {
         name: kernel.name.clone(),
-        compiled: compile_function(target, &kernel.name, index, emitted.function)?,
+        compiled: compile_function(target, &kernel.name, index, emitted.function, emitted.wide)?,
         chunks: emitted.chunks,
         scratch_bytes: emitted.scratch_bytes,
         cost: Cost { operations: total_work(&nest, &nest.body), bytes: bytes as f64 },
@@ -93,7 +95,8 @@ fn emit(nest: &Nest, target: &Target, index: u32) -> Emitted {
     let (bases, scratch_bytes) = buffer_addresses(&mut b, nest, args, scratch);
     let loops = nest.body.iter().filter(|node| matches!(node, Node::For { .. })).count();
     let mut chunks = 1;
-    let mut emitter = Emitter::new(&mut b, nest, &bases);
+    let mut emitter = Emitter::new(&mut b, nest, &bases, target.wide());
+    emitter.past_caches = stores_past_caches(nest, target);
     for node in &nest.body {
         let Node::For { axes, body, .. } = node else {
             emitter.nodes(std::slice::from_ref(node));
@@ -108,10 +111,18 @@ fn emit(nest: &Nest, target: &Target, index: u32) -> Emitted {
         });
         emitter.top_level(schedule, axes, body, outermost);
     }
+    let wide = std::mem::take(&mut emitter.functions);
     b.ins().return_(&[]);
     b.seal_all_blocks();
     b.finalize(target.isa.frontend_config());
-    Emitted { function, chunks, scratch_bytes }
+    Emitted { function, wide, chunks, scratch_bytes }
+}
+
+/// Whether what a nest works on is more than the caches hold, so that what it stores is gone from them anyway.
+fn stores_past_caches(nest: &Nest, target: &Target) -> bool {
+    let parameters = nest.buffers.iter().filter(|buffer| !is_local(buffer));
+    let bytes: usize = parameters.map(|buffer| buffer.ty.size_bytes()).sum();
+    bytes > target.l3_bytes.max(target.l2_bytes)
 }
 
 /// The address of each buffer: parameters from `args`, local memory in `scratch`.

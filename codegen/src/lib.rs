@@ -20,6 +20,7 @@ mod kernel;
 pub mod nest;
 pub mod schedule;
 pub mod target;
+pub mod wide;
 
 use std::fmt;
 

@@ -10,6 +10,7 @@ use cranelift_codegen::isa::{Builder, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 
 use crate::Error;
+use crate::wide::Isa;
 
 /// What code generation knows of a CPU.
 #[derive(Clone)]
@@ -255,6 +256,13 @@ fn detected(verify: bool) -> Result<Target, Error> {
 /// Cranelift's generator for this machine, with or without the extensions that it detects.
 fn isa_builder(detects: bool) -> Result<Builder, Error> {
     cranelift_native::builder_with_options(detects).map_err(|reason| Error::Target(reason.to_owned()))
+}
+
+impl Target {
+    /// The instruction set of wide vectors, where the row has vectors that are wider than Cranelift's.
+    pub(crate) fn wide(&self) -> Option<Isa> {
+        [Isa::Avx2, Isa::Avx512].into_iter().find(|isa| isa.vector_bytes() == self.vector_bytes)
+    }
 }
 
 impl fmt::Debug for Target {

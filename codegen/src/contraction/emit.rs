@@ -39,7 +39,7 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target, index: u32
     let panel_bytes = if needs_panel(plan) { plan.depth * panel_columns(plan) * 4 } else { 0 };
     let panel = b.ins().iadd_imm_s(scratch, local_bytes as i64);
     let sums = b.ins().iadd_imm_s(panel, panel_bytes.next_multiple_of(64) as i64);
-    let mut emitter = Emitter::new(&mut b, nest, &bases);
+    let mut emitter = Emitter::new(&mut b, nest, &bases, target.wide());
     emitter.nodes(plan.contraction.prelude);
     let batches: Vec<_> = plan.contraction.batch.iter().map(|&axis| (axis, nest.extent(axis))).collect();
     emitter.batches(&batches, &mut |emitter| {
@@ -47,13 +47,14 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target, index: u32
         let right = emitter.base_address(plan.contraction.right);
         emit_batch(emitter, plan, Operands { left, right, panel, sums }, begin, end);
     });
+    let wide = std::mem::take(&mut emitter.functions);
     b.ins().return_(&[]);
     b.seal_all_blocks();
     b.finalize(target.isa.frontend_config());
     let sums_bytes = plan.tile_rows * panel_columns(plan) * 4;
     let scratch_bytes = local_bytes + panel_bytes.next_multiple_of(64) + sums_bytes.next_multiple_of(64);
     let chunks = panels(plan).div_ceil(plan.panels_per_chunk) * plan.rows.div_ceil(plan.rows_per_chunk);
-    Emitted { function, chunks: chunks as u64, scratch_bytes }
+    Emitted { function, wide, chunks: chunks as u64, scratch_bytes }
 }
 
 /// The columns of a whole panel.

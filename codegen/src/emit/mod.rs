@@ -9,6 +9,7 @@
 
 pub mod memory;
 pub mod primitive;
+mod strips;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
@@ -21,6 +22,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::nest::{Compute, Nest, Node, Place};
 use crate::schedule::{Lanes, Schedule, has_loops};
+use crate::wide::Isa;
 use primitive::Regs;
 
 /// A variable: the same for all lanes, or one value per lane.
@@ -59,11 +61,22 @@ pub struct Emitter<'a, 'b> {
     constants: Vec<Option<Scalar>>,
     /// The axis on lanes here, and their number.
     vector: Option<(AxisId, usize)>,
+    /// The instruction set of strips, where there is one with wide vectors.
+    wide: Option<Isa>,
+    /// The functions of wide code that are called.
+    pub functions: Vec<Vec<u8>>,
+    /// Whether stores of strips go past the caches.
+    pub past_caches: bool,
 }
 
 impl<'a, 'b> Emitter<'a, 'b> {
     /// An emitter of `nest`, whose buffers are at `bases`.
-    pub fn new(b: &'a mut FunctionBuilder<'b>, nest: &'a Nest, bases: &'a [Value]) -> Self {
+    pub fn new(
+        b: &'a mut FunctionBuilder<'b>,
+        nest: &'a Nest,
+        bases: &'a [Value],
+        wide: Option<Isa>,
+    ) -> Self {
         Emitter {
             b,
             nest,
@@ -75,6 +88,9 @@ impl<'a, 'b> Emitter<'a, 'b> {
             vals: vec![None; nest.vars.len()],
             constants: vec![None; nest.vars.len()],
             vector: None,
+            wide,
+            functions: Vec::new(),
+            past_caches: false,
         }
     }
 
@@ -106,7 +122,7 @@ impl<'a, 'b> Emitter<'a, 'b> {
             match on_lanes {
                 Some(axis) => {
                     let (from, to) = limits(axis, emitter.nest.extent(axis));
-                    emitter.on_lanes(axis, from, to, &mut |emitter| emitter.nodes(body));
+                    emitter.on_lanes(axis, from, to, body);
                 }
                 None => emitter.nodes(body),
             }
@@ -196,9 +212,7 @@ impl<'a, 'b> Emitter<'a, 'b> {
         let inner = self.whole(&axes[split..]);
         self.nested(&loops, smallvec![], &mut |emitter, _| {
             match inner.first() {
-                Some(&(axis, from, to)) => {
-                    emitter.on_lanes(axis, from, to, &mut |emitter| emitter.nodes(body))
-                }
+                Some(&(axis, from, to)) => emitter.on_lanes(axis, from, to, body),
                 None => emitter.nodes(body),
             }
             smallvec![]
@@ -231,6 +245,15 @@ impl<'a, 'b> Emitter<'a, 'b> {
         let start = self.identities(accumulators, 1).into_iter().flatten().collect();
         let totals = self.nested(&outer, start, &mut |emitter, carried| {
             let mut totals: Regs = SmallVec::from_slice(carried);
+            let whole = [0, extent].map(|at| emitter.b.ins().iconst(types::I64, at));
+            if let Some(parts) = emitter.call_strip(last, whole.into(), body, accumulators) {
+                for ((accumulator, part), total) in accumulators.iter().zip(parts).zip(totals.iter_mut()) {
+                    let dtype = emitter.nest.dtype(accumulator.value);
+                    *total =
+                        emitter.combine(accumulator.op, dtype, &smallvec![*total], &smallvec![part], 1)[0];
+                }
+                return totals;
+            }
             let mut at = 0;
             for width in emitter.widths() {
                 let until = extent - (extent - at) % width as i64;
@@ -340,13 +363,21 @@ impl<'a, 'b> Emitter<'a, 'b> {
         }
     }
 
-    /// A loop on lanes: on the widest vectors, then on fewer lanes for the rest.
-    fn on_lanes(&mut self, axis: AxisId, from: Limit, to: Limit, body: &mut dyn FnMut(&mut Self)) {
+    /// A loop on lanes: as a strip where that can be, else on the widest vectors of Cranelift, then on fewer lanes for the
+    /// rest.
+    fn on_lanes(&mut self, axis: AxisId, from: Limit, to: Limit, body: &[Node]) {
+        if self.vector.is_none() && self.wide.is_some() {
+            let (start, end) = (self.limit(from), self.limit(to));
+            let count = self.b.ins().isub(end, start);
+            if self.call_strip(axis, (start, count), body, &[]).is_some() {
+                return;
+            }
+        }
         let mut at = from;
         for width in self.widths() {
             let (next, _) = self.range(axis, (at, to), width, smallvec![], &mut |emitter, _| {
                 emitter.vector = (width > 1).then_some((axis, width));
-                body(emitter);
+                emitter.nodes(body);
                 emitter.vector = None;
                 smallvec![]
             });
@@ -396,12 +427,22 @@ impl<'a, 'b> Emitter<'a, 'b> {
         carried: &[Value],
         body: &mut dyn FnMut(&mut Self, &[Value]) -> Regs,
     ) -> Regs {
+        self.open(axis, index);
+        let next = body(self, carried);
+        self.close(axis);
+        next
+    }
+
+    /// Enters the loop over `axis`, which is at `index`.
+    fn open(&mut self, axis: AxisId, index: Value) {
         self.indices[axis.0 as usize] = Some(index);
         self.order.push(axis);
-        let next = body(self, carried);
+    }
+
+    /// Leaves the loop over `axis`, the innermost.
+    fn close(&mut self, axis: AxisId) {
         self.order.pop();
         self.indices[axis.0 as usize] = None;
-        next
     }
 
     fn looped(

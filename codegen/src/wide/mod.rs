@@ -1,0 +1,25 @@
+//! Wide vectors: the innermost vector programs of kernels as AVX2 and AVX-512 code, beside Cranelift's, whose vectors end
+//! at 128 bits.
+//!
+//! In: strips, which are programs over a contiguous run, and tiles of contractions. Out: bytes of functions that the
+//! kernel's own function calls.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`strip`] | what is computed, whatever the width |
+//! | [`function`] | the loop over a run |
+//! | [`body`] | a vector program as straight-line code, with its registers |
+//! | [`isa`] | the instruction sets, a row per instruction |
+//! | [`writer`], [`assembler`] | instructions to bytes |
+
+pub mod assembler;
+pub mod body;
+pub mod function;
+pub mod isa;
+pub mod strip;
+pub mod writer;
+
+pub use isa::Isa;
+
+/// The namespace of the names under which a kernel's function calls functions of wide code; they are numbered per kernel.
+pub const WIDE_NAMESPACE: u32 = 1;
