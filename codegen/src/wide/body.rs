@@ -24,6 +24,8 @@ pub enum Source {
     Kept(u8),
     /// A register that is free after its last use.
     Owned(u8),
+    /// A vector in memory of which all lanes may be read.
+    Spilled(MemoryOperand),
 }
 
 /// What a body works with.
@@ -42,6 +44,8 @@ pub struct Frame<'a> {
     pub mask: Option<Register>,
     /// Whether stores go past the caches.
     pub past_caches: bool,
+    /// The first vectors on the stack that are in use already.
+    pub slots: usize,
 }
 
 /// What a body has taken.
@@ -153,6 +157,7 @@ pub fn combine(
         free,
         mask: None,
         past_caches: false,
+        slots: 0,
     };
     emit_body(w, &strip, &frame).map(|_| ())
 }
@@ -307,6 +312,11 @@ impl Body<'_> {
                 Place::Mask(mask)
             }
             Source::Scalar(from) => Place::Scalar(from),
+            Source::Spilled(from) => {
+                let register = self.allocate();
+                self.w.unary(isa::LOAD, self.w.register(register), Operand::Memory(from));
+                Place::Register(register)
+            }
             Source::Vector(from) => {
                 let register = self.allocate();
                 let to = self.w.register(register);
@@ -406,7 +416,7 @@ impl Body<'_> {
         let (index, register) = candidates
             .max_by_key(|&(index, _)| next_use(index))
             .expect("an instruction reads fewer registers than there are");
-        let slot = self.taken.slots;
+        let slot = self.frame.slots + self.taken.slots;
         self.taken.slots += 1;
         self.w.store(isa::STORE, self.slot(slot), self.w.register(register), None);
         self.places[index] = Some(Place::Slot(slot));

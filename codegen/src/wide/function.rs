@@ -14,7 +14,7 @@ use super::strip::{Argument, Strip};
 use super::writer::{Operand, Writer, memory};
 
 /// Registers for pointers; the last five are saved.
-const POINTERS: [Register; 9] = [
+pub(super) const POINTERS: [Register; 9] = [
     Register::RDX,
     Register::RSI,
     Register::R8,
@@ -207,7 +207,7 @@ impl Function<'_> {
         let done = self.w.assembler.label();
         self.w.push(Instruction::with2(Code::Test_rm64_r64, LEFT, LEFT));
         self.w.assembler.jump(Code::Je_rel32_64, done);
-        self.set_mask(LEFT);
+        set_mask(&mut self.w, LEFT);
         self.body(0, 0, Some(mask_register(isa)))?;
         self.w.assembler.bind(done);
         self.finish_reductions()?;
@@ -217,15 +217,7 @@ impl Function<'_> {
     /// Saves registers and loads pointers; where the size of the stack is to be filled in.
     fn enter(&mut self) -> usize {
         let pointers = self.strip.pointers;
-        assert!(pointers <= MAX_POINTERS, "whoever builds strips counts pointers");
-        for &saved in self.saved() {
-            self.w.push(Instruction::with1(Code::Push_r64, saved));
-        }
-        self.w.push(Instruction::with1(Code::Push_r64, Register::RBP));
-        self.w.push(Instruction::with2(Code::Mov_r64_rm64, Register::RBP, Register::RSP));
-        self.w.push(Instruction::with2(Code::And_rm64_imm8, Register::RSP, -64));
-        self.w.push(Instruction::with2(Code::Sub_rm64_imm32, Register::RSP, 0x1000));
-        let stack = self.w.assembler.last_immediate();
+        let (_, stack) = save(&mut self.w, pointers);
         for (pointer, &register) in POINTERS.iter().enumerate().take(pointers) {
             self.load_word(register, pointer);
         }
@@ -234,24 +226,13 @@ impl Function<'_> {
         stack
     }
 
-    fn saved(&self) -> &'static [Register] {
-        let pointers = self.strip.pointers;
-        if pointers > UNSAVED_POINTERS { &POINTERS[UNSAVED_POINTERS..pointers] } else { &[] }
-    }
-
     fn load_word(&mut self, to: Register, word: usize) {
         let from = memory(FRAME, Register::None, 8 * word as i64);
         self.w.push(Instruction::with2(Code::Mov_r64_rm64, to, from));
     }
 
     fn leave(mut self, stack: usize) -> Result<Vec<u8>, TooManyMasks> {
-        self.w.push(Ok(Instruction::with(Code::VEX_Vzeroupper)));
-        self.w.push(Instruction::with2(Code::Mov_r64_rm64, Register::RSP, Register::RBP));
-        self.w.push(Instruction::with1(Code::Pop_r64, Register::RBP));
-        for &saved in self.saved().iter().rev() {
-            self.w.push(Instruction::with1(Code::Pop_r64, saved));
-        }
-        self.w.push(Ok(Instruction::with(Code::Retnq)));
+        restore(&mut self.w, saved(self.strip.pointers));
         let bytes = self.taken.slots * self.isa().vector_bytes();
         Ok(self.w.assembler.finish(&[(stack, bytes.next_multiple_of(64) as i32)]))
     }
@@ -336,6 +317,7 @@ impl Function<'_> {
             .map(|(number, argument)| match *argument {
                 Argument::Stream(stream) => Source::Vector(streams[stream]),
                 Argument::Uniform(uniform) => Source::Scalar(self.uniform(uniform)),
+                Argument::Scalar(_) | Argument::Sum => unreachable!("only tiles have these"),
                 Argument::Index { .. } => {
                     let index = self.indices.iter().find(|index| index.0 == number);
                     Source::Kept(index.expect("every index has a register").1)
@@ -350,45 +332,11 @@ impl Function<'_> {
             free: self.free,
             mask,
             past_caches: self.past_caches,
+            slots: 0,
         };
         let taken = emit_body(&mut self.w, strip, &frame)?;
         self.taken.slots = self.taken.slots.max(taken.slots);
         Ok(taken)
-    }
-
-    /// Sets the mask to the first lanes, as many as a register says.
-    fn set_mask(&mut self, count: Register) {
-        match self.isa() {
-            Isa::Avx512 => {
-                let scratch = Register::R11D;
-                self.w.push(Instruction::with2(Code::Mov_r32_imm32, scratch, -1));
-                let count = count.full_register32();
-                self.w.push(Instruction::with3(Code::VEX_Bzhi_r32_rm32_r32, scratch, scratch, count));
-                self.w.push(Instruction::with2(Code::VEX_Kmovw_kr_r32, Register::K1, scratch));
-            }
-            Isa::Avx2 => {
-                let lanes = self.isa().lanes();
-                let table: Vec<u8> = [0xffu8, 0].iter().flat_map(|&byte| vec![byte; 4 * lanes]).collect();
-                let table = self.w.assembler.constant(&table);
-                let from = Assembler::constant_operand(false);
-                let address = Instruction::with2(Code::Lea_r64_m, SCRATCH, from);
-                self.w
-                    .assembler
-                    .push_with_constant(address.expect("the operands are those of an address"), table);
-                self.w.push(Instruction::with1(Code::Neg_rm64, count));
-                let from = iced_x86::MemoryOperand::new(
-                    SCRATCH,
-                    count,
-                    4,
-                    4 * lanes as i64,
-                    8,
-                    false,
-                    Register::None,
-                );
-                self.w.unary(isa::LOAD, mask_register(Isa::Avx2), Operand::Memory(from));
-                self.w.push(Instruction::with1(Code::Neg_rm64, count));
-            }
-        }
     }
 
     /// Runs the elements before the first vector that the first store has aligned.
@@ -406,7 +354,7 @@ impl Function<'_> {
         self.w.push(Instruction::with2(Code::Cmova_r64_rm64, SECOND_SCRATCH, LEFT));
         self.w.push(Instruction::with2(Code::Test_rm64_r64, SECOND_SCRATCH, SECOND_SCRATCH));
         self.w.assembler.jump(Code::Je_rel32_64, done);
-        self.set_mask(SECOND_SCRATCH);
+        set_mask(&mut self.w, SECOND_SCRATCH);
         self.body(0, 0, Some(mask_register(self.isa())))?;
         let indices = self.indices.clone();
         for (number, register) in indices {
@@ -472,5 +420,62 @@ impl Function<'_> {
             self.w.push(Instruction::with2(code, word, Register::XMM0 + u32::from(sum)));
         }
         Ok(())
+    }
+}
+
+/// The registers that a function with this many pointers saves.
+fn saved(pointers: usize) -> &'static [Register] {
+    if pointers > UNSAVED_POINTERS { &POINTERS[UNSAVED_POINTERS..pointers] } else { &[] }
+}
+
+/// Starts a function with this many pointers: saves registers and makes room on the stack, whose size is to be filled in
+/// at the place that is returned.
+pub(super) fn save(w: &mut Writer, pointers: usize) -> (&'static [Register], usize) {
+    assert!(pointers <= MAX_POINTERS, "whoever builds strips counts pointers");
+    let saved = saved(pointers);
+    for &register in saved {
+        w.push(Instruction::with1(Code::Push_r64, register));
+    }
+    w.push(Instruction::with1(Code::Push_r64, Register::RBP));
+    w.push(Instruction::with2(Code::Mov_r64_rm64, Register::RBP, Register::RSP));
+    w.push(Instruction::with2(Code::And_rm64_imm8, Register::RSP, -64));
+    w.push(Instruction::with2(Code::Sub_rm64_imm32, Register::RSP, 0x1000));
+    (saved, w.assembler.last_immediate())
+}
+
+/// Ends a function that [`save`] has started.
+pub(super) fn restore(w: &mut Writer, saved: &[Register]) {
+    w.push(Ok(Instruction::with(Code::VEX_Vzeroupper)));
+    w.push(Instruction::with2(Code::Mov_r64_rm64, Register::RSP, Register::RBP));
+    w.push(Instruction::with1(Code::Pop_r64, Register::RBP));
+    for &register in saved.iter().rev() {
+        w.push(Instruction::with1(Code::Pop_r64, register));
+    }
+    w.push(Ok(Instruction::with(Code::Retnq)));
+}
+
+/// Sets the mask to the first lanes, as many as a register says.
+pub(super) fn set_mask(w: &mut Writer, count: Register) {
+    match w.isa {
+        Isa::Avx512 => {
+            let scratch = Register::R11D;
+            w.push(Instruction::with2(Code::Mov_r32_imm32, scratch, -1));
+            let count = count.full_register32();
+            w.push(Instruction::with3(Code::VEX_Bzhi_r32_rm32_r32, scratch, scratch, count));
+            w.push(Instruction::with2(Code::VEX_Kmovw_kr_r32, Register::K1, scratch));
+        }
+        Isa::Avx2 => {
+            let lanes = w.isa.lanes();
+            let table: Vec<u8> = [0xffu8, 0].iter().flat_map(|&byte| vec![byte; 4 * lanes]).collect();
+            let table = w.assembler.constant(&table);
+            let from = Assembler::constant_operand(false);
+            let address = Instruction::with2(Code::Lea_r64_m, SCRATCH, from);
+            w.assembler.push_with_constant(address.expect("the operands are those of an address"), table);
+            w.push(Instruction::with1(Code::Neg_rm64, count));
+            let from =
+                iced_x86::MemoryOperand::new(SCRATCH, count, 4, 4 * lanes as i64, 8, false, Register::None);
+            w.unary(isa::LOAD, mask_register(Isa::Avx2), Operand::Memory(from));
+            w.push(Instruction::with1(Code::Neg_rm64, count));
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`strip`] | what is computed, whatever the width |
 //! | [`function`] | the loop over a run |
+//! | [`tile`], [`pack`] | register tiles of contractions, and their panels |
 //! | [`body`] | a vector program as straight-line code, with its registers |
 //! | [`isa`] | the instruction sets, a row per instruction |
 //! | [`writer`], [`assembler`] | instructions to bytes |
@@ -16,7 +17,9 @@ pub mod assembler;
 pub mod body;
 pub mod function;
 pub mod isa;
+pub mod pack;
 pub mod strip;
+pub mod tile;
 pub mod writer;
 
 pub use isa::Isa;

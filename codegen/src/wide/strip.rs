@@ -24,6 +24,10 @@ pub enum Argument {
     Stream(usize),
     /// The same value for all elements: its number among the uniform values.
     Uniform(usize),
+    /// The first element of a stream, for all elements.
+    Scalar(usize),
+    /// The sum of a contraction.
+    Sum,
     /// `uniform + step * i`, an `i32`.
     Index {
         /// The number of the uniform value.

@@ -1,0 +1,206 @@
+//! Packing of a panel as a function: `(frame)`, where the frame holds the address of the source and that of the panel.
+//!
+//! A panel is dense: all its columns at the first depth, then at the next. Columns up to the next whole vector are zeros.
+//! Where the source runs along the depth, blocks are transposed in registers: vectors are put together from quarters of
+//! four columns that are four apart, so that transposing inside of quarters is all that is left to do.
+
+use iced_x86::{Code, Instruction, Register};
+
+use super::function::{restore, save, set_mask};
+use super::isa::{self, Isa};
+use super::writer::{Operand, Unmasked, Writer, memory};
+
+/// A panel to be packed.
+#[derive(Clone, Copy, Debug)]
+pub struct PackSpec {
+    /// The columns.
+    pub columns: usize,
+    /// The depth.
+    pub depth: usize,
+    /// From a column of the source to the next, in bytes.
+    pub column_step: i64,
+    /// From a depth of the source to the next, in bytes.
+    pub depth_step: i64,
+}
+
+const SOURCE: Register = Register::RAX;
+const PANEL: Register = Register::R11;
+const ROUNDS: Register = Register::RCX;
+/// Depths in a quarter of a vector.
+const QUARTER: usize = 4;
+
+impl PackSpec {
+    /// Whether there is a function for it: elements follow each other along one of the axes, and steps fit into
+    /// instructions.
+    pub fn is_packable(&self) -> bool {
+        let reach = self.column_step * self.columns as i64;
+        let is_row = self.column_step == 4;
+        let is_column = self.depth_step == 4 && self.depth >= QUARTER;
+        (is_row || is_column) && i32::try_from(reach).is_ok() && i32::try_from(self.depth_step * 8).is_ok()
+    }
+}
+
+/// Emits the function.
+pub fn emit_pack(isa: Isa, spec: &PackSpec) -> Vec<u8> {
+    let mut w = Writer::new(isa);
+    let (saved, stack) = save(&mut w, 0);
+    for (word, register) in [SOURCE, PANEL].into_iter().enumerate() {
+        let from = memory(Register::RDI, Register::None, 8 * word as i64);
+        w.push(Instruction::with2(Code::Mov_r64_rm64, register, from));
+    }
+    if spec.column_step == 4 {
+        copy_rows(&mut w, spec);
+    } else {
+        transpose(&mut w, spec);
+    }
+    restore(&mut w, saved);
+    w.assembler.finish(&[(stack, 0)])
+}
+
+/// The size of a depth of the panel, in bytes.
+fn panel_step(isa: Isa, spec: &PackSpec) -> i64 {
+    4 * spec.columns.next_multiple_of(isa.lanes()) as i64
+}
+
+/// Runs `body` for `rounds` rounds, the source and the panel moving on after each.
+fn each_round(w: &mut Writer, rounds: usize, steps: (i64, i64), mut body: impl FnMut(&mut Writer)) {
+    if rounds == 0 {
+        return;
+    }
+    w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), rounds as i32));
+    let again = w.assembler.label();
+    w.assembler.bind(again);
+    body(w);
+    w.push(Instruction::with2(Code::Add_rm64_imm32, SOURCE, steps.0 as i32));
+    w.push(Instruction::with2(Code::Add_rm64_imm32, PANEL, steps.1 as i32));
+    w.push(Instruction::with1(Code::Dec_rm64, ROUNDS));
+    w.assembler.jump(Code::Jne_rel32_64, again);
+}
+
+/// The source runs along the columns.
+fn copy_rows(w: &mut Writer, spec: &PackSpec) {
+    const UNROLL: usize = 4;
+    let isa = w.isa;
+    let (lanes, step) = (isa.lanes(), panel_step(isa, spec));
+    let vectors = spec.columns.div_ceil(lanes);
+    let mask = (!spec.columns.is_multiple_of(lanes)).then_some(match isa {
+        Isa::Avx2 => Register::YMM15,
+        Isa::Avx512 => Register::K1,
+    });
+    if mask.is_some() {
+        let count = (spec.columns % lanes) as i32;
+        w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), count));
+        // The scratch register of masks is that of the panel.
+        w.push(Instruction::with1(Code::Push_r64, PANEL));
+        set_mask(w, ROUNDS);
+        w.push(Instruction::with1(Code::Pop_r64, PANEL));
+    }
+    let row = |w: &mut Writer, at: usize| {
+        for vector in 0..vectors {
+            let ahead = (vector * isa.vector_bytes()) as i64;
+            let register = w.register((vector % 8) as u8);
+            let from = Operand::Memory(memory(SOURCE, Register::None, at as i64 * spec.depth_step + ahead));
+            match (isa, mask.filter(|_| vector + 1 == vectors)) {
+                (_, None) => w.unary(isa::LOAD, register, from),
+                (Isa::Avx512, Some(mask)) => {
+                    let code = isa::LOAD.code(isa);
+                    w.masked(code, register, None, from, None, Some((mask, Unmasked::Zeroed)));
+                }
+                (Isa::Avx2, Some(mask)) => {
+                    w.raw(Code::VEX_Vmaskmovps_ymm_ymm_m256, register, Some(mask), from, None);
+                }
+            }
+            w.store(isa::STORE, memory(PANEL, Register::None, at as i64 * step + ahead), register, None);
+        }
+    };
+    let (rounds, rest) = (spec.depth / UNROLL, spec.depth % UNROLL);
+    let steps = (spec.depth_step * UNROLL as i64, step * UNROLL as i64);
+    each_round(w, rounds, steps, |w| (0..UNROLL).for_each(|at| row(w, at)));
+    (0..rest).for_each(|at| row(w, at));
+}
+
+/// The source runs along the depth.
+fn transpose(w: &mut Writer, spec: &PackSpec) {
+    let isa = w.isa;
+    let lanes = isa.lanes();
+    let step = panel_step(isa, spec);
+    let groups: Vec<usize> = (0..spec.columns).step_by(lanes).collect();
+    // A block is as deep as it is wide: a cache line of each column on AVX-512.
+    let rounds = spec.depth / lanes;
+    each_round(w, rounds, (4 * lanes as i64, step * lanes as i64), |w| {
+        for &first in &groups {
+            let depths: Vec<i64> = (0..lanes / QUARTER).map(|quarter| (quarter * QUARTER) as i64).collect();
+            block(w, spec, first, &depths);
+        }
+    });
+    // What is left, quarter by quarter; the last one ends with the depth and may do what is done already once more.
+    let rest = (spec.depth - rounds * lanes) as i64;
+    let mut depths: Vec<i64> = (0..rest / QUARTER as i64).map(|quarter| quarter * QUARTER as i64).collect();
+    if rest % QUARTER as i64 != 0 {
+        depths.push(rest - QUARTER as i64);
+    }
+    if !depths.is_empty() {
+        for &first in &groups {
+            block(w, spec, first, &depths);
+        }
+    }
+}
+
+/// Transposes a vector of columns at four depths from each of `depths` on.
+fn block(w: &mut Writer, spec: &PackSpec, first: usize, depths: &[i64]) {
+    let isa = w.isa;
+    let (lanes, step) = (isa.lanes(), panel_step(isa, spec));
+    let columns = (spec.columns - first).min(lanes);
+    let count = depths.len();
+    let loaded = |quarter: usize, depth: usize| (quarter * count + depth) as u8;
+    for quarter in 0..QUARTER {
+        for (index, &depth) in depths.iter().enumerate() {
+            let register = loaded(quarter, index);
+            for part in 0..lanes / QUARTER {
+                let column = quarter + QUARTER * part;
+                let displacement = (first + column) as i64 * spec.column_step + 4 * depth;
+                let from = Operand::Memory(memory(SOURCE, Register::None, displacement));
+                let to = w.register(register);
+                match (part, column < columns) {
+                    (0, true) => {
+                        let (code, low) = match isa {
+                            Isa::Avx2 => (Code::VEX_Vmovups_xmm_xmmm128, Register::XMM0),
+                            Isa::Avx512 => (Code::EVEX_Vmovups_xmm_k1z_xmmm128, Register::XMM0),
+                        };
+                        w.raw(code, low + u32::from(register), None, from, None);
+                    }
+                    (0, false) => w.binary(isa::XOR, to, to, Operand::Register(to)),
+                    (_, true) => w.binary_by(isa::INSERT_QUARTER, to, to, from, part as u32),
+                    (_, false) => {}
+                }
+            }
+        }
+    }
+    let spare = (QUARTER * count) as u8;
+    for (index, &depth) in depths.iter().enumerate() {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|quarter| w.register(loaded(quarter, index)));
+        let pairs = [0, 1, 2, 3].map(|i| w.register(spare + i));
+        let unpacked = [
+            (isa::UNPACK_LOW_32, a, b),
+            (isa::UNPACK_HIGH_32, a, b),
+            (isa::UNPACK_LOW_32, c, d),
+            (isa::UNPACK_HIGH_32, c, d),
+        ];
+        for (&to, (op, x, y)) in pairs.iter().zip(unpacked) {
+            w.binary(op, to, x, Operand::Register(y));
+        }
+        let joined = [
+            (isa::UNPACK_LOW_64, pairs[0], pairs[2]),
+            (isa::UNPACK_HIGH_64, pairs[0], pairs[2]),
+            (isa::UNPACK_LOW_64, pairs[1], pairs[3]),
+            (isa::UNPACK_HIGH_64, pairs[1], pairs[3]),
+        ];
+        for (at, (op, x, y)) in joined.into_iter().enumerate() {
+            // The columns have been read: their registers are free.
+            let to = [a, b, c, d][at];
+            w.binary(op, to, x, Operand::Register(y));
+            let displacement = (depth + at as i64) * step + 4 * first as i64;
+            w.store(isa::STORE, memory(PANEL, Register::None, displacement), to, None);
+        }
+    }
+}
