@@ -99,7 +99,8 @@ fn fail(graph: &Graph, what: &str, problem: String) -> TestCaseError {
 fn without_sums(graph: &Graph) -> Graph {
     let mut is_free = Vec::with_capacity(graph.len());
     let mut part = graph.clone();
-    (part.outputs.clear(), part.updates.clear());
+    part.outputs.clear();
+    part.updates.clear();
     for (id, node) in graph.nodes() {
         let sums = matches!(
             node.op,
