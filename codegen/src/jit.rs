@@ -10,6 +10,7 @@ use cranelift_codegen::{Context, ir as clif};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget, default_libcall_names};
 
+use crate::emulate_fma::emulate_fma;
 use crate::wide::WIDE_NAMESPACE;
 use crate::{Error, KernelFn, Target};
 
@@ -53,9 +54,12 @@ pub fn compile_function(
     target: &Target,
     name: &str,
     index: u32,
-    function: Function,
+    mut function: Function,
     wide: Vec<Vec<u8>>,
 ) -> Result<Compiled, Error> {
+    if !target.has_fma {
+        emulate_fma(&mut function);
+    }
     let mut context = Context::for_function(function);
     let fail = |reason: String| Error::Kernel { kernel: name.to_owned(), reason };
     context
@@ -78,7 +82,10 @@ impl ExecutableMemory {
     /// Puts functions into executable memory; function `i` is `compiled[i]`.
     pub fn new(target: &Target, compiled: &[Compiled]) -> Result<ExecutableMemory, Error> {
         let fail = |error: cranelift_module::ModuleError| Error::Memory(error.to_string());
-        let mut module = JITModule::new(JITBuilder::with_isa(target.isa.clone(), default_libcall_names()));
+        let mut builder = JITBuilder::with_isa(target.isa.clone(), default_libcall_names());
+        // The one call that code contains: `fma` of f64 where there is no instruction for it.
+        builder.symbol("fma", fma as *const u8);
+        let mut module = JITModule::new(builder);
         let signature = kernel_signature(target);
         let mut define = |name: String, bytes: &[u8], alignment: u64, relocations: &[ModuleReloc]| {
             let id = module.declare_function(&name, Linkage::Local, &signature)?;
@@ -116,6 +123,11 @@ fn with_callee(reloc: &ModuleReloc, wide: &[FuncId]) -> ModuleReloc {
         reloc.name = ModuleRelocTarget::user(0, wide[index as usize].as_u32());
     }
     reloc
+}
+
+/// `x * y + z`, rounded once.
+extern "C" fn fma(x: f64, y: f64, z: f64) -> f64 {
+    x.mul_add(y, z)
 }
 
 impl Drop for ExecutableMemory {

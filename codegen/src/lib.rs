@@ -10,10 +10,12 @@
 //! | [`schedule`] | which axis runs on the lanes of vectors, and what a chunk is |
 //! | [`emit`] | nests and vector programs as Cranelift instructions |
 //! | [`contraction`] | sums of products: register tiles, cache blocks, packing |
+//! | [`emulate_fma`] | fused multiply-add for CPUs that lack it |
 //! | [`jit`] | executable memory |
 
 pub mod contraction;
 pub mod emit;
+pub mod emulate_fma;
 pub mod error;
 pub mod jit;
 mod kernel;

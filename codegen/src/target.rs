@@ -337,7 +337,8 @@ mod tests {
             let mut enabled: Vec<&str> =
                 flags.iter().filter(|flag| flag.as_bool() == Some(true)).map(|flag| flag.name).collect();
             enabled.retain(|flag| flag.starts_with("has_"));
-            (expected.sort_unstable(), enabled.sort_unstable());
+            expected.sort_unstable();
+            enabled.sort_unstable();
             assert_eq!(enabled, expected, "{}", level.name);
         }
     }

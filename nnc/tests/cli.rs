@@ -216,7 +216,7 @@ fn dump_refuses_what_it_cannot_show() {
     let error = folder.refusal("dump nlp");
     assert_eq!(
         error,
-        "error: nlp: there is no model or file of this name; the models are mlp; or give a workload of `nnc bench --list`, or a .nnir file\n"
+        "error: nlp: there is no model or file of this name; the models are mlp; or give a workload of `nnc list workloads`, or a .nnir file\n"
     );
     assert!(folder.refusal("dump mlp --stage fuse").contains("the stages are source"));
     assert!(folder.refusal("dump mlp --after fuze").contains("the passes are autodiff"));
@@ -255,10 +255,80 @@ fn bench_takes_parameters_and_data_from_an_archive() {
 }
 
 #[test]
-fn bench_lists_its_workloads() {
+fn bench_refuses_what_is_no_workload() {
+    assert!(Folder::new().refusal("bench mlp").contains("the workloads are mlp_train_b128"));
+}
+
+#[test]
+fn list_shows_what_there_is() {
     let folder = Folder::new();
-    assert!(folder.stdout("bench --list").starts_with("mlp_train_b128\n"));
-    assert!(folder.refusal("bench mlp").contains("the workloads are mlp_train_b128"));
+    for (kind, first) in [
+        ("targets", "x86-64-v2"),
+        ("models", "mlp"),
+        ("passes", "autodiff"),
+        ("ops", "constant"),
+        ("workloads", "mlp_train_b128"),
+    ] {
+        assert!(folder.stdout(&format!("list {kind}")).contains(first), "{kind}");
+        let json = folder.json(&format!("list {kind} --json"));
+        let column = if kind == "passes" { "pass" } else { kind.trim_end_matches('s') };
+        assert_eq!(json[kind][0][column], first, "{json}");
+    }
+    assert!(
+        folder.refusal("list kernels").contains("[possible values: targets, models, passes, ops, workloads]")
+    );
+}
+
+#[test]
+fn list_targets_says_which_this_machine_has() {
+    let json = Folder::new().json("list targets --json");
+    let rows = json["targets"].as_array().unwrap();
+    let available = rows.iter().filter(|row| row["available"] == true && row["target"] != "native");
+    let names: Vec<&str> = available.map(|row| row["target"].as_str().unwrap()).collect();
+    let expected: Vec<&str> = codegen::Target::available().iter().map(|target| target.name).collect();
+    let expected = if expected == ["native"] { vec![] } else { expected };
+    assert_eq!(names, expected);
+    assert_eq!(rows[3]["target"], "native");
+}
+
+#[test]
+fn run_gives_the_same_on_every_target_of_this_machine() {
+    let folder = Folder::new();
+    let names = codegen::Target::available().into_iter().map(|target| target.name).chain(["native"]);
+    for name in names {
+        let text = folder.stdout(&format!("run scale.nnir --input x=x.npy --target {name}"));
+        assert_eq!(text, "y: f32[2, 3] = 2, 4, 6, 8, 10, 12\n", "{name}");
+    }
+}
+
+#[test]
+fn every_command_that_makes_code_refuses_an_unknown_target() {
+    let folder = Folder::new();
+    for command in ["train mlp", "dump mlp --stage asm", "bench sgemm_64", "run scale.nnir"] {
+        let error = folder.refusal(&format!("{command} --target v9"));
+        let expected = "there is no target `v9`; the targets are x86-64-v2, x86-64-v3, x86-64-v4, native";
+        assert!(error.contains(expected), "{command}: {error}");
+    }
+}
+
+#[test]
+fn bench_says_which_target_it_measured() {
+    let json = Folder::new().json("bench sgemm_64 --budget 0.01 --json");
+    assert_eq!(json["target"], codegen::Target::host().unwrap().name);
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn dump_shows_code_for_a_narrow_target_without_the_instructions_of_wider_ones() {
+    let folder = Folder::new();
+    if codegen::Target::named("v2").is_err() {
+        println!("skipped: this machine has no x86-64-v2");
+        return;
+    }
+    let text = folder.stdout("dump mlp --train --stage asm --target v2");
+    let vex =
+        text.lines().find(|line| line.split_whitespace().nth(1).is_some_and(|name| name.starts_with('v')));
+    assert_eq!(vex, None);
 }
 
 #[test]

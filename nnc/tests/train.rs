@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use codegen::Target;
 use ir::Tensor;
 use nn::models::{Mlp, mlp};
 use nn::{Adam, Relu, Sgd};
@@ -16,15 +17,19 @@ fn options(batch: usize, seed: u64, threads: usize) -> TrainerOptions {
     TrainerOptions { batch, seed, compile: Options { threads, ..Options::default() } }
 }
 
+fn options_on(target: &Target, batch: usize, seed: u64, threads: usize) -> TrainerOptions {
+    let compile = Options { threads, target: Some(target.clone()), ..Options::default() };
+    TrainerOptions { batch, seed, compile }
+}
+
 fn small() -> Mlp {
     Mlp::new(&[64, 16, 10], Relu)
 }
 
 /// The hash of the weights of a small model after two epochs.
-fn trained_hash(batch: usize, seed: u64, threads: usize) -> String {
+fn trained_hash(options: TrainerOptions) -> String {
     let (train, _) = digits();
-    let mut trainer =
-        Trainer::new("small", 64, small(), Adam::default(), options(batch, seed, threads)).unwrap();
+    let mut trainer = Trainer::new("small", 64, small(), Adam::default(), options).unwrap();
     trainer.fit(&train, None, 2, &mut |_| {}).unwrap();
     checkpoint::hash(trainer.state(), trainer.weights()).unwrap()
 }
@@ -32,27 +37,33 @@ fn trained_hash(batch: usize, seed: u64, threads: usize) -> String {
 #[test]
 fn the_default_model_reaches_97_percent_on_the_held_out_fifth() {
     let (train, test) = digits();
-    let mut trainer = Trainer::new("mlp", 64, mlp(), Adam::new(5e-3), options(32, 1, 1)).unwrap();
-    let history = trainer.fit(&train, Some(&test), 30, &mut |_| {}).unwrap();
-    let evaluation = trainer.evaluate(&test).unwrap();
-    assert!(evaluation.accuracy >= 0.97, "{evaluation:?}");
-    assert_eq!(history.epochs.last().unwrap().held_out, Some(evaluation));
-    assert!(history.epochs[29].loss < 0.1 * history.epochs[0].loss);
+    for target in Target::available() {
+        let options = options_on(&target, 32, 1, 1);
+        let mut trainer = Trainer::new("mlp", 64, mlp(), Adam::new(5e-3), options).unwrap();
+        let history = trainer.fit(&train, Some(&test), 30, &mut |_| {}).unwrap();
+        let evaluation = trainer.evaluate(&test).unwrap();
+        assert!(evaluation.accuracy >= 0.97, "{}: {evaluation:?}", target.name);
+        assert_eq!(history.epochs.last().unwrap().held_out, Some(evaluation));
+        assert!(history.epochs[29].loss < 0.1 * history.epochs[0].loss);
+    }
 }
 
 /// Batches so large that kernels are shared among threads, and the usual ones.
 #[test]
 fn weights_have_the_same_bits_on_any_number_of_threads() {
-    for batch in [32, 700] {
-        let hash = trained_hash(batch, 3, 1);
-        assert_eq!(hash, trained_hash(batch, 3, 2), "batch {batch}");
-        assert_eq!(hash, trained_hash(batch, 3, 1), "batch {batch}");
+    for target in Target::available() {
+        for batch in [32, 700] {
+            let hash = |threads| trained_hash(options_on(&target, batch, 3, threads));
+            let expected = hash(1);
+            assert_eq!(hash(2), expected, "{}, batch {batch}", target.name);
+            assert_eq!(hash(1), expected, "{}, batch {batch}", target.name);
+        }
     }
 }
 
 #[test]
 fn another_seed_gives_other_weights() {
-    assert_ne!(trained_hash(700, 3, 1), trained_hash(700, 4, 1));
+    assert_ne!(trained_hash(options(700, 3, 1)), trained_hash(options(700, 4, 1)));
 }
 
 /// A batch that divides the rows, one that does not, and all rows at once.

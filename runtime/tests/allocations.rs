@@ -1,5 +1,6 @@
 //! After the first runs, a run allocates nothing: counted by the allocator of this test.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 #![allow(unsafe_code, reason = "an allocator that counts is unsafe to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ir::Tensor;
+use ir::{Plan, Tensor};
 use runtime::{Executable, Pool, State};
 
 /// The system's allocator, and how often it was asked for memory.
@@ -60,9 +61,16 @@ const PLAN: &str = "plan @p {
 #[test]
 fn a_run_allocates_nothing_after_warm_up() {
     let plan = ir::text::parse_plan(PLAN).unwrap_or_else(|error| panic!("{}", error.render(PLAN, "PLAN")));
-    let code = codegen::compile(&plan.kernels, &codegen::Target::host().unwrap()).unwrap();
-    let mut state = State::new(&plan, 0).unwrap();
-    let mut program = Executable::new(plan, code, Arc::new(Pool::new(2).unwrap())).unwrap();
+    // One target after the other: the count is that of the process.
+    for target in codegen::Target::available() {
+        check(&plan, &target);
+    }
+}
+
+fn check(plan: &Plan, target: &codegen::Target) {
+    let code = codegen::compile(&plan.kernels, target).unwrap();
+    let mut state = State::new(plan, 0).unwrap();
+    let mut program = Executable::new(plan.clone(), code, Arc::new(Pool::new(2).unwrap())).unwrap();
     let inputs = [0.001f32, 0.002].map(|value| Tensor::splat([256, 256], ir::Scalar::F32(value)));
     for _ in 0..20 {
         program.run(&mut state, &[&inputs[0]]).unwrap();
@@ -72,6 +80,6 @@ fn a_run_allocates_nothing_after_warm_up() {
     for run in 0..100 {
         program.run(&mut state, &[&inputs[run % 2]]).unwrap(); // another address in each run
     }
-    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst) - before, 0);
+    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst) - before, 0, "{}", target.name);
     assert_eq!(program.outputs().len(), 1);
 }

@@ -4,3 +4,4 @@ pub mod compare;
 pub mod golden;
 pub mod random_graph;
 pub mod run_plan;
+pub mod targets;

@@ -1,10 +1,14 @@
-//! Every op, compiled, agrees with the interpreter: optimised or not, on one thread and on two.
+//! Every op, compiled, agrees with the interpreter: on every target, optimised or not, on one thread and on two.
 
 use std::collections::BTreeMap;
 
 use ir::{Builder, DType, Graph, Sample, Scalar, Tensor};
 use nnc::Options;
-use tests::compare::{difference, execute, interpret, same_bits};
+use tests::compare::{StepResult, difference, execute, interpret, same_bits};
+use tests::targets::{for_each_target, options_for};
+
+/// What initial states and random numbers depend on.
+const SEED: u64 = 5;
 
 /// Elementwise functions have bounds of their own; sums here are of at most a few hundred terms below 2.
 fn tolerance(dtype: DType) -> f64 {
@@ -48,20 +52,25 @@ fn every_op_compiled_agrees_with_the_interpreter() {
     assert!(samples.len() > 400, "{} samples", samples.len());
     for (number, sample) in samples.iter().enumerate() {
         let (graph, inputs) = graph_of(sample, number);
-        let reference = interpret(&graph, &inputs, 5).unwrap_or_else(|error| panic!("{error}\n{graph}"));
-        let mut first = None;
-        for (optimize, threads) in [(false, 1), (true, 1), (true, 2)] {
-            let options = Options { optimize, threads, ..Options::default() };
-            let result =
-                execute(&graph, &inputs, 5, &options).unwrap_or_else(|error| panic!("{error}\n{graph}"));
-            if let Some(problem) = difference(&result, &reference, tolerance) {
-                panic!("optimize {optimize}, {threads} threads: {problem}\n{graph}");
-            }
-            if threads == 1 {
-                first = Some(result);
-            } else if let Some(first) = &first {
-                assert!(same_bits(first, &result), "bits depend on threads:\n{graph}");
-            }
+        let reference = interpret(&graph, &inputs, SEED).unwrap_or_else(|error| panic!("{error}\n{graph}"));
+        for_each_target(|target| agrees(&graph, &inputs, &reference, &options_for(target)));
+    }
+}
+
+/// Checks a graph on one target.
+fn agrees(graph: &Graph, inputs: &BTreeMap<String, Tensor>, reference: &StepResult, options: &Options) {
+    let mut first = None;
+    for (optimize, threads) in [(false, 1), (true, 1), (true, 2)] {
+        let options = Options { optimize, threads, ..options.clone() };
+        let result =
+            execute(graph, inputs, SEED, &options).unwrap_or_else(|error| panic!("{error}\n{graph}"));
+        if let Some(problem) = difference(&result, reference, tolerance) {
+            panic!("optimize {optimize}, {threads} threads: {problem}\n{graph}");
+        }
+        if threads == 1 {
+            first = Some(result);
+        } else if let Some(first) = &first {
+            assert!(same_bits(first, &result), "bits depend on threads:\n{graph}");
         }
     }
 }

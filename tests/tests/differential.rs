@@ -1,16 +1,18 @@
 //! Random graphs, differentiated: the interpreter, unoptimised and optimised machine code on one and two threads all
-//! agree. A failure is shrunk and printed as a text graph; it belongs in `tests/golden/fuzz/`.
+//! agree, on every target; and what is computed without sums has the same bits on all of them. A failure is shrunk and printed as a text graph; it belongs in `tests/golden/fuzz/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use codegen::Target;
 use ir::text::parse_graph;
-use ir::{DType, Graph};
+use ir::{DType, Graph, Op, Output, Value};
 use nnc::Options;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use tests::compare::{difference, execute, interpret, same_bits, seeded_inputs};
+use tests::compare::{StepResult, difference, execute, interpret, same_bits, seeded_inputs};
 use tests::random_graph::{Recipe, build, recipes};
+use tests::targets::options_for;
 
 /// Rounding errors accumulate over at most a few dozen ops on values below 30, against the greatest element.
 fn tolerance(dtype: DType) -> f64 {
@@ -26,35 +28,92 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/fuzz")
 }
 
+/// What initial states and random numbers depend on.
+const SEED: u64 = 11;
+
 /// Checks the graph of one recipe.
 fn recipe_agrees(recipe: &Recipe) -> Result<(), TestCaseError> {
     let graph = build(recipe).map_err(|error| TestCaseError::fail(format!("{recipe:?}: {error}")))?;
     graph_agrees(&graph)
 }
 
-/// Checks a graph; what fails is said with its text.
+/// Checks a graph on every target; what fails is said with its text.
 fn graph_agrees(graph: &Graph) -> Result<(), TestCaseError> {
-    let seed = 11;
-    let inputs = seeded_inputs(graph, seed);
-    let fail = |what: &str, problem: String| TestCaseError::fail(format!("{what}: {problem}\n{graph}"));
-    let reference =
-        interpret(graph, &inputs, seed).map_err(|error| fail("interpreter", error.to_string()))?;
+    let reference = interpret(graph, &seeded_inputs(graph, SEED), SEED)
+        .map_err(|error| fail(graph, "interpreter", error.to_string()))?;
+    let targets = Target::available();
+    for target in &targets {
+        agrees_on(target, graph, &reference)?;
+    }
+    same_bits_on(&targets, &without_sums(graph))
+}
+
+/// Checks a graph on one target.
+fn agrees_on(target: &Target, graph: &Graph, reference: &StepResult) -> Result<(), TestCaseError> {
     let mut one_thread = None;
     for (what, optimize, threads) in
         [("unoptimised", false, 1), ("optimised", true, 1), ("two threads", true, 2)]
     {
-        let options = Options { optimize, threads, ..Options::default() };
-        let result =
-            execute(graph, &inputs, seed, &options).map_err(|error| fail(what, error.to_string()))?;
-        if let Some(problem) = difference(&result, &reference, tolerance) {
-            return Err(fail(what, problem));
+        let what = format!("{}, {what}", target.name);
+        let result = run(graph, &what, &Options { optimize, threads, ..options_for(target) })?;
+        if let Some(problem) = difference(&result, reference, tolerance) {
+            return Err(fail(graph, &what, problem));
         }
         match one_thread.take().filter(|_| threads > 1) {
-            Some(expected) => prop_assert!(same_bits(&result, &expected), "bits depend on threads:\n{graph}"),
+            Some(expected) => {
+                prop_assert!(same_bits(&result, &expected), "{what}: bits depend on threads:\n{graph}");
+            }
             None => one_thread = Some(result),
         }
     }
     Ok(())
+}
+
+/// Checks that a graph without sums gives the same bits on all targets: their order alone may depend on the width.
+fn same_bits_on(targets: &[Target], graph: &Graph) -> Result<(), TestCaseError> {
+    let results = targets.iter().map(|target| run(graph, target.name, &options_for(target)));
+    let results: Vec<StepResult> = results.collect::<Result<_, _>>()?;
+    for (target, result) in targets.iter().zip(&results) {
+        prop_assert!(
+            same_bits(result, &results[0]),
+            "bits on {} differ from those on {}:\n{graph}",
+            target.name,
+            targets[0].name
+        );
+    }
+    Ok(())
+}
+
+/// One step in machine code, on seeded inputs.
+fn run(graph: &Graph, what: &str, options: &Options) -> Result<StepResult, TestCaseError> {
+    execute(graph, &seeded_inputs(graph, SEED), SEED, options)
+        .map_err(|error| fail(graph, what, error.to_string()))
+}
+
+fn fail(graph: &Graph, what: &str, problem: String) -> TestCaseError {
+    TestCaseError::fail(format!("{what}: {problem}\n{graph}"))
+}
+
+/// The part of a graph that depends on no sum: every result of a node that has no reduction, contraction or gradient
+/// among its ancestors is an output.
+fn without_sums(graph: &Graph) -> Graph {
+    let mut is_free = Vec::with_capacity(graph.len());
+    let mut part = graph.clone();
+    part.outputs.clear();
+    part.updates.clear();
+    for (id, node) in graph.nodes() {
+        let sums = matches!(
+            node.op,
+            Op::Reduce(_) | Op::ArgMax(_) | Op::MatMul(_) | Op::ScatterAdd(_) | Op::Grad(_)
+        );
+        is_free.push(!sums && node.operands.iter().all(|operand| is_free[operand.node.0 as usize]));
+        if is_free[id.0 as usize] && !node.operands.is_empty() {
+            let values = (0..node.results.len() as u32).map(|result| Value { node: id, result });
+            part.outputs
+                .extend(values.map(|value| Output { name: format!("y{}_{}", id.0, value.result), value }));
+        }
+    }
+    part
 }
 
 /// A runner whose cases are the same in every run.

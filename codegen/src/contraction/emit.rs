@@ -194,6 +194,7 @@ fn emit_panel(
         left_row_step: contraction.row.map_or(0, |axis| contraction.left.offset.coefficient(axis) * 4),
         left_depth_step: contraction.left.offset.coefficient(contraction.depth) * 4,
         right_depth_step: right_step,
+        has_fma: plan.has_fma,
         spills: plan.spills || !columns.is_multiple_of(LANES),
     };
     let here = Operands { right, ..operands };

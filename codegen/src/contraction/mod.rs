@@ -3,7 +3,7 @@
 //! In: a nest that is a contraction. Out: a function that computes it block by block.
 //!
 //! The result is cut into panels of columns, a panel into tiles of rows. A tile is kept in registers while the whole sum
-//! over the depth runs, in ascending order of the depth with one fused multiply-add per product; so the order of additions
+//! over the depth runs, in ascending order of the depth with one fused multiply-add per product (or a product and a sum, where the target has none); so the order of additions
 //! depends neither on threads nor on the cuts. The epilogue runs on the registers of the tile. The columns of a panel are
 //! read in place where they are contiguous and few rows use them, and are packed otherwise: transposed where the operand
 //! is, and filled up with zeros at the edge of the result.
@@ -34,6 +34,8 @@ pub struct ContractionPlan<'a> {
     tile_rows: usize,
     /// The vectors in a row of a tile.
     tile_vectors: usize,
+    /// Whether products are added in one instruction.
+    has_fma: bool,
     /// Whether panels are packed, or read in place.
     is_packed: bool,
     /// Whether the epilogue runs row by row from memory, because it is too long to be repeated for each row.
@@ -54,7 +56,7 @@ const SHORT_EPILOGUE: f64 = 4.0;
 const CHUNK_WORK: usize = 1 << 16;
 
 /// Plans a contraction; `None` where the nest is none, or one that ordinary loops do as well.
-pub fn plan<'a>(nest: &'a Nest, _: &Target) -> Option<ContractionPlan<'a>> {
+pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> {
     let contraction = recognise(nest)?;
     let rows = contraction.row.map_or(1, |axis| nest.extent(axis));
     let (columns, depth) = (nest.extent(contraction.column), nest.extent(contraction.depth));
@@ -90,6 +92,7 @@ pub fn plan<'a>(nest: &'a Nest, _: &Target) -> Option<ContractionPlan<'a>> {
         depth,
         tile_rows,
         tile_vectors,
+        has_fma: target.has_fma,
         is_packed,
         spills,
         panels_per_chunk,

@@ -27,6 +27,8 @@ pub struct Tile {
     pub left_depth_step: i64,
     /// From a depth of the panel to the next, in bytes.
     pub right_depth_step: i64,
+    /// Whether a product is added in one instruction, rounded once; otherwise it is rounded before, too.
+    pub has_fma: bool,
     /// Whether the sums go through memory to the epilogue.
     pub spills: bool,
 }
@@ -126,7 +128,13 @@ fn multiply_add(
         let factor = emitter.b.ins().splat(types::F32X4, scalar);
         for (vector, &right) in vectors.iter().enumerate() {
             let at = row * tile.vectors + vector;
-            sums[at] = emitter.b.ins().fma(factor, right, sums[at]);
+            sums[at] = match tile.has_fma {
+                true => emitter.b.ins().fma(factor, right, sums[at]),
+                false => {
+                    let product = emitter.b.ins().fmul(factor, right);
+                    emitter.b.ins().fadd(sums[at], product)
+                }
+            };
         }
     }
 }

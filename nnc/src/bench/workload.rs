@@ -71,7 +71,7 @@ const MLP: &[usize] = &[784, 512, 256, 10];
 const SMALL_MLP: &[usize] = &[64, 64, 32, 10];
 const AUTOENCODER: &[usize] = &[784, 256, 64, 256, 784];
 
-/// All workloads, in the order of `nnc bench --list`.
+/// All workloads, in the order of `nnc list workloads`.
 pub const WORKLOADS: &[Workload] = &[
     network("mlp_train_b128", MLP, 128, Activation::Relu, Mode::TrainAdam),
     network("mlp_infer_b1", MLP, 1, Activation::Relu, Mode::Infer),

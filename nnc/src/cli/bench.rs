@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use nnc::bench::data::Data;
-use nnc::bench::{Prepared, Report, WORKLOADS, Workload, kernel_bytes, prepare};
+use nnc::bench::{Prepared, Report, Workload, kernel_bytes, prepare};
 use nnc::{Error, KernelTime, Options};
 use serde_json::{Value, json};
 
 use super::Status;
 use super::output::Output;
+use super::target::TargetArg;
 
 /// How many steps a profile is taken over, at the least.
 const PROFILED_STEPS: u32 = 20;
@@ -20,9 +21,8 @@ const PROFILE_TIME_MS: f64 = 300.0;
 /// Arguments of `nnc bench`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What to measure; see --list
-    #[arg(required_unless_present = "list")]
-    workload: Option<String>,
+    /// What to measure; see `nnc list workloads`
+    workload: String,
     /// The number of threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -35,20 +35,16 @@ pub struct Args {
     /// Compile without optimising
     #[arg(long)]
     no_optimize: bool,
+    #[command(flatten)]
+    target: TargetArg,
     /// Measure for this long, in seconds, instead of the usual time
     #[arg(long, value_name = "SECONDS")]
     budget: Option<f64>,
-    /// List the workloads
-    #[arg(long)]
-    list: bool,
 }
 
 /// Measures a workload.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
-    if args.list {
-        return list(output);
-    }
-    let workload = Workload::find(args.workload.as_deref().unwrap_or_default())?;
+    let workload = Workload::find(&args.workload)?;
     let budget = match args.budget {
         None => workload.budget(),
         Some(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| {
@@ -59,7 +55,9 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         Some(path) => Data::read(path)?,
         None => Data::draw(&workload.model()?.graph),
     };
-    let options = Options { threads: args.threads, optimize: !args.no_optimize, ..Options::default() };
+    let target = Some(args.target.get().clone());
+    let options =
+        Options { threads: args.threads, optimize: !args.no_optimize, target, ..Options::default() };
     output.report(&format!(
         "{}: compiling, then measuring for about {} s",
         workload.name,
@@ -71,22 +69,13 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let times = if args.profile { prepared.profile(steps)? } else { Vec::new() };
     let json = || {
         let mut object = report_json(&report);
+        object["target"] = json!(args.target.get().name);
         if args.profile {
             object["kernels"] = times.iter().map(|time| kernel_json(&prepared, time)).collect();
         }
         object
     };
     output.result(json, || report_text(&report) + &profile_text(&prepared, &times, steps))?;
-    Ok(Status::Done)
-}
-
-fn list(output: &Output) -> Result<Status, Error> {
-    let json = || {
-        let row = |w: &Workload| json!({ "workload": w.name, "flops": w.flops(), "bytes": w.bytes() });
-        json!({ "workloads": WORKLOADS.iter().map(row).collect::<Vec<Value>>() })
-    };
-    let text = || WORKLOADS.iter().map(|workload| format!("{}\n", workload.name)).collect();
-    output.result(json, text)?;
     Ok(Status::Done)
 }
 

@@ -1,4 +1,4 @@
-//! `nnc dump TARGET`
+//! `nnc dump PROGRAM`
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,13 +11,14 @@ use passes::{Pass, Program};
 use serde_json::{Value, json};
 
 use super::output::Output;
-use super::{Status, target};
+use super::target::TargetArg;
+use super::{Status, program};
 
 /// Arguments of `nnc dump`.
 #[derive(clap::Args)]
 pub struct Args {
     /// A model (mlp), a workload of `nnc bench`, or a .nnir file
-    target: String,
+    program: String,
     /// The stage to print: source, differentiated, canonical, fused, kernels, plan, clif or asm; of a graph, source
     /// where neither this nor --after is given
     #[arg(long, conflicts_with = "after")]
@@ -40,6 +41,8 @@ pub struct Args {
     /// Compile without optimising
     #[arg(long)]
     no_optimize: bool,
+    #[command(flatten)]
+    target: TargetArg,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -72,17 +75,21 @@ impl FromStr for View {
     }
 }
 
-/// Prints a target at a stage.
+/// Prints a program at a stage.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
-    let module = target::load(&args.target, args.train, args.batch as usize)?;
+    let module = program::load(&args.program, args.train, args.batch as usize)?;
     let format = if output.is_json { Format::Json } else { args.format };
-    let options = Options { optimize: !args.no_optimize, ..Options::default() };
+    let options = Options {
+        optimize: !args.no_optimize,
+        target: Some(args.target.get().clone()),
+        ..Options::default()
+    };
     let text = match args.stage {
         Some(view @ (View::Clif | View::Asm)) => {
             let kernels = kernels_of(module, &options)?;
             let code = codegen::compile_with(
                 &kernels,
-                &options.target()?,
+                args.target.get(),
                 codegen::CompileOptions { keep_clif: true },
             )?;
             let texts = match view {
@@ -108,7 +115,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     Ok(Status::Done)
 }
 
-/// The target after the passes that lead to a stage, or up to a pass.
+/// The program after the passes that lead to a stage, or up to a pass.
 fn at_stage(
     module: Module,
     view: Option<View>,
@@ -142,7 +149,7 @@ fn at_stage(
     }
 }
 
-/// The kernels that a target becomes.
+/// The kernels that a program becomes.
 fn kernels_of(module: Module, options: &Options) -> Result<Vec<Kernel>, Error> {
     Ok(match module {
         Module::Graph(graph) => passes::run(graph, &options.for_passes())?.kernels,

@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand. What they do is in the library; here arguments become calls, and results
+//! The command line: one file per subcommand, and what several share. What they do is in the library; here arguments become calls, and results
 //! become text or JSON.
 //!
 //! Exit codes: 0 done, 1 a check that was asked for failed, 2 bad use or bad input. With `--json`, one JSON object goes
@@ -7,7 +7,9 @@
 mod bench;
 mod check;
 mod dump;
+mod list;
 mod output;
+mod program;
 mod run;
 mod target;
 mod train;
@@ -42,6 +44,8 @@ enum Command {
     Check(check::Args),
     /// Run a .nnir file on the arrays of .npy and .npz files
     Run(run::Args),
+    /// List targets, models, passes, ops or workloads
+    List(list::Args),
 }
 
 /// How a command ended, short of an error.
@@ -63,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args, &output),
         Command::Check(args) => check::run(args, &output),
         Command::Run(args) => run::run(args, &output),
+        Command::List(args) => list::run(args, &output),
     };
     match result {
         Ok(Status::Done) => ExitCode::SUCCESS,

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Status;
 use super::output::Output;
+use super::target::TargetArg;
 
 /// How many elements of each output are shown.
 const SHOWN_ELEMENTS: usize = 6;
@@ -47,6 +48,8 @@ pub struct Args {
     /// Compile without optimising
     #[arg(long)]
     no_optimize: bool,
+    #[command(flatten)]
+    target: TargetArg,
 }
 
 /// Runs a graph and shows or saves its outputs.
@@ -83,7 +86,9 @@ fn execute(
     states: &Arrays,
     args: &Args,
 ) -> Result<Vec<(String, Tensor)>, Error> {
-    let options = Options { threads: args.threads, optimize: !args.no_optimize, ..Options::default() };
+    let target = Some(args.target.get().clone());
+    let options =
+        Options { threads: args.threads, optimize: !args.no_optimize, target, ..Options::default() };
     let mut program = compile(graph, &options)?;
     let mut state = State::new(program.plan(), args.seed)?;
     for (name, value) in states {

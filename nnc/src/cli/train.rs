@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::Status;
 use super::output::Output;
+use super::target::TargetArg;
 
 /// The learning rates that the optimizers have where none is given.
 const ADAM_RATE: f64 = 5e-3;
@@ -47,6 +48,8 @@ pub struct Args {
     /// The number of threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    #[command(flatten)]
+    target: TargetArg,
     /// How weights follow their gradients
     #[arg(long, value_enum, default_value_t = OptimizerName::Adam)]
     optimizer: OptimizerName,
@@ -84,7 +87,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let model = models::mlp();
     let (train, test) = digits();
     check(args, train.len())?;
-    let compile = Options { threads: args.threads, ..Options::default() };
+    let compile =
+        Options { threads: args.threads, target: Some(args.target.get().clone()), ..Options::default() };
     let options = TrainerOptions { batch: args.batch, seed: args.seed, compile };
     let mut trainer = Trainer::new(name, train.features(), model, optimizer(args), options)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
@@ -241,6 +245,7 @@ impl Trained<'_> {
             "batch": self.args.batch,
             "seed": self.args.seed,
             "threads": self.args.threads,
+            "target": self.args.target.get().name,
             "train_loss": losses,
             "test_loss": self.tested.loss,
             "test_accuracy": self.tested.accuracy,
