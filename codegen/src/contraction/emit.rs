@@ -6,7 +6,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use smallvec::SmallVec;
 
 use super::tile::{Tile, emit_tile};
-use super::{ContractionPlan, LANES};
+use super::{ContractionPlan, LANES, wide};
 use crate::Target;
 use crate::emit::{Emitter, memory};
 use crate::jit::kernel_function;
@@ -59,7 +59,7 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target, index: u32
 
 /// The columns of a whole panel.
 fn panel_columns(plan: &ContractionPlan<'_>) -> usize {
-    plan.tile_vectors * LANES
+    plan.tile_vectors * plan.lanes
 }
 
 fn panels(plan: &ContractionPlan<'_>) -> usize {
@@ -68,7 +68,7 @@ fn panels(plan: &ContractionPlan<'_>) -> usize {
 
 /// Whether any panel is packed: the last one is where it is not whole.
 fn needs_panel(plan: &ContractionPlan<'_>) -> bool {
-    plan.is_packed || !plan.columns.is_multiple_of(panel_columns(plan))
+    plan.is_packed || (plan.wide.is_none() && !plan.columns.is_multiple_of(panel_columns(plan)))
 }
 
 /// The panels and rows of one batch that chunks `begin .. end` cover.
@@ -177,27 +177,34 @@ fn emit_panel(
     let depth_step = contraction.right.offset.coefficient(contraction.depth);
     let offset = emitter.b.ins().imul_imm_s(column, column_step * 4);
     let source = emitter.b.ins().iadd(operands.right, offset);
-    let padded = columns.next_multiple_of(LANES);
-    let is_packed = plan.is_packed || columns < width;
+    let padded = columns.next_multiple_of(plan.lanes);
+    let is_packed = plan.is_packed || (plan.wide.is_none() && columns < width);
     let (right, right_step) = match is_packed {
         true => {
-            pack(emitter, source, operands.panel, plan.depth, columns, column_step * 4, depth_step * 4);
+            let steps = (column_step * 4, depth_step * 4);
+            if !wide::pack(emitter, plan, source, operands.panel, columns, steps) {
+                pack(emitter, source, operands.panel, (plan.depth, columns, padded), steps);
+            }
             (operands.panel, padded as i64 * 4)
         }
         false => (source, depth_step * 4),
     };
+    let here = Operands { right, ..operands };
+    if let Some(isa) = plan.wide {
+        let panel = wide::Panel { column, columns, right_step, is_packed };
+        return wide::emit_tiles(emitter, isa, plan, here, panel, rows);
+    }
     let tile = |rows: usize| Tile {
         rows,
         vectors: padded / LANES,
         columns,
         depth: plan.depth,
-        left_row_step: contraction.row.map_or(0, |axis| contraction.left.offset.coefficient(axis) * 4),
+        left_row_step: left_row_step(plan),
         left_depth_step: contraction.left.offset.coefficient(contraction.depth) * 4,
         right_depth_step: right_step,
         has_fma: plan.has_fma,
         spills: plan.spills || !columns.is_multiple_of(LANES),
     };
-    let here = Operands { right, ..operands };
     let main = tile(plan.tile_rows);
     let left_over = steps(emitter, rows.0, rows.1, plan.tile_rows as i64, &mut |emitter, row| {
         emit_tile(emitter, contraction, &main, here, row, column);
@@ -211,17 +218,20 @@ fn emit_panel(
     }
 }
 
-/// Copies `columns` columns of all depths to a dense panel, zeros up to the next whole vector.
+/// From a row of the left operand to the next, in bytes.
+pub fn left_row_step(plan: &ContractionPlan<'_>) -> i64 {
+    let contraction = &plan.contraction;
+    contraction.row.map_or(0, |axis| contraction.left.offset.coefficient(axis) * 4)
+}
+
+/// Copies `columns` columns of all depths to a dense panel, zeros up to `padded` columns.
 fn pack(
     emitter: &mut Emitter<'_, '_>,
     source: Value,
     panel: Value,
-    depth: usize,
-    columns: usize,
-    column_bytes: i64,
-    depth_bytes: i64,
+    (depth, columns, padded): (usize, usize, usize),
+    (column_bytes, depth_bytes): (i64, i64),
 ) {
-    let padded = columns.next_multiple_of(LANES);
     let [zero, all] = [0, depth as i64].map(|k| emitter.b.ins().iconst(types::I64, k));
     each(emitter, zero, all, &mut |emitter, k| {
         let offset = emitter.b.ins().imul_imm_s(k, depth_bytes);

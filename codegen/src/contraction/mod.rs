@@ -11,17 +11,22 @@
 //! Chunks are groups of panels, or of rows where there are few panels.
 //!
 //! Cost model: a tile of `r` rows and `v` vectors takes `r v` multiply-adds, `v` vector loads and `r` broadcasts per step;
-//! 12 sums hide the latency of multiply-adds on two ports and leave registers for operands.
+//! 12 sums hide the latency of multiply-adds on two ports and leave registers for operands. With the 32 registers of
+//! AVX-512, tiles of 14 rows and two vectors need a load in two multiply-adds, and as few bytes per step as the second
+//! level of cache provides.
 
 mod emit;
 mod recognise;
 mod tile;
+mod wide;
 
 use crate::Target;
 use crate::kernel::Emitted;
 use crate::nest::Nest;
 use crate::schedule::primitives;
+use crate::wide::Isa;
 use recognise::{Contraction, recognise};
+use wide::is_tile;
 
 /// How a contraction runs.
 #[derive(Clone, Debug)]
@@ -30,6 +35,10 @@ pub struct ContractionPlan<'a> {
     rows: usize,
     columns: usize,
     depth: usize,
+    /// The instruction set of wide code, where tiles are that.
+    wide: Option<Isa>,
+    /// The lanes of a vector.
+    lanes: usize,
     /// The rows of a tile.
     tile_rows: usize,
     /// The vectors in a row of a tile.
@@ -46,14 +55,14 @@ pub struct ContractionPlan<'a> {
     rows_per_chunk: usize,
 }
 
-/// Vectors have four lanes of `f32`.
+/// Vectors of Cranelift have four lanes of `f32`.
 const LANES: usize = 4;
 /// Packing pays from this many tiles on that read a panel.
 const TILES_TO_PACK: usize = 8;
 /// Epilogues of more primitives than this are not repeated for each row of a tile.
 const SHORT_EPILOGUE: f64 = 4.0;
-/// A chunk has at least this many multiply-adds.
-const CHUNK_WORK: usize = 1 << 16;
+/// A chunk has at least this many multiply-adds per lane.
+const CHUNK_WORK: usize = 1 << 14;
 
 /// Plans a contraction; `None` where the nest is none, or one that ordinary loops do as well.
 pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> {
@@ -64,24 +73,22 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     if columns < LANES || (!is_contiguous && rows < 4) {
         return None;
     }
-    let (tile_rows, tile_vectors) = match rows {
-        1 => (1, 8),
-        2 => (2, 4),
-        3 => (3, 4),
-        4 => (4, 3),
-        5 => (5, 2),
-        _ => (6, 2),
+    let wide = target.wide().filter(|_| is_tile(nest, &contraction));
+    let lanes = wide.map_or(LANES, Isa::lanes);
+    let (tile_rows, tile_vectors) = match wide {
+        Some(isa) => wide_tile(isa, rows, columns.div_ceil(lanes)),
+        None => narrow_tile(rows, columns / LANES),
     };
-    let tile_vectors = tile_vectors.min(columns / LANES);
-    let panel = tile_vectors * LANES;
+    let panel = tile_vectors * lanes;
     let panels = columns.div_ceil(panel);
     let is_packed = !is_contiguous || (rows.div_ceil(tile_rows) >= TILES_TO_PACK && columns > 2 * panel);
     let spills = primitives(nest, &contraction.epilogue) > SHORT_EPILOGUE;
     let by_panels = panels >= 8 || rows < 4 * tile_rows;
+    let work = CHUNK_WORK * lanes;
     let (panels_per_chunk, rows_per_chunk) = match by_panels {
-        true => ((CHUNK_WORK / (rows * depth * panel)).max(panels.div_ceil(64)).clamp(1, panels), rows),
+        true => ((work / (rows * depth * panel)).max(panels.div_ceil(64)).clamp(1, panels), rows),
         false => {
-            let wanted = (CHUNK_WORK / (columns * depth).max(1)).max(rows.div_ceil(64)).max(1);
+            let wanted = (work / (columns * depth).max(1)).max(rows.div_ceil(64)).max(1);
             (panels, wanted.next_multiple_of(tile_rows))
         }
     };
@@ -90,6 +97,8 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         rows,
         columns,
         depth,
+        wide,
+        lanes,
         tile_rows,
         tile_vectors,
         has_fma: target.has_fma,
@@ -98,6 +107,36 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         panels_per_chunk,
         rows_per_chunk,
     })
+}
+
+/// Rows and vectors of a tile on Cranelift's vectors.
+fn narrow_tile(rows: usize, vectors: usize) -> (usize, usize) {
+    let (tile_rows, tile_vectors) = match rows {
+        1 => (1, 8),
+        2 => (2, 4),
+        3 => (3, 4),
+        4 => (4, 3),
+        5 => (5, 2),
+        _ => (6, 2),
+    };
+    (tile_rows, tile_vectors.min(vectors))
+}
+
+/// Rows and vectors of a tile on wide vectors: two vectors, or one where there is no second, by as many rows as registers
+/// hold, all tiles of about the same height; more vectors where there are few rows.
+fn wide_tile(isa: Isa, rows: usize, vectors: usize) -> (usize, usize) {
+    const MOST_VECTORS: usize = 8;
+    // The mask of AVX2 is a vector.
+    let registers = match isa {
+        Isa::Avx2 => 15,
+        Isa::Avx512 => 32,
+    };
+    // `rows * vectors` sums, `vectors` of the right operand, one factor of the left.
+    let most_rows = |vectors: usize| (registers - 1 - vectors) / vectors;
+    let least_vectors = vectors.min(2);
+    let tile_rows = rows.div_ceil(rows.div_ceil(most_rows(least_vectors)));
+    let most_vectors = (registers - 1) / (tile_rows + 1);
+    (tile_rows, most_vectors.clamp(least_vectors, MOST_VECTORS).min(vectors))
 }
 
 /// Emits the function of a contraction.

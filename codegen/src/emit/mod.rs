@@ -9,7 +9,7 @@
 
 pub mod memory;
 pub mod primitive;
-mod strips;
+pub mod strips;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
@@ -92,6 +92,11 @@ impl<'a, 'b> Emitter<'a, 'b> {
             functions: Vec::new(),
             past_caches: false,
         }
+    }
+
+    /// The nest.
+    pub fn nest(&self) -> &'a Nest {
+        self.nest
     }
 
     /// Emits a top-level loop. `outermost` is the axis that is cut into chunks and the part of it that runs.

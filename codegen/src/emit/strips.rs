@@ -25,6 +25,8 @@ pub struct StripBuilder {
     strip: Strip,
     /// The axis that the run goes along.
     axis: AxisId,
+    /// In the epilogue of a contraction, the axis of its rows: what differs from row to row is read in the strip.
+    row: Option<AxisId>,
     /// Values that differ along the run.
     varying: Vec<Option<VectorValue>>,
     /// For each pointer, its buffer and where it points but for a constant.
@@ -44,7 +46,18 @@ enum Uniform {
 
 /// Whether statements can run along an axis as a strip.
 pub fn is_strip(nest: &Nest, axis: AxisId, nodes: &[Node], accumulators: &[Accumulator]) -> bool {
-    let mut varying: BTreeSet<Var> = BTreeSet::new();
+    is_strip_of(nest, axis, nodes, accumulators, None)
+}
+
+/// The same where `given` differs along the axis, too.
+fn is_strip_of(
+    nest: &Nest,
+    axis: AxisId,
+    nodes: &[Node],
+    accumulators: &[Accumulator],
+    given: Option<Var>,
+) -> bool {
+    let mut varying: BTreeSet<Var> = given.into_iter().collect();
     let mut written: BTreeSet<BufferId> = BTreeSet::new();
     Nest::accesses(nodes, &mut |place, is_store| {
         if is_store {
@@ -100,6 +113,22 @@ pub fn is_strip(nest: &Nest, axis: AxisId, nodes: &[Node], accumulators: &[Accum
     accumulators.iter().all(|accumulator| is_stored(nest.dtype(accumulator.value)))
 }
 
+/// Whether what follows from the sum of a contraction can run on the registers of its tiles.
+pub fn is_epilogue(nest: &Nest, column: AxisId, row: Option<AxisId>, sum: Var, nodes: &[Node]) -> bool {
+    let mut pointers: BTreeSet<(BufferId, i64)> = BTreeSet::new();
+    let mut fits = true;
+    // What differs from row to row is loaded as it is; there are no indices of rows.
+    let varies = |affine: &Affine| row.is_some_and(|row| affine.coefficient(row) != 0);
+    Nest::indices(nodes, &mut |affine| fits &= !varies(affine) && affine.coefficient(column) == 0);
+    Nest::accesses(nodes, &mut |place, _| {
+        pointers.insert((place.buffer, place.offset.coefficient(column)));
+        fits &= !varies(&place.offset) || (place.picks.is_empty() && place.bounds.is_empty());
+        let dtype = nest.buffers[place.buffer.0 as usize].ty.dtype;
+        fits &= !varies(&place.offset) || matches!(dtype, DType::F32 | DType::I32);
+    });
+    fits && pointers.len() <= MAX_POINTERS && is_strip_of(nest, column, nodes, &[], Some(sum))
+}
+
 /// Whether a function computes with lanes of 32 bits throughout.
 fn is_wide_function(function: ScalarFn, dtypes: impl Iterator<Item = DType>) -> bool {
     let mut program = VectorProgram::new();
@@ -116,11 +145,24 @@ impl StripBuilder {
         StripBuilder {
             strip: Strip::default(),
             axis,
+            row: None,
             varying: vec![None; nest.vars.len()],
             pointers: Vec::new(),
             uniforms: Vec::new(),
             streams: Vec::new(),
         }
+    }
+
+    /// The epilogue of a contraction that has rows and columns, and gives `sum`.
+    pub fn of_epilogue(nest: &Nest, column: AxisId, row: Option<AxisId>, sum: Var) -> StripBuilder {
+        let mut builder = StripBuilder { row, ..StripBuilder::new(nest, column) };
+        builder.varying[sum.0 as usize] = Some(builder.argument(Argument::Sum, nest.dtype(sum)));
+        builder
+    }
+
+    /// Whether a function of the axes differs along the run, or from row to row.
+    fn varies(&self, affine: &Affine) -> bool {
+        [Some(self.axis), self.row].into_iter().flatten().any(|axis| affine.coefficient(axis) != 0)
     }
 
     /// The stream of a place; its number.
@@ -164,7 +206,52 @@ impl StripBuilder {
     }
 }
 
+/// The epilogue of a contraction, with what goes into the frame of its tiles.
+pub struct Epilogue {
+    /// What is computed.
+    pub strip: Strip,
+    /// The addresses of the pointers at the first row and column.
+    pub pointers: Vec<Value>,
+    /// From a row to the next, in elements, for each pointer.
+    pub row_steps: Vec<i64>,
+    /// The uniform values.
+    pub uniforms: Vec<Value>,
+}
+
 impl Emitter<'_, '_> {
+    /// The statements that follow from the sum of a contraction as a strip, at the first row and column that `open` gives.
+    pub fn epilogue_strip(
+        &mut self,
+        mut builder: StripBuilder,
+        open: &[(AxisId, Value)],
+        nodes: &[Node],
+    ) -> Epilogue {
+        open.iter().for_each(|&(axis, index)| self.open(axis, index));
+        self.add_to_strip(&mut builder, nodes);
+        let (pointers, uniforms) = self.frame_values(&mut builder);
+        let row = builder.row;
+        let row_step = |affine: &Affine| row.map_or(0, |row| affine.coefficient(row));
+        let row_steps = builder.pointers.iter().map(|(_, affine)| row_step(affine)).collect();
+        open.iter().rev().for_each(|&(axis, _)| self.close(axis));
+        Epilogue { strip: builder.strip, pointers, row_steps, uniforms }
+    }
+
+    /// The pointers and uniform values of a strip that is complete.
+    fn frame_values(&mut self, builder: &mut StripBuilder) -> (Vec<Value>, Vec<Value>) {
+        builder.strip.pointers = builder.pointers.len();
+        builder.strip.uniforms = builder.uniforms.len();
+        let place = |(buffer, affine): &(BufferId, Affine)| Place {
+            buffer: *buffer,
+            offset: affine.clone(),
+            picks: SmallVec::new(),
+            bounds: SmallVec::new(),
+        };
+        let places: Vec<Place> = builder.pointers.iter().map(place).collect();
+        let pointers = places.iter().map(|place| self.base_address(place)).collect();
+        let uniforms = builder.uniforms.iter().map(|&uniform| self.uniform_bits(uniform)).collect();
+        (pointers, uniforms)
+    }
+
     /// Runs statements along an axis, for `count` elements from `from` on, as a strip; the results of the accumulators.
     /// `None` where that cannot be.
     pub fn call_strip(
@@ -214,7 +301,7 @@ impl Emitter<'_, '_> {
         let varies = match value {
             Compute::Constant(_) => false,
             Compute::Index(affine) => affine.coefficient(builder.axis) != 0,
-            Compute::Load { place, .. } => place.offset.coefficient(builder.axis) != 0,
+            Compute::Load { place, .. } => builder.varies(&place.offset),
             Compute::Apply { operands, .. } => {
                 operands.iter().any(|operand| builder.varying[operand.0 as usize].is_some())
             }
@@ -240,7 +327,11 @@ impl Emitter<'_, '_> {
             Compute::Load { place, .. } => {
                 let size = self.element_bytes(place);
                 let stream = builder.stream(place, size);
-                builder.argument(Argument::Stream(stream), self.nest.dtype(var))
+                let argument = match place.offset.coefficient(builder.axis) {
+                    0 => Argument::Scalar(stream),
+                    _ => Argument::Stream(stream),
+                };
+                builder.argument(argument, self.nest.dtype(var))
             }
             Compute::Apply { function, operands } => {
                 let dtype = self.nest.dtype(*operands.last().expect("functions have operands"));
@@ -268,28 +359,14 @@ impl Emitter<'_, '_> {
         if builder.pointers.len() > MAX_POINTERS {
             return None;
         }
-        builder.strip.pointers = builder.pointers.len();
-        builder.strip.uniforms = builder.uniforms.len();
+        let (pointers, uniforms) = self.frame_values(&mut builder);
         let strip = &builder.strip;
         let bytes = emit_strip(isa, strip, self.past_caches && !strip.stores.is_empty()).ok()?;
         let layout = FrameLayout::new(strip);
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * layout.words as u32, 3);
         let slot = self.b.create_sized_stack_slot(data);
-        for (word, (buffer, affine)) in builder.pointers.iter().enumerate() {
-            let place = Place {
-                buffer: *buffer,
-                offset: affine.clone(),
-                picks: SmallVec::new(),
-                bounds: SmallVec::new(),
-            };
-            let address = self.base_address(&place);
-            self.b.ins().stack_store(types::I64, address, slot, 8 * word as i32);
-        }
-        self.b.ins().stack_store(types::I64, count, slot, 8 * layout.count as i32);
-        for (index, uniform) in builder.uniforms.iter().enumerate() {
-            let value = self.uniform_bits(*uniform);
-            let ty = self.b.func.dfg.value_type(value);
-            self.b.ins().stack_store(ty, value, slot, 8 * (layout.uniforms + index) as i32);
+        for (word, value) in pointers.into_iter().chain([count]).chain(uniforms).enumerate() {
+            self.b.ins().stack_store(types::I64, value, slot, 8 * word as i32);
         }
         let frame = self.b.ins().stack_addr(types::I64, slot, 0);
         self.call_wide(bytes, frame);
