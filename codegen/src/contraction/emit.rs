@@ -199,7 +199,7 @@ fn emit_panel(
         vectors: padded / LANES,
         columns,
         depth: plan.depth,
-        left_row_step: left_row_step(plan),
+        left_row_step: plan.left_row_step,
         left_depth_step: contraction.left.offset.coefficient(contraction.depth) * 4,
         right_depth_step: right_step,
         has_fma: plan.has_fma,
@@ -216,12 +216,6 @@ fn emit_panel(
             emit_tile(emitter, contraction, &tile(rest), here, row, column);
         });
     }
-}
-
-/// From a row of the left operand to the next, in bytes.
-pub fn left_row_step(plan: &ContractionPlan<'_>) -> i64 {
-    let contraction = &plan.contraction;
-    contraction.row.map_or(0, |axis| contraction.left.offset.coefficient(axis) * 4)
 }
 
 /// Copies `columns` columns of all depths to a dense panel, zeros up to `padded` columns.

@@ -39,6 +39,8 @@ pub struct ContractionPlan<'a> {
     wide: Option<Isa>,
     /// The lanes of a vector.
     lanes: usize,
+    /// From a row of the left operand to the next, in bytes.
+    left_row_step: i64,
     /// The rows of a tile.
     tile_rows: usize,
     /// The vectors in a row of a tile.
@@ -75,8 +77,12 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     }
     let wide = target.wide().filter(|_| is_tile(nest, &contraction));
     let lanes = wide.map_or(LANES, Isa::lanes);
+    let left_row_step = left_row_step(nest, &contraction);
     let (tile_rows, tile_vectors) = match wide {
-        Some(isa) => wide_tile(isa, rows, columns.div_ceil(lanes)),
+        Some(isa) => {
+            let most_rows = rows_in_cache(left_row_step, target);
+            wide_tile(isa, rows, columns.div_ceil(lanes), most_rows)
+        }
         None => narrow_tile(rows, columns / LANES),
     };
     let panel = tile_vectors * lanes;
@@ -99,6 +105,7 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         depth,
         wide,
         lanes,
+        left_row_step,
         tile_rows,
         tile_vectors,
         has_fma: target.has_fma,
@@ -122,9 +129,19 @@ fn narrow_tile(rows: usize, vectors: usize) -> (usize, usize) {
     (tile_rows, tile_vectors.min(vectors))
 }
 
+/// How many rows of the left operand the first level of cache can hold a line of at the same time: where the step between
+/// them is a multiple of a large power of two, they share a few sets.
+fn rows_in_cache(step_bytes: i64, target: &Target) -> usize {
+    /// What x86-64 CPUs have at least.
+    const WAYS: usize = 8;
+    let way_bytes = target.l1_bytes / WAYS;
+    let shared = 1usize << step_bytes.unsigned_abs().max(1).trailing_zeros().min(30);
+    WAYS * (way_bytes / shared.min(way_bytes)).max(1)
+}
+
 /// Rows and vectors of a tile on wide vectors: two vectors, or one where there is no second, by as many rows as registers
-/// hold, all tiles of about the same height; more vectors where there are few rows.
-fn wide_tile(isa: Isa, rows: usize, vectors: usize) -> (usize, usize) {
+/// and cache hold, all tiles of about the same height; more vectors where there are few rows.
+fn wide_tile(isa: Isa, rows: usize, vectors: usize, rows_in_cache: usize) -> (usize, usize) {
     const MOST_VECTORS: usize = 8;
     // The mask of AVX2 is a vector.
     let registers = match isa {
@@ -132,11 +149,17 @@ fn wide_tile(isa: Isa, rows: usize, vectors: usize) -> (usize, usize) {
         Isa::Avx512 => 32,
     };
     // `rows * vectors` sums, `vectors` of the right operand, one factor of the left.
-    let most_rows = |vectors: usize| (registers - 1 - vectors) / vectors;
     let least_vectors = vectors.min(2);
-    let tile_rows = rows.div_ceil(rows.div_ceil(most_rows(least_vectors)));
+    let most_rows = ((registers - 1 - least_vectors) / least_vectors).min(rows_in_cache);
+    let tile_rows = rows.div_ceil(rows.div_ceil(most_rows));
     let most_vectors = (registers - 1) / (tile_rows + 1);
     (tile_rows, most_vectors.clamp(least_vectors, MOST_VECTORS).min(vectors))
+}
+
+/// From a row of the left operand to the next, in bytes.
+fn left_row_step(nest: &Nest, contraction: &Contraction<'_>) -> i64 {
+    let bytes = nest.buffers[contraction.left.buffer.0 as usize].ty.dtype.size_bytes();
+    contraction.row.map_or(0, |axis| contraction.left.offset.coefficient(axis) * bytes as i64)
 }
 
 /// Emits the function of a contraction.

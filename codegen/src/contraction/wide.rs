@@ -4,7 +4,7 @@ use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, ty
 use smallvec::SmallVec;
 
 use super::ContractionPlan;
-use super::emit::{Operands, left_row_step};
+use super::emit::Operands;
 use super::recognise::Contraction;
 use crate::emit::Emitter;
 use crate::emit::strips::{StripBuilder, is_epilogue};
@@ -102,7 +102,7 @@ fn call_tiles(
         rows: height,
         columns: panel.columns,
         depth: plan.depth,
-        left_row_step: left_row_step(plan),
+        left_row_step: plan.left_row_step,
         left_depth_step: contraction.left.offset.coefficient(contraction.depth) * 4,
         right_depth_step: panel.right_step,
         is_padded: panel.is_packed,
