@@ -57,6 +57,8 @@ const FRAME: Register = Register::RDI;
 const LEFT_AT: Register = Register::RAX;
 const RIGHT_AT: Register = Register::R11;
 const ROUNDS: Register = Register::RCX;
+/// How far the row that is fetched is from the first, in bytes.
+const ROW: Register = Register::R10;
 /// Steps of the sum in one round of the loop.
 const UNROLL: usize = 4;
 
@@ -125,22 +127,69 @@ impl Tile<'_> {
             self.w.binary(isa::XOR, sum, sum, Operand::Register(sum));
         }
         let (rounds, rest) = (self.spec.depth / UNROLL, self.spec.depth % UNROLL);
-        if rounds > 0 {
-            self.w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), rounds as i32));
-            let again = self.w.assembler.label();
-            self.w.assembler.bind(again);
-            for step in 0..UNROLL {
-                self.multiply_add(step);
-            }
-            let steps = UNROLL as i64;
-            self.add(LEFT_AT, self.spec.left_depth_step * steps);
-            self.add(RIGHT_AT, self.spec.right_depth_step * steps);
-            self.w.push(Instruction::with1(Code::Dec_rm64, ROUNDS));
-            self.w.assembler.jump(Code::Jne_rel32_64, again);
+        let fetched = self.fetched();
+        let fetching = if fetched.is_empty() { 0 } else { self.spec.rows.min(rounds) };
+        if fetching > 0 {
+            self.w.push(Instruction::with2(Code::Xor_r32_rm32, ROW.full_register32(), ROW.full_register32()));
         }
+        self.rounds(fetching, &fetched);
+        self.rounds(rounds - fetching, &[]);
         for step in 0..rest {
             self.multiply_add(step);
         }
+    }
+
+    /// What the epilogue reads row by row: each place, and the step to the next row, the same for all.
+    fn fetched(&self) -> Vec<MemoryOperand> {
+        let strip = self.spec.epilogue;
+        let mut streams: Vec<usize> = (strip.arguments.iter())
+            .filter_map(|argument| match argument {
+                Argument::Stream(stream) => Some(*stream),
+                _ => None,
+            })
+            .filter(|&stream| self.spec.row_steps[strip.streams[stream].pointer] == self.fetch_step())
+            .collect();
+        streams.dedup();
+        let places = streams.into_iter().flat_map(|stream| {
+            let stream = strip.streams[stream];
+            (0..self.vectors).map(move |vector| (stream, vector))
+        });
+        places
+            .map(|(stream, vector)| {
+                let ahead = i64::from(stream.displacement) + (vector * self.w.isa.vector_bytes()) as i64;
+                memory(POINTERS[stream.pointer], ROW, ahead)
+            })
+            .collect()
+    }
+
+    /// From a row of what is fetched to the next.
+    fn fetch_step(&self) -> i64 {
+        self.spec.row_steps.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Rounds of the sum. In each, a row of `fetched` is brought into the cache, so that the epilogue finds it there.
+    fn rounds(&mut self, count: usize, fetched: &[MemoryOperand]) {
+        if count == 0 {
+            return;
+        }
+        self.w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), count as i32));
+        let again = self.w.assembler.label();
+        self.w.assembler.bind(again);
+        for &place in fetched {
+            self.w.push(Instruction::with1(Code::Prefetcht0_m8, place));
+        }
+        for step in 0..UNROLL {
+            self.multiply_add(step);
+        }
+        let steps = UNROLL as i64;
+        self.add(LEFT_AT, self.spec.left_depth_step * steps);
+        self.add(RIGHT_AT, self.spec.right_depth_step * steps);
+        if !fetched.is_empty() {
+            let step = self.fetch_step();
+            self.add(ROW, step);
+        }
+        self.w.push(Instruction::with1(Code::Dec_rm64, ROUNDS));
+        self.w.assembler.jump(Code::Jne_rel32_64, again);
     }
 
     fn add(&mut self, register: Register, bytes: i64) {
