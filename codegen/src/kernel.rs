@@ -62,10 +62,14 @@ pub fn compile_all(kernels: &[Kernel], target: &Target, options: CompileOptions)
 fn compile_one(index: u32, kernel: &Kernel, target: &Target, options: CompileOptions) -> Result<Part, Error> {
     let mut nest = Nest::new(kernel);
     nest.collapse();
-    let emitted = match contraction::plan(&nest, target) {
-        Some(plan) => contraction::emit(&plan, &nest, target, index),
-        None => emit(&nest, target, index),
+    let (emitted, work) = match contraction::plan(&nest, target) {
+        Some(plan) => {
+            let work = plan.multiply_adds(&nest) * Cost::MULTIPLY_ADD;
+            (contraction::emit(&plan, &nest, target, index), work)
+        }
+        None => (emit(&nest, target, index), total_work(&nest, &nest.body)),
     };
+    let lanes = target.vector_bytes / 4;
     let clif = if options.keep_clif { emitted.function.display().to_string() } else { String::new() };
     let bytes = nest
         .buffers
@@ -78,7 +82,7 @@ fn compile_one(index: u32, kernel: &Kernel, target: &Target, options: CompileOpt
         compiled: compile_function(target, &kernel.name, index, emitted.function, emitted.wide)?,
         chunks: emitted.chunks,
         scratch_bytes: emitted.scratch_bytes,
-        cost: Cost { operations: total_work(&nest, &nest.body), bytes: bytes as f64 },
+        cost: Cost { operations: work / lanes as f64, bytes: bytes as f64 },
         clif,
     })
 }

@@ -22,10 +22,9 @@ pub(crate) struct Machine {
     pub time_ns: f64,
 }
 
-/// A share of a kernel that is estimated to take less than this on one thread is not worth handing to another. The
-/// estimates are those of `codegen::Cost`, several times too high for matrix products: what remains is some
-/// microseconds, against the fraction of one that handing over takes.
-pub(crate) const MIN_SHARE_NS: f64 = 10_000.0;
+/// A share of a kernel that is estimated (by `codegen::Cost`) to take less than this on one thread is not worth handing
+/// to another: that takes a fraction of a microsecond.
+pub(crate) const MIN_SHARE_NS: f64 = 2_000.0;
 
 /// The steps of a plan, ready to be run.
 pub(crate) struct Program {

@@ -3,12 +3,13 @@
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use ir::AxisId;
 use smallvec::SmallVec;
 
 use super::tile::{Tile, emit_tile};
-use super::{ContractionPlan, LANES, wide};
+use super::{Chunks, ContractionPlan, LANES, wide};
 use crate::Target;
-use crate::emit::{Emitter, memory};
+use crate::emit::{Emitter, Limit, memory};
 use crate::jit::kernel_function;
 use crate::kernel::{Emitted, buffer_addresses};
 use crate::nest::Nest;
@@ -41,7 +42,14 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target, index: u32
     let sums = b.ins().iadd_imm_s(panel, panel_bytes.next_multiple_of(64) as i64);
     let mut emitter = Emitter::new(&mut b, nest, &bases, target.wide());
     emitter.nodes(plan.contraction.prelude);
-    let batches: Vec<_> = plan.contraction.batch.iter().map(|&axis| (axis, nest.extent(axis))).collect();
+    let mut batches: Vec<(AxisId, Limit, Limit)> = (plan.contraction.batch.iter())
+        .map(|&axis| (axis, Limit::Static(0), Limit::Static(nest.extent(axis) as i64)))
+        .collect();
+    if let Chunks::Batches(size) = plan.chunks {
+        let axis = plan.contraction.batch[0];
+        let (from, to) = chunk_limits(&mut emitter, begin, end, size, nest.extent(axis));
+        batches[0] = (axis, Limit::Dynamic(from), Limit::Dynamic(to));
+    }
     emitter.batches(&batches, &mut |emitter| {
         let left = emitter.base_address(plan.contraction.left);
         let right = emitter.base_address(plan.contraction.right);
@@ -53,7 +61,11 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target, index: u32
     b.finalize(target.isa.frontend_config());
     let sums_bytes = plan.tile_rows * panel_columns(plan) * 4;
     let scratch_bytes = local_bytes + panel_bytes.next_multiple_of(64) + sums_bytes.next_multiple_of(64);
-    let chunks = panels(plan).div_ceil(plan.panels_per_chunk) * plan.rows.div_ceil(plan.rows_per_chunk);
+    let chunks = match plan.chunks {
+        Chunks::Batches(size) => nest.extent(plan.contraction.batch[0]).div_ceil(size),
+        Chunks::Panels(size) => panels(plan).div_ceil(size),
+        Chunks::Rows(size) => plan.rows.div_ceil(size),
+    };
     Emitted { function, wide, chunks: chunks as u64, scratch_bytes }
 }
 
@@ -82,23 +94,25 @@ fn emit_batch(
     let width = panel_columns(plan);
     let whole = plan.columns / width;
     let edge = plan.columns % width;
-    if plan.rows_per_chunk < plan.rows {
+    let constant =
+        |emitter: &mut Emitter<'_, '_>, value: usize| emitter.b.ins().iconst(types::I64, value as i64);
+    if let Chunks::Rows(size) = plan.chunks {
         // Chunks of rows: every chunk does all panels.
-        let rows = chunk_limits(emitter, begin, end, plan.rows_per_chunk, plan.rows);
-        let zero = emitter.b.ins().iconst(types::I64, 0);
-        let last = emitter.b.ins().iconst(types::I64, whole as i64);
+        let rows = chunk_limits(emitter, begin, end, size, plan.rows);
+        let (zero, last) = (constant(emitter, 0), constant(emitter, whole));
         each(emitter, zero, last, &mut |emitter, panel| {
             emit_panel(emitter, plan, operands, panel, width, rows)
         });
         if edge > 0 {
-            let panel = emitter.b.ins().iconst(types::I64, whole as i64);
-            emit_panel(emitter, plan, operands, panel, edge, rows);
+            emit_panel(emitter, plan, operands, last, edge, rows);
         }
         return;
     }
-    let zero = emitter.b.ins().iconst(types::I64, 0);
-    let rows = emitter.b.ins().iconst(types::I64, plan.rows as i64);
-    let (from, to) = chunk_limits(emitter, begin, end, plan.panels_per_chunk, panels(plan));
+    let (zero, rows) = (constant(emitter, 0), constant(emitter, plan.rows));
+    let (from, to) = match plan.chunks {
+        Chunks::Panels(size) => chunk_limits(emitter, begin, end, size, panels(plan)),
+        _ => (zero, constant(emitter, panels(plan))),
+    };
     let last_whole = emitter.b.ins().iconst(types::I64, whole as i64);
     let until = emitter.b.ins().smin(to, last_whole);
     each(emitter, from, until, &mut |emitter, panel| {

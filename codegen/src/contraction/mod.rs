@@ -8,7 +8,7 @@
 //! read in place where they are contiguous and few rows use them, and are packed otherwise: transposed where the operand
 //! is, and filled up with zeros at the edge of the result.
 //!
-//! Chunks are groups of panels, or of rows where there are few panels.
+//! Chunks are groups of batches, of panels, or of rows where there are few of the others.
 //!
 //! Cost model: a tile of `r` rows and `v` vectors takes `r v` multiply-adds, `v` vector loads and `r` broadcasts per step;
 //! 12 sums hide the latency of multiply-adds on two ports and leave registers for operands. With the 32 registers of
@@ -51,10 +51,24 @@ pub struct ContractionPlan<'a> {
     is_packed: bool,
     /// Whether the epilogue runs row by row from memory, because it is too long to be repeated for each row.
     spills: bool,
-    /// Panels per chunk; all of them where chunks are made of rows.
-    panels_per_chunk: usize,
-    /// Rows per chunk; all of them where chunks are made of panels.
-    rows_per_chunk: usize,
+    /// What a chunk is.
+    chunks: Chunks,
+}
+
+impl ContractionPlan<'_> {
+    /// The multiply-adds of all batches.
+    pub fn multiply_adds(&self, nest: &Nest) -> f64 {
+        let batch: usize = self.contraction.batch.iter().map(|&axis| nest.extent(axis)).product();
+        (batch * self.rows * self.columns * self.depth) as f64
+    }
+}
+
+/// What a chunk is: so many of the outermost batches, of the panels or of the rows, and all of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chunks {
+    Batches(usize),
+    Panels(usize),
+    Rows(usize),
 }
 
 /// Vectors of Cranelift have four lanes of `f32`.
@@ -64,7 +78,7 @@ const TILES_TO_PACK: usize = 8;
 /// Epilogues of more primitives than this are not repeated for each row of a tile.
 const SHORT_EPILOGUE: f64 = 4.0;
 /// A chunk has at least this many multiply-adds per lane.
-const CHUNK_WORK: usize = 1 << 14;
+const CHUNK_WORK: usize = 1 << 13;
 
 /// Plans a contraction; `None` where the nest is none, or one that ordinary loops do as well.
 pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> {
@@ -86,18 +100,10 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         None => narrow_tile(rows, columns / LANES),
     };
     let panel = tile_vectors * lanes;
-    let panels = columns.div_ceil(panel);
     let is_packed = !is_contiguous || (rows.div_ceil(tile_rows) >= TILES_TO_PACK && columns > 2 * panel);
     let spills = primitives(nest, &contraction.epilogue) > SHORT_EPILOGUE;
-    let by_panels = panels >= 8 || rows < 4 * tile_rows;
-    let work = CHUNK_WORK * lanes;
-    let (panels_per_chunk, rows_per_chunk) = match by_panels {
-        true => ((work / (rows * depth * panel)).max(panels.div_ceil(64)).clamp(1, panels), rows),
-        false => {
-            let wanted = (work / (columns * depth).max(1)).max(rows.div_ceil(64)).max(1);
-            (panels, wanted.next_multiple_of(tile_rows))
-        }
-    };
+    let batches: Vec<usize> = contraction.batch.iter().map(|&axis| nest.extent(axis)).collect();
+    let chunks = chunks(&batches, (rows, tile_rows), (columns, panel), depth, CHUNK_WORK * lanes);
     Some(ContractionPlan {
         contraction,
         rows,
@@ -111,9 +117,35 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         has_fma: target.has_fma,
         is_packed,
         spills,
-        panels_per_chunk,
-        rows_per_chunk,
+        chunks,
     })
+}
+
+/// How a result is cut into chunks of at least `work` multiply-adds, 64 of them at most: batches where there are many, or
+/// panels, or rows in multiples of a tile's where there are few panels.
+fn chunks(
+    batches: &[usize],
+    (rows, tile_rows): (usize, usize),
+    (columns, panel): (usize, usize),
+    depth: usize,
+    work: usize,
+) -> Chunks {
+    const ENOUGH: usize = 8;
+    const MOST: usize = 64;
+    let panels = columns.div_ceil(panel);
+    let batch: usize = batches.iter().product();
+    let cut = |count: usize, work_of_one: usize| {
+        (work / work_of_one.max(1)).max(count.div_ceil(MOST)).clamp(1, count)
+    };
+    let matrix = rows * columns * depth;
+    let has_rows = rows >= 4 * tile_rows;
+    match batches.first() {
+        Some(&first) if first >= ENOUGH || (panels < ENOUGH && !has_rows) => {
+            Chunks::Batches(cut(first, batch / first * matrix))
+        }
+        _ if panels >= ENOUGH || !has_rows => Chunks::Panels(cut(panels, batch * rows * panel * depth)),
+        _ => Chunks::Rows(cut(rows, batch * columns * depth).next_multiple_of(tile_rows)),
+    }
 }
 
 /// Rows and vectors of a tile on Cranelift's vectors.
@@ -165,4 +197,44 @@ fn left_row_step(nest: &Nest, contraction: &Contraction<'_>) -> i64 {
 /// Emits the function of a contraction.
 pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target, index: u32) -> Emitted {
     emit::emit(plan, nest, target, index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_cut_along_what_there_is_most_of() {
+        let cut = |batches: &[usize], rows, columns| chunks(batches, (rows, 14), (columns, 32), 64, 1 << 18);
+        assert_eq!(cut(&[], 64, 256), Chunks::Panels(2));
+        assert_eq!(cut(&[], 1024, 64), Chunks::Rows(70));
+        assert_eq!(cut(&[], 20, 64), Chunks::Panels(2));
+        assert_eq!(cut(&[16], 64, 64), Chunks::Batches(1));
+        assert_eq!(cut(&[2], 20, 64), Chunks::Batches(2));
+        assert_eq!(cut(&[2, 3], 1024, 256), Chunks::Panels(1));
+    }
+
+    #[test]
+    fn tiles_have_equal_heights_and_fit_into_registers() {
+        for isa in [Isa::Avx2, Isa::Avx512] {
+            for rows in 1..200 {
+                for vectors in 1..12 {
+                    let (height, width) = wide_tile(isa, rows, vectors, 16);
+                    let registers = if isa == Isa::Avx2 { 15 } else { 32 };
+                    assert!(height * width + width < registers, "{isa:?} {rows} {vectors}");
+                    let tiles = rows.div_ceil(height);
+                    assert_eq!(height, rows.div_ceil(tiles), "{isa:?} {rows} {vectors}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_share_sets_of_the_cache_are_few() {
+        let target = Target { l1_bytes: 32 << 10, ..Target::host().unwrap() };
+        assert_eq!(rows_in_cache(4096, &target), 8);
+        assert_eq!(rows_in_cache(8192, &target), 8);
+        assert_eq!(rows_in_cache(2048, &target), 16);
+        assert!(rows_in_cache(3136, &target) > 32);
+    }
 }

@@ -151,12 +151,8 @@ impl<'a, 'b> Emitter<'a, 'b> {
     }
 
     /// Emits loops over the batches of a contraction.
-    pub fn batches(&mut self, axes: &[(AxisId, usize)], body: &mut dyn FnMut(&mut Self)) {
-        let loops: Vec<_> = axes
-            .iter()
-            .map(|&(axis, extent)| (axis, Limit::Static(0), Limit::Static(extent as i64)))
-            .collect();
-        self.nested(&loops, smallvec![], &mut |emitter, _| {
+    pub fn batches(&mut self, loops: &[(AxisId, Limit, Limit)], body: &mut dyn FnMut(&mut Self)) {
+        self.nested(loops, smallvec![], &mut |emitter, _| {
             body(emitter);
             smallvec![]
         });
