@@ -24,7 +24,7 @@ pub(crate) struct Machine {
 
 /// A share of a kernel that is estimated (by `codegen::Cost`) to take less than this on one thread is not worth handing
 /// to another: that takes a fraction of a microsecond.
-pub(crate) const MIN_SHARE_NS: f64 = 2_000.0;
+pub(crate) const MIN_SHARE_NS: f64 = 1_000.0;
 
 /// The steps of a plan, ready to be run.
 pub(crate) struct Program {

@@ -78,7 +78,7 @@ const TILES_TO_PACK: usize = 8;
 /// Epilogues of more primitives than this are not repeated for each row of a tile.
 const SHORT_EPILOGUE: f64 = 4.0;
 /// A chunk has at least this many multiply-adds per lane.
-const CHUNK_WORK: usize = 1 << 13;
+const CHUNK_WORK: usize = 1 << 12;
 
 /// Plans a contraction; `None` where the nest is none, or one that ordinary loops do as well.
 pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> {
