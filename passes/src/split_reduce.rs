@@ -1,8 +1,10 @@
-//! Pass `split_reduce`: a large reduction to a scalar becomes two, so that threads can share the first.
+//! Pass `split_reduce`: a large reduction with a small result becomes two, so that threads can share the first.
 //!
-//! The split depends on the shape alone, so the order of additions is the same on any number of threads.
+//! Two kinds are split: a reduction to a scalar, by rows, and a product of matrices with a long sum for each of few
+//! elements, as the gradient of a weight is over a large batch: parts of the sum become a batch of products, which is
+//! summed then. The split depends on the shape alone, so the order of additions is the same on any number of threads.
 
-use ir::ops::Reduce;
+use ir::ops::{MatMul, Reduce};
 use ir::{Builder, Error, Graph, Lowering, Node, Op, Shape, Value};
 use smallvec::SmallVec;
 
@@ -12,7 +14,15 @@ use crate::rewrite::rebuild;
 /// Reductions of fewer elements stay as they are.
 const LARGE: usize = 1 << 14;
 
-/// Splits each large reduction over all axes into one over all but the first, and one over the first.
+/// Products of matrices are split into parts with sums of at least this length.
+const PART_DEPTH: usize = 1024;
+/// The most parts of a sum.
+const MOST_PARTS: usize = 16;
+/// Products of matrices with more elements than this are enough work for threads without.
+const SMALL_RESULT: usize = 1 << 14;
+
+/// Splits each large reduction over all axes into one over all but the first, and one over the first; and each long
+/// product of matrices with a small result into a sum of products.
 pub fn split_reduce(graph: &Graph) -> Result<Graph, Error> {
     rebuild(graph, |builder, node, operands| match lowering(graph, node) {
         Lowering::Reduce { op, axes } if is_split(graph, node, &axes) => {
@@ -20,6 +30,15 @@ pub fn split_reduce(graph: &Graph) -> Result<Graph, Error> {
             let columns: SmallVec<[usize; 4]> = (1..builder.shape(rows).rank()).collect();
             let partial = builder.op(Op::from(Reduce { op, axes: columns }), &[rows])?;
             let total = builder.op(Op::from(Reduce { op, axes: SmallVec::from_elem(0, 1) }), &[partial])?;
+            Ok(Some([total].into_iter().collect()))
+        }
+        Lowering::Contract(_) => {
+            let Op::MatMul(product) = &node.op else { return Ok(None) };
+            let Some(parts) = parts(graph, node, product) else { return Ok(None) };
+            let left = in_parts(builder, operands[0], parts, product.transpose_left)?;
+            let right = in_parts(builder, operands[1], parts, !product.transpose_right)?;
+            let products = builder.op(product.clone(), &[left, right])?;
+            let total = builder.reduce_sum(products, &[0], false)?;
             Ok(Some([total].into_iter().collect()))
         }
         _ => Ok(None),
@@ -30,6 +49,26 @@ fn is_split(graph: &Graph, node: &Node, axes: &[usize]) -> bool {
     let shape = &graph.ty(node.operands[0]).shape;
     let to_scalar = axes.len() == shape.rank();
     to_scalar && shape.elements() >= LARGE && rows(shape).is_some_and(|rows| rows > 1)
+}
+
+/// Into how many parts the sums of a product of two matrices are cut; `None` where they stay whole.
+fn parts(graph: &Graph, node: &Node, product: &MatMul) -> Option<usize> {
+    let (left, result) = (&graph.ty(node.operands[0]).shape, &node.results[0].shape);
+    if left.rank() != 2 || result.elements() > SMALL_RESULT {
+        return None;
+    }
+    let depth = left[if product.transpose_left { 0 } else { 1 }];
+    (2..=MOST_PARTS.min(depth / PART_DEPTH)).rev().find(|parts| depth.is_multiple_of(*parts))
+}
+
+/// A matrix as a batch of parts along the axis that is summed over, its first or its last.
+fn in_parts(builder: &mut Builder, x: Value, parts: usize, sums_over_first: bool) -> Result<Value, Error> {
+    let shape = builder.shape(x).clone();
+    if sums_over_first {
+        return builder.reshape(x, [parts, shape[0] / parts, shape[1]]);
+    }
+    let cut = builder.reshape(x, [shape[0], parts, shape[1] / parts])?;
+    builder.transpose(cut, &[1, 0, 2])
 }
 
 /// The number of rows into which a tensor is cut: its first extent, or a divisor of its only one.
