@@ -88,21 +88,22 @@ impl ExecutableMemory {
         let mut module = JITModule::new(builder);
         let signature = kernel_signature(target);
         let mut define = |name: String, bytes: &[u8], alignment: u64, relocations: &[ModuleReloc]| {
-            let id = module.declare_function(&name, Linkage::Local, &signature)?;
-            module.define_function_bytes(id, alignment.max(64), bytes, relocations)?;
+            let id = module.declare_function(&name, Linkage::Local, &signature).map_err(fail)?;
+            module.define_function_bytes(id, alignment.max(64), bytes, relocations).map_err(fail)?;
             Ok(id)
         };
         let mut ids = Vec::with_capacity(compiled.len());
         for (index, function) in compiled.iter().enumerate() {
-            let wide =
-                function.wide.iter().enumerate().map(|(number, bytes)| {
-                    define(format!("k{index}.{number}"), bytes, 64, &[]).map_err(fail)
-                });
+            let wide = function
+                .wide
+                .iter()
+                .enumerate()
+                .map(|(number, bytes)| define(format!("k{index}.{number}"), bytes, 64, &[]));
             let wide: Vec<FuncId> = wide.collect::<Result<_, Error>>()?;
             let relocations: Vec<ModuleReloc> =
                 function.relocations.iter().map(|reloc| with_callee(reloc, &wide)).collect();
             let name = format!("k{index}");
-            ids.push(define(name, &function.bytes, function.alignment, &relocations).map_err(fail)?);
+            ids.push(define(name, &function.bytes, function.alignment, &relocations)?);
         }
         module.finalize_definitions().map_err(fail)?;
         let functions = ids.iter().map(|&id| module.get_finalized_function(id)).collect();

@@ -1,11 +1,12 @@
 //! One kernel to machine code: nest, schedule, function.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cranelift_codegen::ir::{Function, InstBuilder, Value, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use ir::{AxisId, Kernel};
+use ir::{AxisId, BufferId, Kernel};
 
 use crate::emit::{Emitter, Limit, memory};
 use crate::jit::{Compiled, compile_function, kernel_function};
@@ -96,18 +97,20 @@ fn emit(nest: &Nest, target: &Target, index: u32) -> Emitted {
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
     let [args, scratch, begin, end] = [0, 1, 2, 3].map(|i| b.block_params(entry)[i]);
-    let (bases, scratch_bytes) = buffer_addresses(&mut b, nest, args, scratch);
+    let (bases, local_bytes) = buffer_addresses(&mut b, nest, args, scratch);
+    let rows = b.ins().iadd_imm_s(scratch, local_bytes as i64);
     let loops = nest.body.iter().filter(|node| matches!(node, Node::For { .. })).count();
     let mut chunks = 1;
     let mut emitter = Emitter::new(&mut b, nest, &bases, target.wide());
-    emitter.past_caches = stores_past_caches(nest, target);
+    emitter.past_caches = stored_past_caches(nest, target);
+    emitter.rows.address = Some(rows);
     for node in &nest.body {
         let Node::For { axes, body, .. } = node else {
             emitter.nodes(std::slice::from_ref(node));
             continue;
         };
         let schedule = schedule(nest, node);
-        let cut = (loops == 1).then(|| cut(nest, node, schedule)).flatten();
+        let cut = (loops == 1).then(|| cut(nest, node, schedule, target)).flatten();
         let outermost = cut.map(|cut| {
             chunks = cut.chunks;
             let (from, to) = limits(emitter.b, cut, begin, end);
@@ -116,17 +119,32 @@ fn emit(nest: &Nest, target: &Target, index: u32) -> Emitted {
         emitter.top_level(schedule, axes, body, outermost);
     }
     let wide = std::mem::take(&mut emitter.functions);
+    let scratch_bytes = local_bytes + emitter.rows.size_bytes;
+    if !emitter.past_caches.is_empty() {
+        // Such stores are not ordered before the one by which other threads learn that this one is done.
+        emitter.b.ins().fence();
+    }
     b.ins().return_(&[]);
     b.seal_all_blocks();
     b.finalize(target.isa.frontend_config());
     Emitted { function, wide, chunks, scratch_bytes }
 }
 
-/// Whether what a nest works on is more than the caches hold, so that what it stores is gone from them anyway.
-fn stores_past_caches(nest: &Nest, target: &Target) -> bool {
+/// The buffers that are stored to past the caches: where a nest works on more than the caches hold, those that are only
+/// written. They would be gone from the caches anyway before anything reads them.
+fn stored_past_caches(nest: &Nest, target: &Target) -> Vec<BufferId> {
     let parameters = nest.buffers.iter().filter(|buffer| !is_local(buffer));
     let bytes: usize = parameters.map(|buffer| buffer.ty.size_bytes()).sum();
-    bytes > target.l3_bytes.max(target.l2_bytes)
+    let mut stored = BTreeSet::new();
+    if bytes > target.l3_bytes.max(target.l2_bytes) {
+        let mut read = BTreeSet::new();
+        Nest::accesses(&nest.body, &mut |place, is_store| {
+            let buffers = if is_store { &mut stored } else { &mut read };
+            buffers.insert(place.buffer);
+        });
+        stored.retain(|buffer| !read.contains(buffer) && !is_local(&nest.buffers[buffer.0 as usize]));
+    }
+    stored.into_iter().collect()
 }
 
 /// The address of each buffer: parameters from `args`, local memory in `scratch`.
@@ -166,14 +184,20 @@ struct Cut {
 }
 
 /// Cuts the outermost loop: the first that is not on lanes, or that on lanes where there is no other.
-fn cut(nest: &Nest, node: &Node, schedule: Schedule) -> Option<Cut> {
+fn cut(nest: &Nest, node: &Node, schedule: Schedule, target: &Target) -> Option<Cut> {
+    // Whole vectors at any width, and whole cache lines.
+    const WIDE_COLUMNS: usize = 64;
     let Node::For { axes, sequential: false, .. } = node else { return None };
     let on_lanes = match schedule.lanes {
         Lanes::Outer(axis) => Some(axis),
         _ => None,
     };
     let axis = axes.iter().copied().find(|&axis| Some(axis) != on_lanes).or(on_lanes)?;
-    let multiple = if Some(axis) == on_lanes { schedule.width } else { 1 };
+    let multiple = match target.wide() {
+        _ if Some(axis) != on_lanes => 1,
+        Some(_) => WIDE_COLUMNS,
+        None => schedule.width,
+    };
     let extent = nest.extent(axis);
     let size = chunk_iterations(extent, total_work(nest, std::slice::from_ref(node)), multiple);
     Some(Cut { axis, extent, size, chunks: extent.div_ceil(size) as u64 })

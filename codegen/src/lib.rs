@@ -76,6 +76,7 @@ pub struct Code {
     /// The kernels, in order.
     pub entries: Vec<Entry>,
     bytes: Vec<Vec<u8>>,
+    wide: Vec<Vec<Vec<u8>>>,
     clif: Vec<String>,
     _memory: jit::ExecutableMemory,
 }
@@ -103,6 +104,7 @@ pub fn compile_with(kernels: &[Kernel], target: &Target, options: CompileOptions
     let parts = kernel::compile_all(kernels, target, options)?;
     let compiled: Vec<jit::Compiled> = parts.iter().map(|part| part.compiled.clone()).collect();
     let memory = jit::ExecutableMemory::new(target, &compiled)?;
+    let (bytes, wide) = compiled.into_iter().map(|compiled| (compiled.bytes, compiled.wide)).unzip();
     let entries = parts.iter().enumerate().map(|(index, part)| Entry {
         name: part.name.clone(),
         function: memory.function(index),
@@ -112,7 +114,8 @@ pub fn compile_with(kernels: &[Kernel], target: &Target, options: CompileOptions
     });
     Ok(Code {
         entries: entries.collect(),
-        bytes: compiled.into_iter().map(|compiled| compiled.bytes).collect(),
+        bytes,
+        wide,
         clif: parts.into_iter().map(|part| part.clif).collect(),
         _memory: memory,
     })
@@ -122,6 +125,11 @@ impl Code {
     /// The machine code of kernel `index`.
     pub fn bytes(&self, index: usize) -> &[u8] {
         &self.bytes[index]
+    }
+
+    /// The functions of wide vectors that kernel `index` calls.
+    pub fn wide(&self, index: usize) -> &[Vec<u8>] {
+        &self.wide[index]
     }
 
     /// The text of Cranelift's IR of kernel `index`; empty where it was not kept.

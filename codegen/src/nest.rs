@@ -269,17 +269,29 @@ impl Nest {
     }
 }
 
+/// Statements with other functions in the place of axes that no loop in them is over.
+pub fn moved(nodes: &[Node], value: &dyn Fn(AxisId) -> Affine) -> Vec<Node> {
+    let mut nodes = nodes.to_vec();
+    substitute(&mut nodes, value);
+    nodes
+}
+
 /// Removes an axis whose steps another has taken over.
 fn drop_axis(nodes: &mut [Node], gone: AxisId) {
-    let without = |affine: &Affine| {
-        affine.substitute(|axis| if axis == gone { Affine::constant(0) } else { Affine::axis(axis) })
-    };
+    substitute(nodes, &|axis| if axis == gone { Affine::constant(0) } else { Affine::axis(axis) });
+}
+
+fn substitute(nodes: &mut [Node], value: &dyn Fn(AxisId) -> Affine) {
     for node in nodes {
         match node {
-            Node::For { body, .. } | Node::Reduce { body, .. } => drop_axis(body, gone),
+            Node::For { body, .. } | Node::Reduce { body, .. } => substitute(body, value),
             Node::Let { value: Compute::Load { place, .. }, .. } | Node::Store { place, .. } => {
-                place.offset = without(&place.offset);
+                place.offset = place.offset.substitute(value);
+                for bound in &mut place.bounds {
+                    bound.index = bound.index.substitute(value);
+                }
             }
+            Node::Let { value: Compute::Index(affine), .. } => *affine = affine.substitute(value),
             Node::Let { .. } => {}
         }
     }

@@ -7,7 +7,8 @@ use super::ContractionPlan;
 use super::emit::Operands;
 use super::recognise::Contraction;
 use crate::emit::Emitter;
-use crate::emit::strips::{StripBuilder, is_epilogue};
+use crate::emit::runs::is_epilogue;
+use crate::emit::strips::StripBuilder;
 use crate::nest::Nest;
 use crate::wide::Isa;
 use crate::wide::pack::{PackSpec, emit_pack};
@@ -109,7 +110,7 @@ fn call_tiles(
         epilogue: &epilogue.strip,
         row_steps: &row_steps,
     };
-    let bytes = emit_tile(isa, &spec).expect("an epilogue has been checked to fit");
+    let bytes = emit_tile(isa, &spec);
     let words = tile::frame_words(&epilogue.strip);
     let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * words as u32, 3);
     let slot = emitter.b.create_sized_stack_slot(data);

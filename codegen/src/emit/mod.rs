@@ -7,15 +7,17 @@
 //! A reduction along the lanes is computed per vector element; the registers of a wide vector are combined pairwise, then
 //! their lanes in order, and the parts are added in the order wide, four, one.
 
+mod columns;
 pub mod memory;
 pub mod primitive;
+pub mod runs;
 pub mod strips;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use ir::{
-    Accumulator, Affine, AxisId, DType, ReduceOp, Scalar, ScalarFn, StoreMode, Var, VectorProgram,
+    Accumulator, Affine, AxisId, BufferId, DType, ReduceOp, Scalar, ScalarFn, StoreMode, Var, VectorProgram,
     VectorValue,
 };
 use smallvec::{SmallVec, smallvec};
@@ -43,6 +45,15 @@ pub enum Limit {
     Dynamic(Value),
 }
 
+/// Memory of this thread for rows of sums.
+#[derive(Clone, Copy, Default)]
+pub struct RowMemory {
+    /// Its address, where there is such memory.
+    pub address: Option<Value>,
+    /// How much of it is used, in bytes.
+    pub size_bytes: usize,
+}
+
 /// Writes the body of one function.
 pub struct Emitter<'a, 'b> {
     /// Where instructions go.
@@ -65,8 +76,10 @@ pub struct Emitter<'a, 'b> {
     wide: Option<Isa>,
     /// The functions of wide code that are called.
     pub functions: Vec<Vec<u8>>,
-    /// Whether stores of strips go past the caches.
-    pub past_caches: bool,
+    /// The buffers that strips store to past the caches.
+    pub past_caches: Vec<BufferId>,
+    /// Memory of this thread for the sums of columns.
+    pub rows: RowMemory,
 }
 
 impl<'a, 'b> Emitter<'a, 'b> {
@@ -90,7 +103,8 @@ impl<'a, 'b> Emitter<'a, 'b> {
             vector: None,
             wide,
             functions: Vec::new(),
-            past_caches: false,
+            past_caches: Vec::new(),
+            rows: RowMemory::default(),
         }
     }
 
@@ -370,7 +384,9 @@ impl<'a, 'b> Emitter<'a, 'b> {
         if self.vector.is_none() && self.wide.is_some() {
             let (start, end) = (self.limit(from), self.limit(to));
             let count = self.b.ins().isub(end, start);
-            if self.call_strip(axis, (start, count), body, &[]).is_some() {
+            if self.call_strip(axis, (start, count), body, &[]).is_some()
+                || self.reduce_columns(axis, (from, to), body)
+            {
                 return;
             }
         }

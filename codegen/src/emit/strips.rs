@@ -1,22 +1,18 @@
 //! Loops on lanes as calls of strips: what a body does along one axis becomes a vector program, and the addresses and
 //! uniform values that it starts from are put into the strip's frame.
 
-use std::collections::BTreeSet;
-
 use cranelift_codegen::ir::{
     AbiParam, ExtFuncData, ExternalName, InstBuilder, Signature, StackSlotData, StackSlotKind,
     UserExternalName, Value, types,
 };
 use cranelift_codegen::isa::CallConv;
-use ir::{
-    Accumulator, Affine, AxisId, BufferId, DType, Primitive, ScalarFn, StoreMode, Var, VectorProgram,
-    VectorValue,
-};
+use ir::{Accumulator, Affine, AxisId, BufferId, DType, Primitive, ReduceOp, Scalar, Var, VectorValue};
 use smallvec::SmallVec;
 
+use super::runs::{is_strip, rounds};
 use super::{Emitter, Val, primitive};
-use crate::nest::{Compute, Nest, Node, Place};
-use crate::wide::function::{FrameLayout, MAX_POINTERS, emit_strip};
+use crate::nest::{Compute, Nest, Node, Place, moved};
+use crate::wide::function::{FrameLayout, emit_strip};
 use crate::wide::strip::{Argument, Reduction, Store, Stream, Strip};
 use crate::wide::{Isa, WIDE_NAMESPACE};
 
@@ -29,114 +25,18 @@ pub struct StripBuilder {
     row: Option<AxisId>,
     /// Values that differ along the run.
     varying: Vec<Option<VectorValue>>,
-    /// For each pointer, its buffer and where it points but for a constant.
-    pointers: Vec<(BufferId, Affine)>,
-    /// For each uniform value, where it comes from.
-    uniforms: Vec<Uniform>,
-    streams: Vec<(BufferId, Affine)>,
+    pointers: Vec<Pointer>,
+    /// The uniform values, each with its dtype.
+    uniforms: Vec<(Value, DType)>,
 }
 
-/// A uniform value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Uniform {
-    Var(Var),
-    /// A value of Cranelift's, an `i32`.
-    Value(Value),
-}
-
-/// Whether statements can run along an axis as a strip.
-pub fn is_strip(nest: &Nest, axis: AxisId, nodes: &[Node], accumulators: &[Accumulator]) -> bool {
-    is_strip_of(nest, axis, nodes, accumulators, None)
-}
-
-/// The same where `given` differs along the axis, too.
-fn is_strip_of(
-    nest: &Nest,
-    axis: AxisId,
-    nodes: &[Node],
-    accumulators: &[Accumulator],
-    given: Option<Var>,
-) -> bool {
-    let mut varying: BTreeSet<Var> = given.into_iter().collect();
-    let mut written: BTreeSet<BufferId> = BTreeSet::new();
-    Nest::accesses(nodes, &mut |place, is_store| {
-        if is_store {
-            written.insert(place.buffer);
-        }
-    });
-    let is_stored = |dtype: DType| matches!(dtype, DType::F32 | DType::I32);
-    let buffer_dtype = |place: &Place| nest.buffers[place.buffer.0 as usize].ty.dtype;
-    for node in nodes {
-        let fits = match node {
-            Node::For { .. } | Node::Reduce { .. } => false,
-            Node::Let { value: Compute::Constant(_), .. } => true,
-            Node::Let { var, value: Compute::Index(affine) } => {
-                let varies = affine.coefficient(axis) != 0;
-                if varies {
-                    varying.insert(*var);
-                }
-                !varies || matches!(nest.dtype(*var), DType::I32 | DType::F32)
-            }
-            Node::Let { var, value: Compute::Load { place, .. } } => {
-                let picks_vary = place.picks.iter().any(|(pick, _)| varying.contains(pick));
-                let bounds_vary = place.bounds.iter().any(|bound| {
-                    bound.index.coefficient(axis) != 0
-                        || bound.pick.is_some_and(|pick| varying.contains(&pick))
-                });
-                match place.offset.coefficient(axis) {
-                    0 => !picks_vary && !bounds_vary && !written.contains(&place.buffer),
-                    1 => {
-                        varying.insert(*var);
-                        place.picks.is_empty() && place.bounds.is_empty() && is_stored(buffer_dtype(place))
-                    }
-                    _ => false,
-                }
-            }
-            Node::Let { var, value: Compute::Apply { function, operands } } => {
-                let varies = operands.iter().any(|operand| varying.contains(operand));
-                if varies {
-                    varying.insert(*var);
-                }
-                !varies || is_wide_function(*function, operands.iter().map(|&operand| nest.dtype(operand)))
-            }
-            Node::Store { place, mode, .. } => {
-                *mode == StoreMode::Set
-                    && place.offset.coefficient(axis) == 1
-                    && place.picks.is_empty()
-                    && is_stored(buffer_dtype(place))
-            }
-        };
-        if !fits {
-            return false;
-        }
-    }
-    accumulators.iter().all(|accumulator| is_stored(nest.dtype(accumulator.value)))
-}
-
-/// Whether what follows from the sum of a contraction can run on the registers of its tiles.
-pub fn is_epilogue(nest: &Nest, column: AxisId, row: Option<AxisId>, sum: Var, nodes: &[Node]) -> bool {
-    let mut pointers: BTreeSet<(BufferId, i64)> = BTreeSet::new();
-    let mut fits = true;
-    // What differs from row to row is loaded as it is; there are no indices of rows.
-    let varies = |affine: &Affine| row.is_some_and(|row| affine.coefficient(row) != 0);
-    Nest::indices(nodes, &mut |affine| fits &= !varies(affine) && affine.coefficient(column) == 0);
-    Nest::accesses(nodes, &mut |place, _| {
-        pointers.insert((place.buffer, place.offset.coefficient(column)));
-        fits &= !varies(&place.offset) || (place.picks.is_empty() && place.bounds.is_empty());
-        let dtype = nest.buffers[place.buffer.0 as usize].ty.dtype;
-        fits &= !varies(&place.offset) || matches!(dtype, DType::F32 | DType::I32);
-    });
-    fits && pointers.len() <= MAX_POINTERS && is_strip_of(nest, column, nodes, &[], Some(sum))
-}
-
-/// Whether a function computes with lanes of 32 bits throughout.
-fn is_wide_function(function: ScalarFn, dtypes: impl Iterator<Item = DType>) -> bool {
-    let mut program = VectorProgram::new();
-    let operands: SmallVec<[VectorValue; 3]> =
-        dtypes.enumerate().map(|(number, dtype)| program.argument(number as u32, dtype)).collect();
-    let dtype = program.dtype(*operands.last().expect("functions have operands"));
-    (function.row().expand)(&mut program, dtype, &operands);
-    program.insts().iter().all(|inst| matches!(inst.dtype, DType::F32 | DType::I32 | DType::Bool))
+/// Where a pointer starts.
+#[derive(Clone, Debug, PartialEq)]
+enum Pointer {
+    /// At an element of a buffer; the constant part of its offset is in the displacements.
+    Element(BufferId, Affine),
+    /// At an address.
+    Address(Value),
 }
 
 impl StripBuilder {
@@ -149,7 +49,6 @@ impl StripBuilder {
             varying: vec![None; nest.vars.len()],
             pointers: Vec::new(),
             uniforms: Vec::new(),
-            streams: Vec::new(),
         }
     }
 
@@ -167,32 +66,14 @@ impl StripBuilder {
 
     /// The stream of a place; its number.
     fn stream(&mut self, place: &Place, size_bytes: i64) -> usize {
-        let key = (place.buffer, place.offset.clone());
-        if let Some(known) = self.streams.iter().position(|stream| *stream == key) {
-            return known;
-        }
         let constant = place.offset.offset();
-        let (base, displacement) = match i32::try_from(constant * size_bytes) {
-            Ok(displacement) if displacement.unsigned_abs() < 1 << 30 => {
-                (place.offset.shifted(-constant), displacement)
-            }
-            _ => (place.offset.clone(), 0),
-        };
-        let start = (place.buffer, base);
-        let pointer = self.pointers.iter().position(|pointer| *pointer == start).unwrap_or_else(|| {
-            self.pointers.push(start);
-            self.pointers.len() - 1
-        });
-        self.strip.streams.push(Stream { pointer, displacement });
-        self.streams.push(key);
-        self.streams.len() - 1
+        let displacement = i32::try_from(constant * size_bytes).expect("runs are checked to stay near");
+        self.stream_at(Pointer::Element(place.buffer, place.offset.shifted(-constant)), displacement)
     }
 
-    fn uniform(&mut self, uniform: Uniform) -> usize {
-        self.uniforms.iter().position(|known| *known == uniform).unwrap_or_else(|| {
-            self.uniforms.push(uniform);
-            self.uniforms.len() - 1
-        })
+    fn stream_at(&mut self, pointer: Pointer, displacement: i32) -> usize {
+        let pointer = number(&mut self.pointers, pointer);
+        number(&mut self.strip.streams, Stream { pointer, displacement })
     }
 
     fn argument(&mut self, argument: Argument, dtype: DType) -> VectorValue {
@@ -204,6 +85,46 @@ impl StripBuilder {
         });
         self.strip.program.argument(number as u32, dtype)
     }
+
+    /// A value that is the same for all elements.
+    fn uniform(&mut self, value: Value, dtype: DType) -> VectorValue {
+        let uniform = number(&mut self.uniforms, (value, dtype));
+        self.argument(Argument::Uniform(uniform), dtype)
+    }
+
+    /// The elements that start at an address, as the value of a variable.
+    pub fn load_row(&mut self, var: Var, dtype: DType, (address, displacement): (Value, i32)) -> VectorValue {
+        let stream = self.stream_at(Pointer::Address(address), displacement);
+        let value = self.argument(Argument::Stream(stream), dtype);
+        self.varying[var.0 as usize] = Some(value);
+        value
+    }
+
+    /// Stores a value to the elements that start at an address.
+    pub fn store_row(&mut self, value: VectorValue, (address, displacement): (Value, i32)) {
+        let stream = self.stream_at(Pointer::Address(address), displacement);
+        let after = self.strip.program.insts().len();
+        self.strip.stores.push(Store { value, stream, after });
+    }
+
+    /// A constant.
+    pub fn constant(&mut self, constant: Scalar) -> VectorValue {
+        self.strip.program.constant(constant)
+    }
+
+    /// Combines a value with what a reduction has so far.
+    pub fn combine(&mut self, op: ReduceOp, so_far: VectorValue, value: VectorValue) -> VectorValue {
+        let dtype = self.strip.program.dtype(value);
+        (op.function().row().expand)(&mut self.strip.program, dtype, &[so_far, value])
+    }
+}
+
+/// The number of an element of a list, which it is added to where it is not in it.
+fn number<T: PartialEq>(list: &mut Vec<T>, element: T) -> usize {
+    list.iter().position(|known| *known == element).unwrap_or_else(|| {
+        list.push(element);
+        list.len() - 1
+    })
 }
 
 /// The epilogue of a contraction, with what goes into the frame of its tiles.
@@ -231,7 +152,12 @@ impl Emitter<'_, '_> {
         let (pointers, uniforms) = self.frame_values(&mut builder);
         let row = builder.row;
         let row_step = |affine: &Affine| row.map_or(0, |row| affine.coefficient(row));
-        let row_steps = builder.pointers.iter().map(|(_, affine)| row_step(affine)).collect();
+        let row_steps = (builder.pointers.iter())
+            .map(|pointer| match pointer {
+                Pointer::Element(_, affine) => row_step(affine),
+                Pointer::Address(_) => 0,
+            })
+            .collect();
         open.iter().rev().for_each(|&(axis, _)| self.close(axis));
         Epilogue { strip: builder.strip, pointers, row_steps, uniforms }
     }
@@ -240,16 +166,27 @@ impl Emitter<'_, '_> {
     fn frame_values(&mut self, builder: &mut StripBuilder) -> (Vec<Value>, Vec<Value>) {
         builder.strip.pointers = builder.pointers.len();
         builder.strip.uniforms = builder.uniforms.len();
-        let place = |(buffer, affine): &(BufferId, Affine)| Place {
-            buffer: *buffer,
-            offset: affine.clone(),
-            picks: SmallVec::new(),
-            bounds: SmallVec::new(),
-        };
-        let places: Vec<Place> = builder.pointers.iter().map(place).collect();
-        let pointers = places.iter().map(|place| self.base_address(place)).collect();
-        let uniforms = builder.uniforms.iter().map(|&uniform| self.uniform_bits(uniform)).collect();
+        let pointers = builder.pointers.iter().map(|pointer| self.pointer(pointer)).collect();
+        // Truth values are all ones or all zeros.
+        let uniforms = (builder.uniforms.iter())
+            .map(|&(value, dtype)| match dtype {
+                DType::Bool => self.b.ins().bmask(types::I32, value),
+                _ => value,
+            })
+            .collect();
         (pointers, uniforms)
+    }
+
+    fn pointer(&mut self, pointer: &Pointer) -> Value {
+        match pointer {
+            Pointer::Address(address) => *address,
+            Pointer::Element(buffer, offset) => self.base_address(&Place {
+                buffer: *buffer,
+                offset: offset.clone(),
+                picks: SmallVec::new(),
+                bounds: SmallVec::new(),
+            }),
+        }
     }
 
     /// Runs statements along an axis, for `count` elements from `from` on, as a strip; the results of the accumulators.
@@ -274,11 +211,11 @@ impl Emitter<'_, '_> {
         }
         let results = self.finish_strip(isa, builder, count);
         self.close(axis);
-        results
+        Some(results)
     }
 
     /// Adds statements to a strip.
-    fn add_to_strip(&mut self, builder: &mut StripBuilder, nodes: &[Node]) {
+    pub fn add_to_strip(&mut self, builder: &mut StripBuilder, nodes: &[Node]) {
         for node in nodes {
             match node {
                 Node::Let { var, value } => {
@@ -291,8 +228,56 @@ impl Emitter<'_, '_> {
                     let after = builder.strip.program.insts().len();
                     builder.strip.stores.push(Store { value, stream, after });
                 }
-                Node::For { .. } | Node::Reduce { .. } => unreachable!("strips have no loops in them"),
+                Node::Reduce { axes, accumulators, body } => {
+                    self.add_rounds(builder, axes, accumulators, body);
+                }
+                Node::For { .. } => unreachable!("strips have no such loops in them"),
             }
+        }
+    }
+
+    /// Adds a reduction of a few rounds, one round after the other.
+    fn add_rounds(
+        &mut self,
+        builder: &mut StripBuilder,
+        axes: &[AxisId],
+        accumulators: &[Accumulator],
+        body: &[Node],
+    ) {
+        let identity = |accumulator: &Accumulator| {
+            builder.constant(accumulator.op.identity(self.nest.dtype(accumulator.result)))
+        };
+        let mut so_far: SmallVec<[VectorValue; 2]> = accumulators.iter().map(identity).collect();
+        for round in 0..rounds(self.nest, axes) {
+            let mut rest = round;
+            let mut at: SmallVec<[(AxisId, i64); 2]> = SmallVec::new();
+            for &axis in axes.iter().rev() {
+                at.push((axis, (rest % self.nest.extent(axis)) as i64));
+                rest /= self.nest.extent(axis);
+            }
+            let body = moved(body, &|axis| {
+                let index = at.iter().find(|index| index.0 == axis);
+                index.map_or(Affine::axis(axis), |index| Affine::constant(index.1))
+            });
+            self.add_round(builder, accumulators, &mut so_far, &body);
+        }
+        for (accumulator, total) in accumulators.iter().zip(so_far) {
+            builder.varying[accumulator.result.0 as usize] = Some(total);
+        }
+    }
+
+    /// Adds one round of a reduction to what it has so far.
+    pub fn add_round(
+        &mut self,
+        builder: &mut StripBuilder,
+        accumulators: &[Accumulator],
+        so_far: &mut [VectorValue],
+        body: &[Node],
+    ) {
+        self.add_to_strip(builder, body);
+        for (accumulator, so_far) in accumulators.iter().zip(so_far) {
+            let value = self.strip_value(builder, accumulator.value);
+            *so_far = builder.combine(accumulator.op, *so_far, value);
         }
     }
 
@@ -316,7 +301,7 @@ impl Emitter<'_, '_> {
             Compute::Index(affine) => {
                 let base = self.affine(affine);
                 let base = self.b.ins().ireduce(types::I32, base);
-                let uniform = builder.uniform(Uniform::Value(base));
+                let uniform = number(&mut builder.uniforms, (base, DType::I32));
                 let step = affine.coefficient(builder.axis) as i32;
                 let index = builder.argument(Argument::Index { uniform, step }, DType::I32);
                 match self.nest.dtype(var) {
@@ -350,18 +335,18 @@ impl Emitter<'_, '_> {
         if let Some(constant) = self.constants[var.0 as usize] {
             return builder.strip.program.constant(constant);
         }
-        let uniform = builder.uniform(Uniform::Var(var));
-        builder.argument(Argument::Uniform(uniform), self.nest.dtype(var))
+        let Val::Uniform(value) = self.val(var) else {
+            unreachable!("strips are not inside of loops on lanes")
+        };
+        builder.uniform(value, self.nest.dtype(var))
     }
 
     /// Emits the strip's function and its call.
-    fn finish_strip(&mut self, isa: Isa, mut builder: StripBuilder, count: Value) -> Option<Vec<Value>> {
-        if builder.pointers.len() > MAX_POINTERS {
-            return None;
-        }
+    pub fn finish_strip(&mut self, isa: Isa, mut builder: StripBuilder, count: Value) -> Vec<Value> {
+        builder.strip.past_caches = self.stream_past_caches(&builder);
         let (pointers, uniforms) = self.frame_values(&mut builder);
         let strip = &builder.strip;
-        let bytes = emit_strip(isa, strip, self.past_caches && !strip.stores.is_empty()).ok()?;
+        let bytes = emit_strip(isa, strip);
         let layout = FrameLayout::new(strip);
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * layout.words as u32, 3);
         let slot = self.b.create_sized_stack_slot(data);
@@ -374,23 +359,17 @@ impl Emitter<'_, '_> {
             let ty = primitive::scalar_type(builder.strip.program.dtype(reduction.value));
             self.b.ins().stack_load(types::I64, ty, slot, 8 * (layout.results + index) as i32)
         });
-        Some(results.collect())
+        results.collect()
     }
 
-    /// A uniform value as the strip wants it: truth values are all ones or all zeros.
-    fn uniform_bits(&mut self, uniform: Uniform) -> Value {
-        match uniform {
-            Uniform::Value(value) => value,
-            Uniform::Var(var) => {
-                let Val::Uniform(value) = self.val(var) else {
-                    unreachable!("strips are not inside of loops on lanes")
-                };
-                match self.nest.dtype(var) {
-                    DType::Bool => self.b.ins().bmask(types::I32, value),
-                    _ => value,
-                }
+    /// The stream whose stores go past the caches. There is one at most, because it has to be aligned.
+    fn stream_past_caches(&self, builder: &StripBuilder) -> Option<usize> {
+        builder.strip.stores.iter().map(|store| store.stream).find(|&stream| {
+            match &builder.pointers[builder.strip.streams[stream].pointer] {
+                Pointer::Element(buffer, _) => self.past_caches.contains(buffer),
+                Pointer::Address(_) => false,
             }
-        }
+        })
     }
 
     /// Calls a function of wide code on a frame.

@@ -48,9 +48,9 @@ pub struct Assembler {
 /// An instruction pointer far from every address: operands that refer to it are filled in at the end.
 const UNKNOWN: u64 = 0x1000_0000;
 
-impl Assembler {
+impl Default for Assembler {
     /// No code.
-    pub fn new() -> Assembler {
+    fn default() -> Assembler {
         Assembler {
             encoder: Encoder::new(64),
             length: 0,
@@ -59,7 +59,9 @@ impl Assembler {
             pool: Vec::new(),
         }
     }
+}
 
+impl Assembler {
     /// The number of bytes so far, constants not counted.
     pub fn length(&self) -> usize {
         self.length

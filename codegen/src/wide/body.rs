@@ -5,11 +5,11 @@
 //! replacement algorithms", 1966; for straight-line SSA every value is written once, so this is all there is to it).
 //! Constants and uniform values are operands in memory, unless the caller keeps them in registers.
 
-use iced_x86::{Code, MemoryOperand, Register};
-use ir::{Comparison, DType, Primitive, Scalar, VectorProgram, VectorValue};
+use iced_x86::{Code, Instruction, MemoryOperand, Register};
+use ir::{DType, Primitive, Scalar, VectorProgram, VectorValue};
 use smallvec::SmallVec;
 
-use super::isa::{self, Isa, Op};
+use super::isa::{self, Isa};
 use super::strip::Strip;
 use super::writer::{Operand, Unmasked, Writer, broadcast, memory};
 
@@ -42,8 +42,8 @@ pub struct Frame<'a> {
     pub free: u32,
     /// The lanes that count; `None` where all do. A mask register, or a vector of AVX2.
     pub mask: Option<Register>,
-    /// Whether stores go past the caches.
-    pub past_caches: bool,
+    /// Whether the stream that the strip stores past the caches is aligned.
+    pub is_aligned: bool,
     /// The first vectors on the stack that are in use already.
     pub slots: usize,
 }
@@ -57,13 +57,9 @@ pub struct Taken {
     pub slots: usize,
 }
 
-/// The program needs more mask registers than there are.
-#[derive(Clone, Copy, Debug)]
-pub struct TooManyMasks;
-
 /// Where a value is.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+pub(super) enum Place {
     /// A register of its own.
     Register(u8),
     /// A register that is not its own.
@@ -76,10 +72,13 @@ enum Place {
     Scalar(MemoryOperand),
     /// A vector on the stack.
     Slot(usize),
+    /// What a mask register held, on the stack.
+    MaskSlot(usize),
 }
 
-struct Body<'a> {
-    w: &'a mut Writer,
+/// A program that is being emitted.
+pub(super) struct Body<'a> {
+    pub(super) w: &'a mut Writer,
     strip: &'a Strip,
     frame: &'a Frame<'a>,
     places: Vec<Option<Place>>,
@@ -89,16 +88,18 @@ struct Body<'a> {
     free: u32,
     free_masks: u8,
     /// Registers that the current instruction reads.
-    locked: u32,
+    pub(super) locked: u32,
+    locked_masks: u8,
+    /// Registers that are free again when the instruction ends.
     temporaries: u32,
+    temporary_masks: u8,
     /// The operands of the current instruction.
     operands: SmallVec<[VectorValue; 3]>,
     taken: Taken,
-    is_out_of_masks: bool,
 }
 
 /// Emits a strip's program once.
-pub fn emit_body(w: &mut Writer, strip: &Strip, frame: &Frame<'_>) -> Result<Taken, TooManyMasks> {
+pub fn emit_body(w: &mut Writer, strip: &Strip, frame: &Frame<'_>) -> Taken {
     let insts = strip.program.insts();
     let mut body = Body {
         w,
@@ -110,10 +111,11 @@ pub fn emit_body(w: &mut Writer, strip: &Strip, frame: &Frame<'_>) -> Result<Tak
         free: frame.free,
         free_masks: 0b1111_1100,
         locked: 0,
+        locked_masks: 0,
         temporaries: 0,
+        temporary_masks: 0,
         operands: SmallVec::new(),
         taken: Taken::default(),
-        is_out_of_masks: false,
     };
     for &(value, register) in frame.kept {
         body.places[value.0 as usize] = Some(Place::Kept(register));
@@ -134,18 +136,11 @@ pub fn emit_body(w: &mut Writer, strip: &Strip, frame: &Frame<'_>) -> Result<Tak
         body.now += 1;
         body.reduce(reduction.op.function(), reduction.value, sum);
     }
-    if body.is_out_of_masks { Err(TooManyMasks) } else { Ok(body.taken) }
+    body.taken
 }
 
 /// Combines two registers as a reduction does: `sum = op(sum, other)`.
-pub fn combine(
-    w: &mut Writer,
-    op: ir::ReduceOp,
-    dtype: DType,
-    sum: u8,
-    other: u8,
-    free: u32,
-) -> Result<(), TooManyMasks> {
+pub fn combine(w: &mut Writer, op: ir::ReduceOp, dtype: DType, sum: u8, other: u8, free: u32) {
     let mut strip = Strip::default();
     let other_value = strip.program.argument(0, dtype);
     strip.reductions.push(super::strip::Reduction { op, value: other_value });
@@ -156,10 +151,10 @@ pub fn combine(
         sums: &[sum],
         free,
         mask: None,
-        past_caches: false,
+        is_aligned: false,
         slots: 0,
     };
-    emit_body(w, &strip, &frame).map(|_| ())
+    emit_body(w, &strip, &frame);
 }
 
 /// The time at which an instruction runs; the stores that precede it run before, each at a time of its own.
@@ -195,7 +190,7 @@ fn uses(strip: &Strip) -> Vec<SmallVec<[usize; 4]>> {
 }
 
 impl Body<'_> {
-    fn isa(&self) -> Isa {
+    pub(super) fn isa(&self) -> Isa {
         self.w.isa
     }
 
@@ -213,7 +208,7 @@ impl Body<'_> {
             let to = self.frame.streams[store.stream];
             match (self.isa(), self.frame.mask) {
                 (Isa::Avx2, Some(mask)) => {
-                    let store = iced_x86::Instruction::with3(
+                    let store = Instruction::with3(
                         Code::VEX_Vmaskmovps_m256_ymm_ymm,
                         to,
                         mask,
@@ -222,7 +217,10 @@ impl Body<'_> {
                     self.w.push(store);
                 }
                 (_, mask) => {
-                    let op = if self.frame.past_caches && mask.is_none() {
+                    let op = if self.strip.past_caches == Some(store.stream)
+                        && self.frame.is_aligned
+                        && mask.is_none()
+                    {
                         isa::STORE_PAST_CACHES
                     } else {
                         isa::STORE
@@ -262,7 +260,7 @@ impl Body<'_> {
                 self.w.masked(code, to, None, from, None, Some((mask, Unmasked::Kept)));
             }
             (Isa::Avx2, Some(mask)) => {
-                let blend = iced_x86::Instruction::with4(
+                let blend = Instruction::with4(
                     Code::VEX_Vblendvps_ymm_ymm_ymmm256_ymm,
                     to,
                     to,
@@ -353,16 +351,19 @@ impl Body<'_> {
     fn begin(&mut self, operands: &[VectorValue]) {
         self.operands = operands.iter().map(|&operand| self.strip.root(operand)).collect();
         for &operand in &self.operands {
-            if let Some(Place::Register(register)) = self.places[operand.0 as usize] {
-                self.locked |= 1 << register;
+            match self.places[operand.0 as usize] {
+                Some(Place::Register(register)) => self.locked |= 1 << register,
+                Some(Place::Mask(mask)) => self.locked_masks |= 1 << mask,
+                _ => {}
             }
         }
     }
 
     /// Frees what the current instruction has used for the last time. What is computed from now on may overwrite it.
-    fn finish_operands(&mut self) {
-        self.locked = 0;
+    pub(super) fn finish_operands(&mut self) {
+        (self.locked, self.locked_masks) = (0, 0);
         self.free |= std::mem::take(&mut self.temporaries);
+        self.free_masks |= std::mem::take(&mut self.temporary_masks);
         for operand in std::mem::take(&mut self.operands) {
             let is_over = self.uses[operand.0 as usize].last().is_none_or(|&last| last <= self.now);
             if is_over && let Some(place) = self.places[operand.0 as usize].take() {
@@ -373,7 +374,7 @@ impl Body<'_> {
     }
 
     /// Whether a value is used for the last time now, and has a register of its own.
-    fn dies(&self, place: Place) -> bool {
+    pub(super) fn dies(&self, place: Place) -> bool {
         let Place::Register(register) = place else { return false };
         self.operands.iter().any(|&operand| {
             let is_here =
@@ -382,7 +383,7 @@ impl Body<'_> {
         })
     }
 
-    fn release(&mut self, place: Place) {
+    pub(super) fn release(&mut self, place: Place) {
         match place {
             Place::Register(register) => self.free |= 1 << register,
             Place::Mask(mask) => self.free_masks |= 1 << mask,
@@ -395,7 +396,7 @@ impl Body<'_> {
     }
 
     /// A free register; where there is none, that of the value whose next use is farthest.
-    fn allocate(&mut self) -> u8 {
+    pub(super) fn allocate(&mut self) -> u8 {
         if self.free == 0 {
             self.evict();
         }
@@ -407,20 +408,42 @@ impl Body<'_> {
     }
 
     fn evict(&mut self) {
-        let now = self.now;
-        let next_use = |index: usize| self.uses[index].iter().copied().find(|&at| at > now).unwrap_or(now);
         let candidates = self.places.iter().enumerate().filter_map(|(index, place)| match place {
             Some(Place::Register(register)) if self.locked >> register & 1 == 0 => Some((index, *register)),
             _ => None,
         });
         let (index, register) = candidates
-            .max_by_key(|&(index, _)| next_use(index))
+            .max_by_key(|&(index, _)| self.next_use(index))
             .expect("an instruction reads fewer registers than there are");
-        let slot = self.frame.slots + self.taken.slots;
-        self.taken.slots += 1;
+        let slot = self.new_slot();
         self.w.store(isa::STORE, self.slot(slot), self.w.register(register), None);
         self.places[index] = Some(Place::Slot(slot));
         self.free |= 1 << register;
+    }
+
+    fn evict_mask(&mut self) {
+        let candidates = self.places.iter().enumerate().filter_map(|(index, place)| match place {
+            Some(Place::Mask(mask)) if self.locked_masks >> mask & 1 == 0 => Some((index, *mask)),
+            _ => None,
+        });
+        let (index, mask) = candidates
+            .max_by_key(|&(index, _)| self.next_use(index))
+            .expect("an instruction reads fewer masks than there are");
+        let slot = self.new_slot();
+        let store = Instruction::with2(Code::VEX_Kmovw_m16_kr, self.slot(slot), mask_register(mask));
+        self.w.push(store);
+        self.places[index] = Some(Place::MaskSlot(slot));
+        self.free_masks |= 1 << mask;
+    }
+
+    /// When a value is used next.
+    fn next_use(&self, index: usize) -> usize {
+        self.uses[index].iter().copied().find(|&at| at > self.now).unwrap_or(self.now)
+    }
+
+    fn new_slot(&mut self) -> usize {
+        self.taken.slots += 1;
+        self.frame.slots + self.taken.slots - 1
     }
 
     fn slot(&self, slot: usize) -> MemoryOperand {
@@ -428,21 +451,35 @@ impl Body<'_> {
     }
 
     /// A register that is free again when the instruction ends.
-    fn temporary(&mut self) -> u8 {
+    pub(super) fn temporary(&mut self) -> u8 {
         let register = self.allocate();
         self.temporaries |= 1 << register;
         self.locked |= 1 << register;
         register
     }
 
-    fn allocate_mask(&mut self) -> u8 {
+    pub(super) fn allocate_mask(&mut self) -> u8 {
         if self.free_masks == 0 {
-            self.is_out_of_masks = true;
-            return 7;
+            self.evict_mask();
         }
         let mask = self.free_masks.trailing_zeros() as u8;
         self.free_masks &= !(1 << mask);
         mask
+    }
+
+    /// The mask register of a truth value, loaded if need be.
+    pub(super) fn mask_of(&mut self, place: Place) -> Register {
+        match place {
+            Place::Mask(mask) => mask_register(mask),
+            Place::MaskSlot(slot) => {
+                let mask = self.allocate_mask();
+                self.temporary_masks |= 1 << mask;
+                let load = Instruction::with2(Code::VEX_Kmovw_kr_km16, mask_register(mask), self.slot(slot));
+                self.w.push(load);
+                mask_register(mask)
+            }
+            other => unreachable!("a truth value is in a mask register, not in {other:?}"),
+        }
     }
 
     /// The register of a value, loaded if need be.
@@ -451,10 +488,10 @@ impl Body<'_> {
         self.in_register(place)
     }
 
-    fn in_register(&mut self, place: Place) -> u8 {
+    pub(super) fn in_register(&mut self, place: Place) -> u8 {
         match place {
             Place::Register(register) | Place::Kept(register) => register,
-            Place::Mask(_) => unreachable!("masks are no vectors"),
+            Place::Mask(_) | Place::MaskSlot(_) => unreachable!("masks are no vectors"),
             other => {
                 let register = self.temporary();
                 self.load(register, other);
@@ -464,7 +501,7 @@ impl Body<'_> {
     }
 
     /// Loads what is not in a register into one.
-    fn load(&mut self, register: u8, place: Place) {
+    pub(super) fn load(&mut self, register: u8, place: Place) {
         let to = self.w.register(register);
         match place {
             Place::Constant(0) => {
@@ -474,7 +511,7 @@ impl Body<'_> {
                 Isa::Avx512 => {
                     // As a scalar that is broadcast: the constant is one lane.
                     let lane = self.w.splat(bits);
-                    let load = iced_x86::Instruction::with2(
+                    let load = Instruction::with2(
                         isa::BROADCAST.code(Isa::Avx512),
                         to,
                         super::assembler::Assembler::constant_operand(false),
@@ -493,12 +530,12 @@ impl Body<'_> {
             Place::Register(from) | Place::Kept(from) => {
                 self.w.unary(isa::COPY, to, Operand::Register(self.w.register(from)));
             }
-            Place::Mask(_) => unreachable!("masks are no vectors"),
+            Place::Mask(_) | Place::MaskSlot(_) => unreachable!("masks are no vectors"),
         }
     }
 
     /// A value as the last operand of an instruction.
-    fn operand(&mut self, place: Place) -> Operand {
+    pub(super) fn operand(&mut self, place: Place) -> Operand {
         match (place, self.isa()) {
             (Place::Constant(0), Isa::Avx512) | (Place::Constant(_), _) => {
                 let Place::Constant(bits) = place else { unreachable!("the pattern says so") };
@@ -513,450 +550,21 @@ impl Body<'_> {
         }
     }
 
-    fn binary(&mut self, op: Op, x: Place, y: Place, commutes: bool) -> Place {
-        let is_register = |place| matches!(place, Place::Register(_) | Place::Kept(_));
-        let (x, y) = if commutes && !is_register(x) && is_register(y) { (y, x) } else { (x, y) };
-        let left = self.in_register(x);
-        let right = self.operand(y);
-        self.finish_operands();
-        let to = self.allocate();
-        self.w.binary(op, self.w.register(to), self.w.register(left), right);
-        Place::Register(to)
-    }
-
-    fn unary(&mut self, op: Op, x: Place, immediate: Option<u32>) -> Place {
-        let from = self.operand(x);
-        self.finish_operands();
-        let to = self.allocate();
-        self.w.raw(op.code(self.isa()), self.w.register(to), None, from, immediate);
-        Place::Register(to)
-    }
-
-    /// A shift; VEX forms of shifts by a constant have no memory operand.
-    fn shift(&mut self, op: Op, x: Place, by: u32) -> Place {
-        let from = self.in_register(x);
-        self.finish_operands();
-        let to = self.allocate();
-        self.w.unary_by(op, self.w.register(to), Operand::Register(self.w.register(from)), by);
-        Place::Register(to)
-    }
-
-    /// Applies a primitive to operands of dtype `from` (that of the last operand).
-    fn primitive(&mut self, primitive: Primitive, from: DType, to: DType, x: &[Place]) -> Place {
-        let is_float = from == DType::F32;
-        let is_mask = to == DType::Bool && self.isa() == Isa::Avx512;
-        match primitive {
-            Primitive::Argument(_) | Primitive::Constant(_) | Primitive::Bitcast(_) => {
-                unreachable!("{primitive:?} is no instruction")
-            }
-            Primitive::Add => {
-                self.binary(if is_float { isa::ADD_F32 } else { isa::ADD_I32 }, x[0], x[1], true)
-            }
-            Primitive::Sub => {
-                self.binary(if is_float { isa::SUB_F32 } else { isa::SUB_I32 }, x[0], x[1], false)
-            }
-            Primitive::Mul => {
-                self.binary(if is_float { isa::MUL_F32 } else { isa::MUL_I32 }, x[0], x[1], true)
-            }
-            Primitive::MulHighUnsigned => self.multiply_high(x[0], x[1]),
-            Primitive::Div => self.binary(isa::DIV_F32, x[0], x[1], false),
-            Primitive::Fma => self.multiply_add(x[0], x[1], x[2]),
-            Primitive::Min if is_float => self.float_min(x[0], x[1]),
-            Primitive::Max if is_float => self.float_max(x[0], x[1]),
-            Primitive::Min => self.binary(isa::MIN_I32, x[0], x[1], true),
-            Primitive::Max => self.binary(isa::MAX_I32, x[0], x[1], true),
-            Primitive::Neg if is_float => self.binary(isa::XOR, x[0], Place::Constant(0x8000_0000), true),
-            Primitive::Neg => self.binary(isa::SUB_I32, Place::Constant(0), x[0], false),
-            Primitive::Abs if is_float => self.binary(isa::AND, x[0], Place::Constant(0x7fff_ffff), true),
-            Primitive::Abs => self.unary(isa::ABS_I32, x[0], None),
-            Primitive::Sqrt => self.unary(isa::SQRT_F32, x[0], None),
-            Primitive::Floor => self.unary(isa::ROUND_F32, x[0], Some(0b1001)),
-            Primitive::Ceil => self.unary(isa::ROUND_F32, x[0], Some(0b1010)),
-            Primitive::Round => self.unary(isa::ROUND_F32, x[0], Some(0b1000)),
-            Primitive::And if is_mask => self.masks(Code::VEX_Kandw_kr_kr_kr, x[0], x[1]),
-            Primitive::Or if is_mask => self.masks(Code::VEX_Korw_kr_kr_kr, x[0], x[1]),
-            Primitive::Xor if is_mask => self.masks(Code::VEX_Kxorw_kr_kr_kr, x[0], x[1]),
-            Primitive::Not if is_mask => self.not_mask(x[0]),
-            Primitive::And => self.binary(isa::AND, x[0], x[1], true),
-            Primitive::Or => self.binary(isa::OR, x[0], x[1], true),
-            Primitive::Xor => self.binary(isa::XOR, x[0], x[1], true),
-            Primitive::Not => self.binary(isa::XOR, x[0], Place::Constant(u32::MAX), true),
-            Primitive::ShiftLeft(by) => self.shift(isa::SHIFT_LEFT, x[0], by),
-            Primitive::ShiftRightLogical(by) => self.shift(isa::SHIFT_RIGHT, x[0], by),
-            Primitive::ShiftRightArithmetic(by) => self.shift(isa::SHIFT_RIGHT_SIGNED, x[0], by),
-            Primitive::Compare(how) if from == DType::Bool => self.compare_truths(how, x[0], x[1]),
-            Primitive::Compare(how) => self.compare(how, is_float, x[0], x[1]),
-            Primitive::Select if is_mask => self.select_mask(x[0], x[1], x[2]),
-            Primitive::Select => self.select(x[0], x[1], x[2]),
-            Primitive::Convert(to) => self.convert(from, to, x[0]),
-        }
-    }
-
-    /// `x * y + z`, into the register of an operand that is not needed any more where there is one.
-    fn multiply_add(&mut self, x: Place, y: Place, z: Place) -> Place {
-        let is_register = |place| matches!(place, Place::Register(_) | Place::Kept(_));
-        let (x, y) = if self.dies(y) && !self.dies(x) || (!is_register(x) && is_register(y)) {
-            (y, x)
-        } else {
-            (x, y)
-        };
-        let is_sum_free = self.dies(z);
-        if !is_sum_free && self.dies(x) {
-            // The factor is overwritten.
-            let Place::Register(to) = x else { unreachable!("only registers die") };
-            if is_register(z) {
-                let addend = self.in_register(z);
-                let factor = self.operand(y);
-                self.keep(to);
-                self.w.binary(isa::FMA_132, self.w.register(to), self.w.register(addend), factor);
-            } else {
-                let factor = self.in_register(y);
-                let addend = self.operand(z);
-                self.keep(to);
-                self.w.binary(isa::FMA_213, self.w.register(to), self.w.register(factor), addend);
-            }
-            return Place::Register(to);
-        }
-        let left = self.in_register(x);
-        let right = self.operand(y);
-        let to = match z {
-            Place::Register(to) if is_sum_free => {
-                self.keep(to);
-                to
-            }
-            other => {
-                let to = self.allocate();
-                self.locked |= 1 << to;
-                self.load(to, other);
-                self.finish_operands();
-                to
-            }
-        };
-        self.w.binary(isa::FMA_231, self.w.register(to), self.w.register(left), right);
-        Place::Register(to)
-    }
-
     /// Ends the instruction, whose result takes over the register of a dying operand.
-    fn keep(&mut self, register: u8) {
+    pub(super) fn keep(&mut self, register: u8) {
         self.finish_operands();
         self.free &= !(1 << register);
     }
 
-    /// The high halves of products of unsigned lanes.
-    fn multiply_high(&mut self, x: Place, y: Place) -> Place {
-        let (x, y) = (self.in_register(x), self.in_register(y));
-        let [even, odd] = [(); 2].map(|()| self.temporary());
-        let to = self.temporary();
-        let [x, y, even, odd, result] = [x, y, even, odd, to].map(|register| self.w.register(register));
-        let high_halves = self.w.lanes(|lane| if lane % 2 == 1 { -1 } else { 0 });
-        self.w.binary(isa::MUL_U32_EVEN, even, x, Operand::Register(y));
-        self.w.unary_by(isa::SHIFT_RIGHT_64, odd, Operand::Register(x), 32);
-        self.w.unary_by(isa::SHIFT_RIGHT_64, result, Operand::Register(y), 32);
-        self.w.binary(isa::MUL_U32_EVEN, odd, odd, Operand::Register(result));
-        self.w.unary_by(isa::SHIFT_RIGHT_64, even, Operand::Register(even), 32);
-        self.w.binary(isa::AND, odd, odd, Operand::Constant(high_halves));
-        self.w.binary(isa::OR, result, even, Operand::Register(odd));
-        self.take(to)
-    }
-
     /// A temporary that becomes the result.
-    fn take(&mut self, register: u8) -> Place {
+    pub(super) fn take(&mut self, register: u8) -> Place {
         self.temporaries &= !(1 << register);
         self.finish_operands();
         Place::Register(register)
     }
-
-    /// The lesser: the instruction gives its second operand where both are zeros or either is NaN, so both orders
-    /// together have every bit that is to be set.
-    fn float_min(&mut self, x: Place, y: Place) -> Place {
-        let (x, y) = (self.in_register(x), self.in_register(y));
-        let [one, other] = [(); 2].map(|()| self.temporary());
-        let [x, y, result, swapped] = [x, y, one, other].map(|register| self.w.register(register));
-        self.w.binary(isa::MIN_F32, result, x, Operand::Register(y));
-        self.w.binary(isa::MIN_F32, swapped, y, Operand::Register(x));
-        self.w.binary(isa::OR, result, result, Operand::Register(swapped));
-        self.quiet_nan(one, x, y)
-    }
-
-    /// The greater: of zeros, the sign is set where it is set in both.
-    fn float_max(&mut self, x: Place, y: Place) -> Place {
-        let (x, y) = (self.in_register(x), self.in_register(y));
-        let [one, other] = [(); 2].map(|()| self.temporary());
-        let [x, y, result, swapped] = [x, y, one, other].map(|register| self.w.register(register));
-        self.w.binary(isa::MAX_F32, result, x, Operand::Register(y));
-        self.w.binary(isa::MAX_F32, swapped, y, Operand::Register(x));
-        self.w.binary(isa::AND, result, result, Operand::Register(swapped));
-        self.quiet_nan(one, x, y)
-    }
-
-    /// NaN where either operand is, else what is in `register`.
-    fn quiet_nan(&mut self, register: u8, x: Register, y: Register) -> Place {
-        const UNORDERED: u32 = 3;
-        let result = self.w.register(register);
-        match self.isa() {
-            Isa::Avx512 => {
-                let mask = self.allocate_mask();
-                let k = mask_register(mask);
-                self.w.raw(
-                    isa::COMPARE_F32.code(Isa::Avx512),
-                    k,
-                    Some(x),
-                    Operand::Register(y),
-                    Some(UNORDERED),
-                );
-                let add = isa::ADD_F32.code(Isa::Avx512);
-                self.w.masked(add, result, Some(x), Operand::Register(y), None, Some((k, Unmasked::Kept)));
-                self.release(Place::Mask(mask));
-            }
-            Isa::Avx2 => {
-                let [nan, sum] = [(); 2].map(|()| self.temporary());
-                let [nan, sum] = [nan, sum].map(|register| self.w.register(register));
-                self.w.binary_by(isa::COMPARE_F32, nan, x, Operand::Register(y), UNORDERED);
-                self.w.binary(isa::ADD_F32, sum, x, Operand::Register(y));
-                let blend = iced_x86::Instruction::with4(
-                    Code::VEX_Vblendvps_ymm_ymm_ymmm256_ymm,
-                    result,
-                    result,
-                    sum,
-                    nan,
-                );
-                self.w.push(blend);
-            }
-        }
-        self.take(register)
-    }
-
-    fn mask_of(&self, place: Place) -> Register {
-        match place {
-            Place::Mask(mask) => mask_register(mask),
-            other => unreachable!("a truth value is in a mask register, not in {other:?}"),
-        }
-    }
-
-    fn masks(&mut self, code: Code, x: Place, y: Place) -> Place {
-        let (x, y) = (self.mask_of(x), self.mask_of(y));
-        self.finish_operands();
-        let to = self.allocate_mask();
-        self.w.raw(code, mask_register(to), Some(x), Operand::Register(y), None);
-        Place::Mask(to)
-    }
-
-    fn not_mask(&mut self, x: Place) -> Place {
-        let x = self.mask_of(x);
-        self.finish_operands();
-        let to = self.allocate_mask();
-        self.w.raw(Code::VEX_Knotw_kr_kr, mask_register(to), None, Operand::Register(x), None);
-        Place::Mask(to)
-    }
-
-    fn compare(&mut self, how: Comparison, is_float: bool, x: Place, y: Place) -> Place {
-        if is_float {
-            // Ordered and quiet, except "not equal", which is unordered.
-            let predicate = match how {
-                Comparison::Eq => 0x00,
-                Comparison::Ne => 0x04,
-                Comparison::Lt => 0x11,
-                Comparison::Le => 0x12,
-                Comparison::Gt => 0x1e,
-                Comparison::Ge => 0x1d,
-            };
-            let left = self.in_register(x);
-            let right = self.operand(y);
-            self.finish_operands();
-            return self.compared(isa::COMPARE_F32.code(self.isa()), left, right, Some(predicate));
-        }
-        if self.isa() == Isa::Avx512 {
-            let predicate = match how {
-                Comparison::Eq => 0,
-                Comparison::Lt => 1,
-                Comparison::Le => 2,
-                Comparison::Ne => 4,
-                Comparison::Ge => 5,
-                Comparison::Gt => 6,
-            };
-            let left = self.in_register(x);
-            let right = self.operand(y);
-            self.finish_operands();
-            let code = Code::EVEX_Vpcmpd_kr_k1_zmm_zmmm512b32_imm8;
-            return self.compared(code, left, right, Some(predicate));
-        }
-        let (code, x, y, is_inverse) = match how {
-            Comparison::Eq => (Code::VEX_Vpcmpeqd_ymm_ymm_ymmm256, x, y, false),
-            Comparison::Ne => (Code::VEX_Vpcmpeqd_ymm_ymm_ymmm256, x, y, true),
-            Comparison::Gt => (Code::VEX_Vpcmpgtd_ymm_ymm_ymmm256, x, y, false),
-            Comparison::Le => (Code::VEX_Vpcmpgtd_ymm_ymm_ymmm256, x, y, true),
-            Comparison::Lt => (Code::VEX_Vpcmpgtd_ymm_ymm_ymmm256, y, x, false),
-            Comparison::Ge => (Code::VEX_Vpcmpgtd_ymm_ymm_ymmm256, y, x, true),
-        };
-        let left = self.in_register(x);
-        let right = self.operand(y);
-        self.finish_operands();
-        let result = self.compared(code, left, right, None);
-        if is_inverse && let Place::Register(register) = result {
-            let ones = self.w.splat(u32::MAX);
-            let register = self.w.register(register);
-            self.w.binary(isa::XOR, register, register, Operand::Constant(ones));
-        }
-        result
-    }
-
-    /// A comparison into a mask register or a vector.
-    fn compared(&mut self, code: Code, left: u8, right: Operand, predicate: Option<u32>) -> Place {
-        let left = self.w.register(left);
-        match self.isa() {
-            Isa::Avx512 => {
-                let to = self.allocate_mask();
-                self.w.raw(code, mask_register(to), Some(left), right, predicate);
-                Place::Mask(to)
-            }
-            Isa::Avx2 => {
-                let to = self.allocate();
-                self.w.raw(code, self.w.register(to), Some(left), right, predicate);
-                Place::Register(to)
-            }
-        }
-    }
-
-    /// Comparisons of truth values: false is less than true.
-    fn compare_truths(&mut self, how: Comparison, x: Place, y: Place) -> Place {
-        let (x, y) = match how {
-            Comparison::Gt | Comparison::Ge => (y, x),
-            _ => (x, y),
-        };
-        let is_inverse = matches!(how, Comparison::Eq | Comparison::Le | Comparison::Ge);
-        let is_equality = matches!(how, Comparison::Eq | Comparison::Ne);
-        match self.isa() {
-            Isa::Avx512 => {
-                // `x < y` is `!x & y`; its inverse with the operands swapped is `x <= y`.
-                let (x, y) = if is_inverse && !is_equality { (y, x) } else { (x, y) };
-                let code = if is_equality { Code::VEX_Kxorw_kr_kr_kr } else { Code::VEX_Kandnw_kr_kr_kr };
-                let result = self.masks(code, x, y);
-                if is_inverse && let Place::Mask(mask) = result {
-                    let k = mask_register(mask);
-                    self.w.raw(Code::VEX_Knotw_kr_kr, k, None, Operand::Register(k), None);
-                }
-                result
-            }
-            Isa::Avx2 => {
-                let (x, y) = if is_inverse && !is_equality { (y, x) } else { (x, y) };
-                let op = if is_equality { isa::XOR } else { isa::AND_NOT };
-                let result = self.binary(op, x, y, false);
-                if is_inverse && let Place::Register(register) = result {
-                    let ones = self.w.splat(u32::MAX);
-                    let register = self.w.register(register);
-                    self.w.binary(isa::XOR, register, register, Operand::Constant(ones));
-                }
-                result
-            }
-        }
-    }
-
-    fn select(&mut self, condition: Place, x: Place, y: Place) -> Place {
-        match self.isa() {
-            Isa::Avx512 => {
-                let mask = self.mask_of(condition);
-                let otherwise = self.in_register(y);
-                let then = self.operand(x);
-                self.finish_operands();
-                let to = self.allocate();
-                let (to_register, otherwise) = (self.w.register(to), self.w.register(otherwise));
-                let code = Code::EVEX_Vblendmps_zmm_k1z_zmm_zmmm512b32;
-                self.w.masked(code, to_register, Some(otherwise), then, None, Some((mask, Unmasked::Kept)));
-                Place::Register(to)
-            }
-            Isa::Avx2 => {
-                let mask = self.in_register(condition);
-                let otherwise = self.in_register(y);
-                let then = self.operand(x);
-                self.finish_operands();
-                let to = self.allocate();
-                let [to_register, otherwise, mask] = [to, otherwise, mask].map(|r| self.w.register(r));
-                let code = Code::VEX_Vblendvps_ymm_ymm_ymmm256_ymm;
-                let blend = match then {
-                    Operand::Register(then) => {
-                        iced_x86::Instruction::with4(code, to_register, otherwise, then, mask)
-                    }
-                    Operand::Memory(then) => {
-                        iced_x86::Instruction::with4(code, to_register, otherwise, then, mask)
-                    }
-                    Operand::Constant(then) => {
-                        let operand = super::assembler::Assembler::constant_operand(false);
-                        let blend = iced_x86::Instruction::with4(code, to_register, otherwise, operand, mask);
-                        let blend = blend.expect("the operands are those of a blend");
-                        self.w.assembler.push_with_constant(blend, then);
-                        return Place::Register(to);
-                    }
-                };
-                self.w.push(blend);
-                Place::Register(to)
-            }
-        }
-    }
-
-    fn select_mask(&mut self, condition: Place, x: Place, y: Place) -> Place {
-        let [condition, x, y] = [condition, x, y].map(|place| self.mask_of(place));
-        let [to, other] = [(); 2].map(|()| self.allocate_mask());
-        let (k, not) = (mask_register(to), mask_register(other));
-        self.w.raw(Code::VEX_Kandnw_kr_kr_kr, not, Some(condition), Operand::Register(y), None);
-        self.w.raw(Code::VEX_Kandw_kr_kr_kr, k, Some(condition), Operand::Register(x), None);
-        self.w.raw(Code::VEX_Korw_kr_kr_kr, k, Some(k), Operand::Register(not), None);
-        self.release(Place::Mask(other));
-        self.finish_operands();
-        Place::Mask(to)
-    }
-
-    fn convert(&mut self, from: DType, to: DType, x: Place) -> Place {
-        match (from, to) {
-            (DType::I32, DType::F32) => self.unary(isa::F32_OF_I32, x, None),
-            (DType::F32, DType::I32) => self.int_of_float(x),
-            (_, DType::Bool) => self.compare(Comparison::Ne, from == DType::F32, x, Place::Constant(0)),
-            (DType::Bool, _) => {
-                let one = Place::Constant(if to == DType::F32 { 1f32.to_bits() } else { 1 });
-                self.select(x, one, Place::Constant(0))
-            }
-            _ => unreachable!("a strip has no conversion from {from} to {to}"),
-        }
-    }
-
-    /// Toward zero; NaN becomes 0 and what is too large the greatest integer. What is too small is the least one
-    /// already, which is what the instruction gives for all three.
-    fn int_of_float(&mut self, x: Place) -> Place {
-        const ORDERED: u32 = 7;
-        const AT_LEAST: u32 = 0x1d;
-        let from = self.in_register(x);
-        let to = self.temporary();
-        let (x, result) = (self.w.register(from), self.w.register(to));
-        let (limit, greatest) = (self.w.splat(2_147_483_648f32.to_bits()), self.w.splat(i32::MAX as u32));
-        match self.isa() {
-            Isa::Avx512 => {
-                let mask = self.allocate_mask();
-                let k = mask_register(mask);
-                let compare = isa::COMPARE_F32.code(Isa::Avx512);
-                self.w.raw(compare, k, Some(x), Operand::Register(x), Some(ORDERED));
-                let truncate = isa::I32_OF_F32.code(Isa::Avx512);
-                let zeroed = Some((k, Unmasked::Zeroed));
-                self.w.masked(truncate, result, None, Operand::Register(x), None, zeroed);
-                self.w.raw(compare, k, Some(x), Operand::Constant(limit), Some(AT_LEAST));
-                let blend = Code::EVEX_Vblendmps_zmm_k1z_zmm_zmmm512b32;
-                let kept = Some((k, Unmasked::Kept));
-                self.w.masked(blend, result, Some(result), Operand::Constant(greatest), None, kept);
-                self.release(Place::Mask(mask));
-            }
-            Isa::Avx2 => {
-                let mask = self.temporary();
-                let mask = self.w.register(mask);
-                self.w.unary(isa::I32_OF_F32, result, Operand::Register(x));
-                self.w.binary_by(isa::COMPARE_F32, mask, x, Operand::Register(x), ORDERED);
-                self.w.binary(isa::AND, result, result, Operand::Register(mask));
-                // The least integer with all bits flipped is the greatest one.
-                self.w.binary_by(isa::COMPARE_F32, mask, x, Operand::Constant(limit), AT_LEAST);
-                self.w.binary(isa::XOR, result, result, Operand::Register(mask));
-            }
-        }
-        self.take(to)
-    }
 }
 
-fn mask_register(mask: u8) -> Register {
+/// The mask register of this number.
+pub(super) fn mask_register(mask: u8) -> Register {
     Register::K0 + u32::from(mask)
 }

@@ -8,7 +8,7 @@ use iced_x86::{Code, Instruction, Register};
 use ir::VectorValue;
 
 use super::assembler::{Assembler, Label};
-use super::body::{Frame, Source, Taken, TooManyMasks, combine, emit_body};
+use super::body::{Frame, Source, Taken, combine, emit_body};
 use super::isa::{self, Isa};
 use super::strip::{Argument, Strip};
 use super::writer::{Operand, Writer, memory};
@@ -71,12 +71,11 @@ struct Function<'a> {
     /// `sums[u][r]`: accumulator `u` of reduction `r`.
     sums: Vec<Vec<u8>>,
     free: u32,
-    past_caches: bool,
     taken: Taken,
 }
 
-/// Emits a strip. With `past_caches`, stores to aligned memory do not go through the caches.
-pub fn emit_strip(isa: Isa, strip: &Strip, past_caches: bool) -> Result<Vec<u8>, TooManyMasks> {
+/// Emits a strip.
+pub fn emit_strip(isa: Isa, strip: &Strip) -> Vec<u8> {
     let accumulators = unroll(strip);
     let mut pool = RegisterPool::new(isa);
     let sums: Vec<Vec<u8>> =
@@ -93,10 +92,9 @@ pub fn emit_strip(isa: Isa, strip: &Strip, past_caches: bool) -> Result<Vec<u8>,
         indices,
         sums,
         free: pool.free,
-        past_caches,
         taken: Taken::default(),
     };
-    let trial = function.body(0, 0, None)?;
+    let trial = function.body(0, 0, None);
     function.keep(trial, &mut pool);
     function.w = Writer::new(isa);
     function.taken = Taken::default();
@@ -183,19 +181,19 @@ impl Function<'_> {
         self.free = pool.free;
     }
 
-    fn emit(mut self, accumulators: usize) -> Result<Vec<u8>, TooManyMasks> {
+    fn emit(mut self, accumulators: usize) -> Vec<u8> {
         let (isa, lanes) = (self.isa(), self.isa().lanes());
         let stack = self.enter();
         self.load_kept();
-        if self.past_caches {
-            self.align_stores()?;
+        if let Some(stream) = self.strip.past_caches {
+            self.align(stream);
         }
         for vectors in if accumulators > 1 { vec![accumulators, 1] } else { vec![1] } {
             let [again, after] = [(); 2].map(|()| self.w.assembler.label());
             self.compare_left(vectors * lanes, Code::Jb_rel32_64, after);
             self.w.assembler.bind(again);
             for vector in 0..vectors {
-                self.body(vector, vector, None)?;
+                self.body(vector, vector, None);
                 self.step_indices();
             }
             let bytes = (vectors * isa.vector_bytes()) as i32;
@@ -208,9 +206,9 @@ impl Function<'_> {
         self.w.push(Instruction::with2(Code::Test_rm64_r64, LEFT, LEFT));
         self.w.assembler.jump(Code::Je_rel32_64, done);
         set_mask(&mut self.w, LEFT);
-        self.body(0, 0, Some(mask_register(isa)))?;
+        self.body(0, 0, Some(mask_register(isa)));
         self.w.assembler.bind(done);
-        self.finish_reductions()?;
+        self.finish_reductions();
         self.leave(stack)
     }
 
@@ -231,10 +229,10 @@ impl Function<'_> {
         self.w.push(Instruction::with2(Code::Mov_r64_rm64, to, from));
     }
 
-    fn leave(mut self, stack: usize) -> Result<Vec<u8>, TooManyMasks> {
+    fn leave(mut self, stack: usize) -> Vec<u8> {
         restore(&mut self.w, saved(self.strip.pointers));
         let bytes = self.taken.slots * self.isa().vector_bytes();
-        Ok(self.w.assembler.finish(&[(stack, bytes.next_multiple_of(64) as i32)]))
+        self.w.assembler.finish(&[(stack, bytes.next_multiple_of(64) as i32)])
     }
 
     fn compare_left(&mut self, elements: usize, jump: Code, to: Label) {
@@ -302,12 +300,7 @@ impl Function<'_> {
     }
 
     /// The program once, `vector` vectors behind the current offset.
-    fn body(
-        &mut self,
-        vector: usize,
-        accumulator: usize,
-        mask: Option<Register>,
-    ) -> Result<Taken, TooManyMasks> {
+    fn body(&mut self, vector: usize, accumulator: usize, mask: Option<Register>) -> Taken {
         let strip = self.strip;
         let ahead = (vector * self.isa().vector_bytes()) as i64;
         let streams: Vec<_> = (strip.streams.iter())
@@ -331,18 +324,17 @@ impl Function<'_> {
             sums: &self.sums[accumulator],
             free: self.free,
             mask,
-            past_caches: self.past_caches,
+            is_aligned: true,
             slots: 0,
         };
-        let taken = emit_body(&mut self.w, strip, &frame)?;
+        let taken = emit_body(&mut self.w, strip, &frame);
         self.taken.slots = self.taken.slots.max(taken.slots);
-        Ok(taken)
+        taken
     }
 
-    /// Runs the elements before the first vector that the first store has aligned.
-    fn align_stores(&mut self) -> Result<(), TooManyMasks> {
-        let Some(store) = self.strip.stores.first() else { return Ok(()) };
-        let stream = self.strip.streams[store.stream];
+    /// Runs the elements before the first aligned vector of a stream.
+    fn align(&mut self, stream: usize) {
+        let stream = self.strip.streams[stream];
         let bytes = self.isa().vector_bytes() as i32;
         let done = self.w.assembler.label();
         let start = memory(POINTERS[stream.pointer], Register::None, i64::from(stream.displacement));
@@ -355,7 +347,7 @@ impl Function<'_> {
         self.w.push(Instruction::with2(Code::Test_rm64_r64, SECOND_SCRATCH, SECOND_SCRATCH));
         self.w.assembler.jump(Code::Je_rel32_64, done);
         set_mask(&mut self.w, SECOND_SCRATCH);
-        self.body(0, 0, Some(mask_register(self.isa())))?;
+        self.body(0, 0, Some(mask_register(self.isa())));
         let indices = self.indices.clone();
         for (number, register) in indices {
             self.advance_index(number, register);
@@ -364,7 +356,6 @@ impl Function<'_> {
         let offset = iced_x86::MemoryOperand::new(OFFSET, SECOND_SCRATCH, 4, 0, 0, false, Register::None);
         self.w.push(Instruction::with2(Code::Lea_r64_m, OFFSET, offset));
         self.w.assembler.bind(done);
-        Ok(())
     }
 
     /// Moves an index on by the number of elements in the second scratch register.
@@ -384,7 +375,7 @@ impl Function<'_> {
     }
 
     /// Combines accumulators, then lanes, and stores the results.
-    fn finish_reductions(&mut self) -> Result<(), TooManyMasks> {
+    fn finish_reductions(&mut self) {
         let (isa, free) = (self.isa(), self.free);
         for (index, reduction) in self.strip.reductions.iter().enumerate() {
             let dtype = self.strip.program.dtype(reduction.value);
@@ -392,7 +383,7 @@ impl Function<'_> {
             while sums.len() > 1 {
                 let half = sums.len() / 2;
                 for at in 0..half {
-                    combine(&mut self.w, reduction.op, dtype, sums[at], sums[at + half], free)?;
+                    combine(&mut self.w, reduction.op, dtype, sums[at], sums[at + half], free);
                 }
                 sums.truncate(half);
             }
@@ -406,11 +397,11 @@ impl Function<'_> {
             };
             for &order in quarters {
                 self.w.binary_by(isa::SWAP_QUARTERS, to, from, Operand::Register(from), order);
-                combine(&mut self.w, reduction.op, dtype, sum, other, rest)?;
+                combine(&mut self.w, reduction.op, dtype, sum, other, rest);
             }
             for order in [0x4e, 0xb1] {
                 self.w.unary_by(isa::SWAP_IN_QUARTER, to, Operand::Register(from), order);
-                combine(&mut self.w, reduction.op, dtype, sum, other, rest)?;
+                combine(&mut self.w, reduction.op, dtype, sum, other, rest);
             }
             let word = memory(FRAME, Register::None, 8 * (self.layout.results + index) as i64);
             let code = match isa {
@@ -419,7 +410,6 @@ impl Function<'_> {
             };
             self.w.push(Instruction::with2(code, word, Register::XMM0 + u32::from(sum)));
         }
-        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`function`] | the loop over a run |
 //! | [`tile`], [`pack`] | register tiles of contractions, and their panels |
 //! | [`body`] | a vector program as straight-line code, with its registers |
+//! | `primitive` | the instructions of each primitive |
 //! | [`isa`] | the instruction sets, a row per instruction |
 //! | [`writer`], [`assembler`] | instructions to bytes |
 
@@ -18,6 +19,7 @@ pub mod body;
 pub mod function;
 pub mod isa;
 pub mod pack;
+mod primitive;
 pub mod strip;
 pub mod tile;
 pub mod writer;

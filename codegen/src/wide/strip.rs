@@ -72,6 +72,8 @@ pub struct Strip {
     pub streams: Vec<Stream>,
     /// The stores, in order.
     pub stores: Vec<Store>,
+    /// The stream whose stores do not go through the caches, where there is one.
+    pub past_caches: Option<usize>,
     /// The reductions.
     pub reductions: Vec<Reduction>,
     /// The number of pointers.

@@ -10,7 +10,7 @@
 
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 
-use super::body::{Frame, Source, TooManyMasks, emit_body};
+use super::body::{Frame, Source, emit_body};
 use super::function::{POINTERS, restore, save, set_mask};
 use super::isa::{self, Isa};
 use super::strip::{Argument, Strip};
@@ -71,7 +71,7 @@ struct Tile<'a> {
 }
 
 /// Emits the function of a tile.
-pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> Result<Vec<u8>, TooManyMasks> {
+pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> Vec<u8> {
     let vectors = spec.columns.div_ceil(isa.lanes());
     let is_partial = !spec.columns.is_multiple_of(isa.lanes());
     let mask = is_partial.then_some(match isa {
@@ -94,14 +94,14 @@ pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> Result<Vec<u8>, TooManyMasks>
     tile.w.assembler.jump(Code::Je_rel32_64, done);
     tile.w.assembler.bind(again);
     tile.sum_over_depth();
-    let slots = tile.epilogue()?;
+    let slots = tile.epilogue();
     tile.advance();
     tile.w.push(Instruction::with1(Code::Dec_rm64, count));
     tile.w.assembler.jump(Code::Jne_rel32_64, again);
     tile.w.assembler.bind(done);
     restore(&mut tile.w, saved);
     let bytes = (slots * isa.vector_bytes()).next_multiple_of(64) as i32;
-    Ok(tile.w.assembler.finish(&[(stack, bytes)]))
+    tile.w.assembler.finish(&[(stack, bytes)])
 }
 
 impl Tile<'_> {
@@ -232,9 +232,9 @@ impl Tile<'_> {
     }
 
     /// Runs the epilogue on every vector; the number of vectors on the stack.
-    fn epilogue(&mut self) -> Result<usize, TooManyMasks> {
+    fn epilogue(&mut self) -> usize {
         let isa = self.w.isa;
-        let needed = self.registers_of_epilogue()?;
+        let needed = self.registers_of_epilogue();
         let all: u32 = match isa {
             Isa::Avx2 => 0x7fff,
             Isa::Avx512 => u32::MAX,
@@ -257,16 +257,16 @@ impl Tile<'_> {
                 index if index < waiting => Source::Spilled(slot(index)),
                 _ => Source::Owned(sum as u8),
             };
-            slots = slots.max(self.epilogue_of(row, vector, source, free, waiting)?);
+            slots = slots.max(self.epilogue_of(row, vector, source, free, waiting));
             if let Source::Owned(register) = source {
                 free |= 1 << register;
             }
         }
-        Ok(waiting + slots)
+        waiting + slots
     }
 
     /// The most registers that the epilogue of one vector takes, the sum not counted.
-    fn registers_of_epilogue(&mut self) -> Result<usize, TooManyMasks> {
+    fn registers_of_epilogue(&mut self) -> usize {
         let mut tile =
             Tile { w: Writer::new(self.w.isa), spec: self.spec, vectors: self.vectors, mask: self.mask };
         let all = match self.w.isa {
@@ -274,22 +274,15 @@ impl Tile<'_> {
             Isa::Avx512 => u32::MAX - 1,
         };
         let frame = TileFrame::new(&tile, 0, self.vectors - 1, Source::Kept(0));
-        let taken = emit_body(&mut tile.w, self.spec.epilogue, &frame.frame(all, self.mask, 0))?;
-        Ok(taken.registers + 1)
+        let taken = emit_body(&mut tile.w, self.spec.epilogue, &frame.frame(all, self.mask, 0));
+        taken.registers + 1
     }
 
-    fn epilogue_of(
-        &mut self,
-        row: usize,
-        vector: usize,
-        sum: Source,
-        free: u32,
-        slots: usize,
-    ) -> Result<usize, TooManyMasks> {
+    fn epilogue_of(&mut self, row: usize, vector: usize, sum: Source, free: u32, slots: usize) -> usize {
         let mask = self.mask.filter(|_| vector + 1 == self.vectors);
         let frame = TileFrame::new(self, row, vector, sum);
-        let taken = emit_body(&mut self.w, self.spec.epilogue, &frame.frame(free, mask, slots))?;
-        Ok(taken.slots)
+        let taken = emit_body(&mut self.w, self.spec.epilogue, &frame.frame(free, mask, slots));
+        taken.slots
     }
 
     /// Moves on to the tile below.
@@ -343,7 +336,7 @@ impl TileFrame {
             sums: &[],
             free,
             mask,
-            past_caches: false,
+            is_aligned: false,
             slots,
         }
     }

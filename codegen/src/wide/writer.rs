@@ -39,7 +39,7 @@ pub fn broadcast(mut operand: MemoryOperand) -> MemoryOperand {
 impl Writer {
     /// No code.
     pub fn new(isa: Isa) -> Writer {
-        Writer { isa, assembler: Assembler::new() }
+        Writer { isa, assembler: Assembler::default() }
     }
 
     /// The register of this number.

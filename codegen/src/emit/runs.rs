@@ -1,0 +1,184 @@
+//! Which statements can run along an axis as a strip, and what differs along it.
+
+use std::collections::BTreeSet;
+
+use ir::{
+    Accumulator, Affine, AxisId, BufferId, DType, ScalarFn, StoreMode, Var, VectorProgram, VectorValue,
+};
+use smallvec::SmallVec;
+
+use crate::nest::{Compute, Nest, Node, Place};
+use crate::schedule::has_loops;
+use crate::wide::function::MAX_POINTERS;
+
+/// Displacements are below this, in bytes.
+const FARTHEST: i64 = 1 << 30;
+/// Loops of at most so many rounds are straight-line code in a strip.
+pub const MOST_UNROLLED: usize = 16;
+
+/// Statements along an axis, as far as they have been checked.
+pub struct Run<'a> {
+    nest: &'a Nest,
+    axis: AxisId,
+    /// The variables that differ along the axis.
+    varying: BTreeSet<Var>,
+    /// The buffers that are written along the run.
+    written: BTreeSet<BufferId>,
+    /// Where pointers start.
+    pointers: BTreeSet<(BufferId, Vec<(AxisId, i64)>)>,
+}
+
+/// Whether statements can run along an axis as a strip.
+pub fn is_strip(nest: &Nest, axis: AxisId, nodes: &[Node], accumulators: &[Accumulator]) -> bool {
+    let mut run = Run::new(nest, axis, nodes);
+    nodes.iter().all(|node| run.admits(node))
+        && run.pointers() <= MAX_POINTERS
+        && accumulators.iter().all(|accumulator| is_stored(nest.dtype(accumulator.value)))
+}
+
+/// Whether what follows from the sum of a contraction can run on the registers of its tiles.
+pub fn is_epilogue(nest: &Nest, column: AxisId, row: Option<AxisId>, sum: Var, nodes: &[Node]) -> bool {
+    let mut pointers: BTreeSet<(BufferId, i64)> = BTreeSet::new();
+    let mut fits = true;
+    // What differs from row to row is loaded as it is; there are no indices of rows.
+    let varies = |affine: &Affine| row.is_some_and(|row| affine.coefficient(row) != 0);
+    Nest::indices(nodes, &mut |affine| fits &= !varies(affine) && affine.coefficient(column) == 0);
+    Nest::accesses(nodes, &mut |place, _| {
+        pointers.insert((place.buffer, place.offset.coefficient(column)));
+        fits &= !varies(&place.offset) || (place.picks.is_empty() && place.bounds.is_empty());
+        let dtype = nest.buffers[place.buffer.0 as usize].ty.dtype;
+        fits &= !varies(&place.offset) || is_stored(dtype);
+    });
+    let mut run = Run::new(nest, column, nodes);
+    run.add(sum);
+    fits && pointers.len() <= MAX_POINTERS && nodes.iter().all(|node| run.admits(node))
+}
+
+/// Whether a strip loads and stores elements of a dtype.
+pub fn is_stored(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::I32)
+}
+
+/// Whether a function computes with lanes of 32 bits throughout.
+pub fn is_wide_function(function: ScalarFn, dtypes: impl Iterator<Item = DType>) -> bool {
+    let mut program = VectorProgram::new();
+    let operands: SmallVec<[VectorValue; 3]> =
+        dtypes.enumerate().map(|(number, dtype)| program.argument(number as u32, dtype)).collect();
+    let dtype = program.dtype(*operands.last().expect("functions have operands"));
+    (function.row().expand)(&mut program, dtype, &operands);
+    program.insts().iter().all(|inst| matches!(inst.dtype, DType::F32 | DType::I32 | DType::Bool))
+}
+
+/// The rounds of a loop.
+pub fn rounds(nest: &Nest, axes: &[AxisId]) -> usize {
+    axes.iter().map(|&axis| nest.extent(axis)).product()
+}
+
+impl<'a> Run<'a> {
+    /// A run along an axis in which these statements, and none else, write.
+    pub fn new(nest: &'a Nest, axis: AxisId, nodes: &[Node]) -> Run<'a> {
+        let mut written = BTreeSet::new();
+        Nest::accesses(nodes, &mut |place, is_store| {
+            if is_store {
+                written.insert(place.buffer);
+            }
+        });
+        Run { nest, axis, varying: BTreeSet::new(), written, pointers: BTreeSet::new() }
+    }
+
+    /// Takes note that a variable differs along the run.
+    pub fn add(&mut self, var: Var) {
+        self.varying.insert(var);
+    }
+
+    /// Whether a variable differs along the run.
+    pub fn varies(&self, var: Var) -> bool {
+        self.varying.contains(&var)
+    }
+
+    /// The pointers that the statements so far need.
+    pub fn pointers(&self) -> usize {
+        self.pointers.len()
+    }
+
+    /// Whether a statement can be part of a strip, after those that have been admitted.
+    pub fn admits(&mut self, node: &Node) -> bool {
+        match node {
+            Node::For { .. } => false,
+            Node::Reduce { axes, accumulators, body } => {
+                rounds(self.nest, axes) <= MOST_UNROLLED && self.admits_reduction(axes, accumulators, body)
+            }
+            Node::Let { var, value } => self.admits_let(*var, value),
+            Node::Store { place, mode, .. } => {
+                *mode == StoreMode::Set
+                    && place.offset.coefficient(self.axis) == 1
+                    && place.picks.is_empty()
+                    && self.admits_place(place)
+            }
+        }
+    }
+
+    /// Whether the rounds of a reduction can be straight-line code.
+    pub fn admits_reduction(&mut self, axes: &[AxisId], accumulators: &[Accumulator], body: &[Node]) -> bool {
+        let fits = !has_loops(body)
+            && body.iter().all(|node| self.admits(node))
+            && accumulators.iter().all(|accumulator| {
+                let dtype = self.nest.dtype(accumulator.value);
+                is_stored(dtype) && is_wide_function(accumulator.op.function(), [dtype; 2].into_iter())
+            });
+        let mut is_near = true;
+        Nest::accesses(body, &mut |place, is_store| {
+            let size = self.size_bytes(place);
+            let reach = axes.iter().map(|&axis| place.offset.coefficient(axis).abs() * size);
+            is_near &= !is_store && reach.sum::<i64>() * (MOST_UNROLLED as i64) < FARTHEST;
+        });
+        self.varying.extend(accumulators.iter().map(|accumulator| accumulator.result));
+        fits && is_near
+    }
+
+    fn admits_let(&mut self, var: Var, value: &Compute) -> bool {
+        let (fits, varies) = match value {
+            Compute::Constant(_) => (true, false),
+            Compute::Index(affine) => {
+                let varies = affine.coefficient(self.axis) != 0;
+                (!varies || is_stored(self.nest.dtype(var)), varies)
+            }
+            Compute::Load { place, .. } => match place.offset.coefficient(self.axis) {
+                0 => (!self.checks_vary(place) && !self.written.contains(&place.buffer), false),
+                1 => {
+                    let is_plain = place.picks.is_empty() && place.bounds.is_empty();
+                    (is_plain && self.admits_place(place), true)
+                }
+                _ => (false, true),
+            },
+            Compute::Apply { function, operands } => {
+                let varies = operands.iter().any(|&operand| self.varies(operand));
+                let dtypes = operands.iter().map(|&operand| self.nest.dtype(operand));
+                (!varies || is_wide_function(*function, dtypes), varies)
+            }
+        };
+        if varies {
+            self.varying.insert(var);
+        }
+        fits
+    }
+
+    /// Whether elements along the run can be read from, or written to, a pointer and a displacement.
+    fn admits_place(&mut self, place: &Place) -> bool {
+        self.pointers.insert((place.buffer, place.offset.terms().to_vec()));
+        let is_near = place.offset.offset().abs() < FARTHEST / self.size_bytes(place);
+        is_near && is_stored(self.nest.buffers[place.buffer.0 as usize].ty.dtype)
+    }
+
+    fn checks_vary(&self, place: &Place) -> bool {
+        let picks = place.picks.iter().any(|&(pick, _)| self.varies(pick));
+        let bounds = place.bounds.iter().any(|bound| {
+            bound.index.coefficient(self.axis) != 0 || bound.pick.is_some_and(|pick| self.varies(pick))
+        });
+        picks || bounds
+    }
+
+    fn size_bytes(&self, place: &Place) -> i64 {
+        self.nest.buffers[place.buffer.0 as usize].ty.dtype.size_bytes() as i64
+    }
+}
