@@ -11,7 +11,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget, default_libcall_names};
 
 use crate::emulate_fma::emulate_fma;
-use crate::wide::WIDE_NAMESPACE;
+use crate::wide::{WIDE_NAMESPACE, WideFunction};
 use crate::{Error, KernelFn, Target};
 
 /// Machine code in executable memory.
@@ -31,9 +31,9 @@ pub struct Compiled {
     /// The machine code.
     pub bytes: Vec<u8>,
     /// The functions of wide code that it calls, by their number.
-    pub wide: Vec<Vec<u8>>,
+    pub wide: Vec<WideFunction>,
     /// The addresses to fill in.
-    relocations: Vec<ModuleReloc>,
+    pub relocations: Vec<ModuleReloc>,
     alignment: u64,
 }
 
@@ -55,7 +55,7 @@ pub fn compile_function(
     name: &str,
     index: u32,
     mut function: Function,
-    wide: Vec<Vec<u8>>,
+    wide: Vec<WideFunction>,
 ) -> Result<Compiled, Error> {
     if !target.has_fma {
         emulate_fma(&mut function);
@@ -87,22 +87,24 @@ impl ExecutableMemory {
         builder.symbol("fma", fma as *const u8);
         let mut module = JITModule::new(builder);
         let signature = kernel_signature(target);
-        let mut define = |name: String, bytes: &[u8], alignment: u64, relocations: &[ModuleReloc]| {
-            let id = module.declare_function(&name, Linkage::Local, &signature)?;
-            module.define_function_bytes(id, alignment.max(64), bytes, relocations)?;
-            Ok(id)
-        };
+        let mut define =
+            |name: String, bytes: &[u8], alignment: u64, relocations: &[ModuleReloc], wide: &[FuncId]| {
+                let id = module.declare_function(&name, Linkage::Local, &signature).map_err(fail)?;
+                let relocations: Vec<ModuleReloc> =
+                    relocations.iter().map(|reloc| in_module(reloc, id, wide)).collect();
+                module.define_function_bytes(id, alignment.max(64), bytes, &relocations).map_err(fail)?;
+                Ok::<FuncId, Error>(id)
+            };
         let mut ids = Vec::with_capacity(compiled.len());
         for (index, function) in compiled.iter().enumerate() {
-            let wide =
-                function.wide.iter().enumerate().map(|(number, bytes)| {
-                    define(format!("k{index}.{number}"), bytes, 64, &[]).map_err(fail)
-                });
+            let wide = function
+                .wide
+                .iter()
+                .enumerate()
+                .map(|(number, wide)| define(format!("k{index}.{number}"), &wide.bytes, 64, &[], &[]));
             let wide: Vec<FuncId> = wide.collect::<Result<_, Error>>()?;
-            let relocations: Vec<ModuleReloc> =
-                function.relocations.iter().map(|reloc| with_callee(reloc, &wide)).collect();
             let name = format!("k{index}");
-            ids.push(define(name, &function.bytes, function.alignment, &relocations).map_err(fail)?);
+            ids.push(define(name, &function.bytes, function.alignment, &function.relocations, &wide)?);
         }
         module.finalize_definitions().map_err(fail)?;
         let functions = ids.iter().map(|&id| module.get_finalized_function(id)).collect();
@@ -116,12 +118,16 @@ impl ExecutableMemory {
     }
 }
 
-/// A relocation whose name, where it is that of wide code, is that of the function in the module.
-fn with_callee(reloc: &ModuleReloc, wide: &[FuncId]) -> ModuleReloc {
+/// A relocation of function `own` that names functions as the module does.
+fn in_module(reloc: &ModuleReloc, own: FuncId, wide: &[FuncId]) -> ModuleReloc {
     let mut reloc = reloc.clone();
-    if let ModuleRelocTarget::User { namespace: WIDE_NAMESPACE, index } = reloc.name {
-        reloc.name = ModuleRelocTarget::user(0, wide[index as usize].as_u32());
-    }
+    reloc.name = match reloc.name {
+        ModuleRelocTarget::User { namespace: WIDE_NAMESPACE, index } => {
+            ModuleRelocTarget::user(0, wide[index as usize].as_u32())
+        }
+        ModuleRelocTarget::FunctionOffset(_, offset) => ModuleRelocTarget::FunctionOffset(own, offset),
+        other => other,
+    };
     reloc
 }
 

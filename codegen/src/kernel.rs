@@ -11,6 +11,7 @@ use crate::emit::{Emitter, Limit, memory};
 use crate::jit::{Compiled, compile_function, kernel_function};
 use crate::nest::{Nest, Node, is_local};
 use crate::schedule::{Lanes, Schedule, chunk_iterations, schedule, total_work};
+use crate::wide::WideFunction;
 use crate::{CompileOptions, Cost, Error, Target, contraction};
 
 /// A compiled kernel that is not in executable memory yet.
@@ -28,7 +29,7 @@ pub struct Emitted {
     /// The function.
     pub function: Function,
     /// The functions of wide code that it calls, by their number.
-    pub wide: Vec<Vec<u8>>,
+    pub wide: Vec<WideFunction>,
     /// The number of chunks.
     pub chunks: u64,
     /// The scratch memory that a thread needs, in bytes.

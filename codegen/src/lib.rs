@@ -11,7 +11,9 @@
 //! | [`emit`] | nests and vector programs as Cranelift instructions |
 //! | [`contraction`] | sums of products: register tiles, cache blocks, packing |
 //! | [`emulate_fma`] | fused multiply-add for CPUs that lack it |
+//! | [`wide`] | AVX2 and AVX-512 code |
 //! | [`jit`] | executable memory |
+//! | [`listing`] | machine code for dumps |
 
 pub mod contraction;
 pub mod emit;
@@ -19,6 +21,7 @@ pub mod emulate_fma;
 pub mod error;
 pub mod jit;
 mod kernel;
+pub mod listing;
 pub mod nest;
 pub mod schedule;
 pub mod target;
@@ -71,7 +74,7 @@ pub struct Entry {
 pub struct Code {
     /// The kernels, in order.
     pub entries: Vec<Entry>,
-    bytes: Vec<Vec<u8>>,
+    compiled: Vec<jit::Compiled>,
     clif: Vec<String>,
     _memory: jit::ExecutableMemory,
 }
@@ -108,16 +111,16 @@ pub fn compile_with(kernels: &[Kernel], target: &Target, options: CompileOptions
     });
     Ok(Code {
         entries: entries.collect(),
-        bytes: compiled.into_iter().map(|compiled| compiled.bytes).collect(),
+        compiled,
         clif: parts.into_iter().map(|part| part.clif).collect(),
         _memory: memory,
     })
 }
 
 impl Code {
-    /// The machine code of kernel `index`.
-    pub fn bytes(&self, index: usize) -> &[u8] {
-        &self.bytes[index]
+    /// The functions of kernel `index`: its own, then the wide code that it calls.
+    pub fn functions(&self, index: usize) -> Vec<listing::MachineFunction<'_>> {
+        listing::functions(&self.compiled[index])
     }
 
     /// The text of Cranelift's IR of kernel `index`; empty where it was not kept.

@@ -43,13 +43,13 @@ pub fn pack(
 ) -> bool {
     let spec = PackSpec { columns, depth: plan.depth, column_step: steps.0, depth_step: steps.1 };
     let Some(isa) = plan.wide.filter(|_| spec.is_packable()) else { return false };
-    let bytes = emit_pack(isa, &spec);
+    let function = emit_pack(isa, &spec);
     let slot = emitter.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3));
     for (word, value) in [source, panel].into_iter().enumerate() {
         emitter.b.ins().stack_store(types::I64, value, slot, 8 * word as i32);
     }
     let frame = emitter.b.ins().stack_addr(types::I64, slot, 0);
-    emitter.call_wide(bytes, frame);
+    emitter.call_wide(function, frame);
     true
 }
 
@@ -109,7 +109,7 @@ fn call_tiles(
         epilogue: &epilogue.strip,
         row_steps: &row_steps,
     };
-    let bytes = emit_tile(isa, &spec).expect("an epilogue has been checked to fit");
+    let function = emit_tile(isa, &spec).expect("an epilogue has been checked to fit");
     let words = tile::frame_words(&epilogue.strip);
     let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * words as u32, 3);
     let slot = emitter.b.create_sized_stack_slot(data);
@@ -121,5 +121,5 @@ fn call_tiles(
         emitter.b.ins().stack_store(types::I64, value, slot, 8 * word as i32);
     }
     let frame = emitter.b.ins().stack_addr(types::I64, slot, 0);
-    emitter.call_wide(bytes, frame);
+    emitter.call_wide(function, frame);
 }

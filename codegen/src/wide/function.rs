@@ -12,6 +12,7 @@ use super::body::{Frame, Source, Taken, TooManyMasks, combine, emit_body};
 use super::isa::{self, Isa};
 use super::strip::{Argument, Strip};
 use super::writer::{Operand, Writer, memory};
+use super::{Kind, WideFunction};
 
 /// Registers for pointers; the last five are saved.
 pub(super) const POINTERS: [Register; 9] = [
@@ -76,7 +77,7 @@ struct Function<'a> {
 }
 
 /// Emits a strip. With `past_caches`, stores to aligned memory do not go through the caches.
-pub fn emit_strip(isa: Isa, strip: &Strip, past_caches: bool) -> Result<Vec<u8>, TooManyMasks> {
+pub fn emit_strip(isa: Isa, strip: &Strip, past_caches: bool) -> Result<WideFunction, TooManyMasks> {
     let accumulators = unroll(strip);
     let mut pool = RegisterPool::new(isa);
     let sums: Vec<Vec<u8>> =
@@ -183,7 +184,7 @@ impl Function<'_> {
         self.free = pool.free;
     }
 
-    fn emit(mut self, accumulators: usize) -> Result<Vec<u8>, TooManyMasks> {
+    fn emit(mut self, accumulators: usize) -> Result<WideFunction, TooManyMasks> {
         let (isa, lanes) = (self.isa(), self.isa().lanes());
         let stack = self.enter();
         self.load_kept();
@@ -231,10 +232,10 @@ impl Function<'_> {
         self.w.push(Instruction::with2(Code::Mov_r64_rm64, to, from));
     }
 
-    fn leave(mut self, stack: usize) -> Result<Vec<u8>, TooManyMasks> {
+    fn leave(mut self, stack: usize) -> Result<WideFunction, TooManyMasks> {
         restore(&mut self.w, saved(self.strip.pointers));
         let bytes = self.taken.slots * self.isa().vector_bytes();
-        Ok(self.w.assembler.finish(&[(stack, bytes.next_multiple_of(64) as i32)]))
+        Ok(self.w.assembler.finish(Kind::Strip, &[(stack, bytes.next_multiple_of(64) as i32)]))
     }
 
     fn compare_left(&mut self, elements: usize, jump: Code, to: Label) {

@@ -15,6 +15,7 @@ use super::function::{POINTERS, restore, save, set_mask};
 use super::isa::{self, Isa};
 use super::strip::{Argument, Strip};
 use super::writer::{Operand, Unmasked, Writer, memory};
+use super::{Kind, WideFunction};
 
 /// A tile.
 #[derive(Clone, Debug)]
@@ -69,7 +70,7 @@ struct Tile<'a> {
 }
 
 /// Emits the function of a tile.
-pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> Result<Vec<u8>, TooManyMasks> {
+pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> Result<WideFunction, TooManyMasks> {
     let vectors = spec.columns.div_ceil(isa.lanes());
     let is_partial = !spec.columns.is_multiple_of(isa.lanes());
     let mask = is_partial.then_some(match isa {
@@ -99,7 +100,7 @@ pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> Result<Vec<u8>, TooManyMasks>
     tile.w.assembler.bind(done);
     restore(&mut tile.w, saved);
     let bytes = (slots * isa.vector_bytes()).next_multiple_of(64) as i32;
-    Ok(tile.w.assembler.finish(&[(stack, bytes)]))
+    Ok(tile.w.assembler.finish(Kind::Tile, &[(stack, bytes)]))
 }
 
 impl Tile<'_> {
