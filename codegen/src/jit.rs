@@ -44,16 +44,15 @@ pub fn kernel_signature(target: &Target) -> clif::Signature {
     signature
 }
 
-/// An empty function for kernel number `index`.
-pub fn kernel_function(target: &Target, index: u32) -> Function {
-    Function::with_name_signature(UserFuncName::user(0, index), kernel_signature(target))
+/// An empty function for a kernel.
+pub fn kernel_function(target: &Target) -> Function {
+    Function::with_name_signature(UserFuncName::user(0, 0), kernel_signature(target))
 }
 
 /// Turns a function into machine code, beside the wide code that it calls.
 pub fn compile_function(
     target: &Target,
     name: &str,
-    index: u32,
     mut function: Function,
     wide: Vec<WideFunction>,
 ) -> Result<Compiled, Error> {
@@ -68,7 +67,7 @@ pub fn compile_function(
     let code = context.compiled_code().expect("the function was just compiled");
     let relocations = code.buffer.relocs().iter();
     let relocations = relocations
-        .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, FuncId::from_u32(index)))
+        .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, FuncId::from_u32(0)))
         .collect();
     Ok(Compiled {
         bytes: code.code_buffer().to_vec(),
@@ -80,7 +79,7 @@ pub fn compile_function(
 
 impl ExecutableMemory {
     /// Puts functions into executable memory; function `i` is `compiled[i]`.
-    pub fn new(target: &Target, compiled: &[Compiled]) -> Result<ExecutableMemory, Error> {
+    pub fn new(target: &Target, compiled: &[&Compiled]) -> Result<ExecutableMemory, Error> {
         let fail = |error: cranelift_module::ModuleError| Error::Memory(error.to_string());
         let mut builder = JITBuilder::with_isa(target.isa.clone(), default_libcall_names());
         // The one call that code contains: `fma` of f64 where there is no instruction for it.

@@ -163,6 +163,6 @@ fn left_row_step(nest: &Nest, contraction: &Contraction<'_>) -> i64 {
 }
 
 /// Emits the function of a contraction.
-pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target, index: u32) -> Emitted {
-    emit::emit(plan, nest, target, index)
+pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted {
+    emit::emit(plan, nest, target)
 }
