@@ -11,6 +11,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget, default_libcall_names};
 
 use crate::emulate_fma::emulate_fma;
+use crate::load_before_compare::load_before_compare;
 use crate::wide::{WIDE_NAMESPACE, WideFunction};
 use crate::{Error, KernelFn, Target};
 
@@ -58,6 +59,9 @@ pub fn compile_function(
 ) -> Result<Compiled, Error> {
     if !target.has_fma {
         emulate_fma(&mut function);
+    }
+    if target.lacks_avx() {
+        load_before_compare(&mut function);
     }
     let mut context = Context::for_function(function);
     let fail = |reason: String| Error::Kernel { kernel: name.to_owned(), reason };

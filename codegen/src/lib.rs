@@ -13,6 +13,7 @@
 //! | [`contraction`] | sums of products: register tiles, cache blocks, packing |
 //! | [`emulate_fma`] | fused multiply-add for CPUs that lack it |
 //! | [`wide`] | AVX2 and AVX-512 code |
+//! | [`load_before_compare`] | unaligned operands of comparisons on CPUs without AVX |
 //! | [`jit`] | executable memory |
 //! | [`listing`] | machine code for dumps |
 
@@ -24,6 +25,7 @@ pub mod error;
 pub mod jit;
 mod kernel;
 pub mod listing;
+pub mod load_before_compare;
 pub mod nest;
 pub mod schedule;
 pub mod target;

@@ -259,6 +259,11 @@ fn isa_builder(detects: bool) -> Result<Builder, Error> {
 }
 
 impl Target {
+    /// Whether it is an x86-64 CPU whose vectors are SSE's alone.
+    pub(crate) fn lacks_avx(&self) -> bool {
+        cfg!(target_arch = "x86_64") && self.vector_bytes == 16
+    }
+
     /// All that code for it depends on.
     pub(crate) fn key(&self) -> String {
         let Target { name, vector_bytes, vector_registers, has_fma, l1_bytes, l2_bytes, l3_bytes, isa } =
