@@ -1,6 +1,7 @@
 //! Tiles and packing as calls of wide code.
 
 use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
+use ir::AxisId;
 use smallvec::SmallVec;
 
 use super::ContractionPlan;
@@ -8,7 +9,7 @@ use super::emit::Operands;
 use super::recognise::Contraction;
 use crate::emit::Emitter;
 use crate::emit::strips::{StripBuilder, is_epilogue};
-use crate::nest::Nest;
+use crate::nest::{Nest, Place};
 use crate::wide::Isa;
 use crate::wide::pack::{PackSpec, emit_pack};
 use crate::wide::tile::{self, TileSpec, emit_tile};
@@ -26,9 +27,22 @@ pub struct Panel {
     pub is_packed: bool,
 }
 
-/// Whether the epilogue of a contraction can run on the registers of a tile.
+/// Whether a contraction can run as tiles of wide code, its epilogue on their registers.
 pub fn is_tile(nest: &Nest, contraction: &Contraction<'_>) -> bool {
-    is_epilogue(nest, contraction.column, contraction.row, contraction.sum, &contraction.epilogue)
+    has_short_steps(contraction)
+        && is_epilogue(nest, contraction.column, contraction.row, contraction.sum, &contraction.epilogue)
+}
+
+/// Whether the steps between rows and depths fit into instructions. All that tiles read and write has four bytes per
+/// element.
+fn has_short_steps(contraction: &Contraction<'_>) -> bool {
+    let fits = |place: &Place, axis: AxisId| tile::is_step(place.offset.coefficient(axis).saturating_mul(4));
+    let mut all = [contraction.left, contraction.right].iter().all(|place| fits(place, contraction.depth));
+    if let Some(row) = contraction.row {
+        all &= fits(contraction.left, row);
+        Nest::accesses(&contraction.epilogue, &mut |place, _| all &= fits(place, row));
+    }
+    all
 }
 
 /// Packs a panel where there is wide code for it; whether there was. `steps` are those from a column and from a depth to

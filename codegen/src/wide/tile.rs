@@ -301,10 +301,8 @@ impl TileFrame {
     }
 }
 
-/// Whether every step of a tile fits into an instruction.
-pub fn fits(spec: &TileSpec<'_>) -> bool {
-    let most = (spec.rows.max(UNROLL) as i64) + 1;
-    let steps = [spec.left_row_step, spec.left_depth_step, spec.right_depth_step];
-    let all = steps.iter().chain(spec.row_steps);
-    all.into_iter().all(|step| i32::try_from(step * most * 2).is_ok())
+/// Whether a step from a row or a depth to the next, in bytes, fits into the instructions of every tile: they reach over
+/// fewer than 32 rows and 4 depths, in an epilogue behind a displacement of less than 2^30, and add 2^31 at most.
+pub fn is_step(bytes: i64) -> bool {
+    bytes.unsigned_abs() < 1 << 24
 }
