@@ -11,7 +11,8 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget, default_libcall_names};
 
 use crate::emulate_fma::emulate_fma;
-use crate::wide::WIDE_NAMESPACE;
+use crate::load_before_compare::load_before_compare;
+use crate::wide::{WIDE_NAMESPACE, WideFunction};
 use crate::{Error, KernelFn, Target};
 
 /// Machine code in executable memory.
@@ -31,9 +32,9 @@ pub struct Compiled {
     /// The machine code.
     pub bytes: Vec<u8>,
     /// The functions of wide code that it calls, by their number.
-    pub wide: Vec<Vec<u8>>,
+    pub wide: Vec<WideFunction>,
     /// The addresses to fill in.
-    relocations: Vec<ModuleReloc>,
+    pub relocations: Vec<ModuleReloc>,
     alignment: u64,
 }
 
@@ -44,21 +45,23 @@ pub fn kernel_signature(target: &Target) -> clif::Signature {
     signature
 }
 
-/// An empty function for kernel number `index`.
-pub fn kernel_function(target: &Target, index: u32) -> Function {
-    Function::with_name_signature(UserFuncName::user(0, index), kernel_signature(target))
+/// An empty function for a kernel.
+pub fn kernel_function(target: &Target) -> Function {
+    Function::with_name_signature(UserFuncName::user(0, 0), kernel_signature(target))
 }
 
 /// Turns a function into machine code, beside the wide code that it calls.
 pub fn compile_function(
     target: &Target,
     name: &str,
-    index: u32,
     mut function: Function,
-    wide: Vec<Vec<u8>>,
+    wide: Vec<WideFunction>,
 ) -> Result<Compiled, Error> {
     if !target.has_fma {
         emulate_fma(&mut function);
+    }
+    if target.lacks_avx() {
+        load_before_compare(&mut function);
     }
     let mut context = Context::for_function(function);
     let fail = |reason: String| Error::Kernel { kernel: name.to_owned(), reason };
@@ -68,7 +71,7 @@ pub fn compile_function(
     let code = context.compiled_code().expect("the function was just compiled");
     let relocations = code.buffer.relocs().iter();
     let relocations = relocations
-        .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, FuncId::from_u32(index)))
+        .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, FuncId::from_u32(0)))
         .collect();
     Ok(Compiled {
         bytes: code.code_buffer().to_vec(),
@@ -80,30 +83,31 @@ pub fn compile_function(
 
 impl ExecutableMemory {
     /// Puts functions into executable memory; function `i` is `compiled[i]`.
-    pub fn new(target: &Target, compiled: &[Compiled]) -> Result<ExecutableMemory, Error> {
+    pub fn new(target: &Target, compiled: &[&Compiled]) -> Result<ExecutableMemory, Error> {
         let fail = |error: cranelift_module::ModuleError| Error::Memory(error.to_string());
         let mut builder = JITBuilder::with_isa(target.isa.clone(), default_libcall_names());
         // The one call that code contains: `fma` of f64 where there is no instruction for it.
         builder.symbol("fma", fma as *const u8);
         let mut module = JITModule::new(builder);
         let signature = kernel_signature(target);
-        let mut define = |name: String, bytes: &[u8], alignment: u64, relocations: &[ModuleReloc]| {
-            let id = module.declare_function(&name, Linkage::Local, &signature).map_err(fail)?;
-            module.define_function_bytes(id, alignment.max(64), bytes, relocations).map_err(fail)?;
-            Ok(id)
-        };
+        let mut define =
+            |name: String, bytes: &[u8], alignment: u64, relocations: &[ModuleReloc], wide: &[FuncId]| {
+                let id = module.declare_function(&name, Linkage::Local, &signature).map_err(fail)?;
+                let relocations: Vec<ModuleReloc> =
+                    relocations.iter().map(|reloc| in_module(reloc, id, wide)).collect();
+                module.define_function_bytes(id, alignment.max(64), bytes, &relocations).map_err(fail)?;
+                Ok::<FuncId, Error>(id)
+            };
         let mut ids = Vec::with_capacity(compiled.len());
         for (index, function) in compiled.iter().enumerate() {
             let wide = function
                 .wide
                 .iter()
                 .enumerate()
-                .map(|(number, bytes)| define(format!("k{index}.{number}"), bytes, 64, &[]));
+                .map(|(number, wide)| define(format!("k{index}.{number}"), &wide.bytes, 64, &[], &[]));
             let wide: Vec<FuncId> = wide.collect::<Result<_, Error>>()?;
-            let relocations: Vec<ModuleReloc> =
-                function.relocations.iter().map(|reloc| with_callee(reloc, &wide)).collect();
             let name = format!("k{index}");
-            ids.push(define(name, &function.bytes, function.alignment, &relocations)?);
+            ids.push(define(name, &function.bytes, function.alignment, &function.relocations, &wide)?);
         }
         module.finalize_definitions().map_err(fail)?;
         let functions = ids.iter().map(|&id| module.get_finalized_function(id)).collect();
@@ -117,12 +121,16 @@ impl ExecutableMemory {
     }
 }
 
-/// A relocation whose name, where it is that of wide code, is that of the function in the module.
-fn with_callee(reloc: &ModuleReloc, wide: &[FuncId]) -> ModuleReloc {
+/// A relocation of function `own` that names functions as the module does.
+fn in_module(reloc: &ModuleReloc, own: FuncId, wide: &[FuncId]) -> ModuleReloc {
     let mut reloc = reloc.clone();
-    if let ModuleRelocTarget::User { namespace: WIDE_NAMESPACE, index } = reloc.name {
-        reloc.name = ModuleRelocTarget::user(0, wide[index as usize].as_u32());
-    }
+    reloc.name = match reloc.name {
+        ModuleRelocTarget::User { namespace: WIDE_NAMESPACE, index } => {
+            ModuleRelocTarget::user(0, wide[index as usize].as_u32())
+        }
+        ModuleRelocTarget::FunctionOffset(_, offset) => ModuleRelocTarget::FunctionOffset(own, offset),
+        other => other,
+    };
     reloc
 }
 

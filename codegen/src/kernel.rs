@@ -12,16 +12,30 @@ use crate::emit::{Emitter, Limit, memory};
 use crate::jit::{Compiled, compile_function, kernel_function};
 use crate::nest::{Nest, Node, is_local};
 use crate::schedule::{Lanes, Schedule, chunk_iterations, schedule, total_work};
+use crate::wide::WideFunction;
 use crate::{CompileOptions, Cost, Error, Target, contraction};
 
 /// A compiled kernel that is not in executable memory yet.
+#[derive(Clone)]
 pub struct Part {
-    pub name: String,
+    /// Its code.
     pub compiled: Compiled,
+    /// The number of chunks.
     pub chunks: u64,
+    /// The scratch memory that a thread needs, in bytes.
     pub scratch_bytes: usize,
+    /// What running it takes.
     pub cost: Cost,
+    /// The text of Cranelift's IR, where it is kept.
     pub clif: String,
+}
+
+impl Part {
+    /// The size of the code, and of what is kept beside it.
+    pub fn size_bytes(&self) -> usize {
+        let wide = self.compiled.wide.iter().map(|function| function.bytes.len());
+        self.compiled.bytes.len() + wide.sum::<usize>() + self.clif.len()
+    }
 }
 
 /// A function, and how it is called.
@@ -29,22 +43,26 @@ pub struct Emitted {
     /// The function.
     pub function: Function,
     /// The functions of wide code that it calls, by their number.
-    pub wide: Vec<Vec<u8>>,
+    pub wide: Vec<WideFunction>,
     /// The number of chunks.
     pub chunks: u64,
     /// The scratch memory that a thread needs, in bytes.
     pub scratch_bytes: usize,
 }
 
-/// Compiles kernels side by side.
-pub fn compile_all(kernels: &[Kernel], target: &Target, options: CompileOptions) -> Result<Vec<Part>, Error> {
+/// Compiles kernels, which have the names of those for which errors occur, on as many threads as the machine has cores.
+pub fn compile_side_by_side(
+    kernels: &[(&str, &Kernel)],
+    target: &Target,
+    options: CompileOptions,
+) -> Result<Vec<Part>, Error> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Result<Part, Error>)>> = Mutex::new(Vec::with_capacity(kernels.len()));
     let work = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(kernel) = kernels.get(index) else { break };
-            let part = compile_one(index as u32, kernel, target, options);
+            let Some((name, kernel)) = kernels.get(index) else { break };
+            let part = compile_one(name, kernel, target, options);
             done.lock().unwrap_or_else(PoisonError::into_inner).push((index, part));
         }
     };
@@ -60,15 +78,15 @@ pub fn compile_all(kernels: &[Kernel], target: &Target, options: CompileOptions)
     parts.into_iter().map(|part| part.1).collect()
 }
 
-fn compile_one(index: u32, kernel: &Kernel, target: &Target, options: CompileOptions) -> Result<Part, Error> {
+fn compile_one(name: &str, kernel: &Kernel, target: &Target, options: CompileOptions) -> Result<Part, Error> {
     let mut nest = Nest::new(kernel);
     nest.collapse();
     let (emitted, work) = match contraction::plan(&nest, target) {
         Some(plan) => {
             let work = plan.multiply_adds(&nest) * Cost::MULTIPLY_ADD;
-            (contraction::emit(&plan, &nest, target, index), work)
+            (contraction::emit(&plan, &nest, target), work)
         }
-        None => (emit(&nest, target, index), total_work(&nest, &nest.body)),
+        None => (emit(&nest, target), total_work(&nest, &nest.body)),
     };
     let lanes = target.vector_bytes / 4;
     let clif = if options.keep_clif { emitted.function.display().to_string() } else { String::new() };
@@ -79,8 +97,7 @@ fn compile_one(index: u32, kernel: &Kernel, target: &Target, options: CompileOpt
         .map(|buffer| buffer.ty.size_bytes())
         .sum::<usize>();
     Ok(Part {
-        name: kernel.name.clone(),
-        compiled: compile_function(target, &kernel.name, index, emitted.function, emitted.wide)?,
+        compiled: compile_function(target, name, emitted.function, emitted.wide)?,
         chunks: emitted.chunks,
         scratch_bytes: emitted.scratch_bytes,
         cost: Cost { operations: work / lanes as f64, bytes: bytes as f64 },
@@ -89,8 +106,8 @@ fn compile_one(index: u32, kernel: &Kernel, target: &Target, options: CompileOpt
 }
 
 /// Emits a nest as it is, by its schedule.
-fn emit(nest: &Nest, target: &Target, index: u32) -> Emitted {
-    let mut function = kernel_function(target, index);
+fn emit(nest: &Nest, target: &Target) -> Emitted {
+    let mut function = kernel_function(target);
     let mut context = FunctionBuilderContext::new();
     let mut b = FunctionBuilder::new(&mut function, &mut context);
     let entry = b.create_block();

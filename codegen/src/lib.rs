@@ -9,16 +9,23 @@
 //! | [`nest`] | kernels with flat addresses, invariant values moved out of loops |
 //! | [`schedule`] | which axis runs on the lanes of vectors, and what a chunk is |
 //! | [`emit`] | nests and vector programs as Cranelift instructions |
+//! | [`cache`] | kernels that are alike, compiled once |
 //! | [`contraction`] | sums of products: register tiles, cache blocks, packing |
 //! | [`emulate_fma`] | fused multiply-add for CPUs that lack it |
+//! | [`wide`] | AVX2 and AVX-512 code |
+//! | [`load_before_compare`] | unaligned operands of comparisons on CPUs without AVX |
 //! | [`jit`] | executable memory |
+//! | [`listing`] | machine code for dumps |
 
+mod cache;
 pub mod contraction;
 pub mod emit;
 pub mod emulate_fma;
 pub mod error;
 pub mod jit;
 mod kernel;
+pub mod listing;
+pub mod load_before_compare;
 pub mod nest;
 pub mod schedule;
 pub mod target;
@@ -28,6 +35,7 @@ use std::fmt;
 
 use ir::Kernel;
 
+pub use cache::forget_compiled;
 pub use error::Error;
 pub use target::Target;
 
@@ -75,14 +83,12 @@ pub struct Entry {
 pub struct Code {
     /// The kernels, in order.
     pub entries: Vec<Entry>,
-    bytes: Vec<Vec<u8>>,
-    wide: Vec<Vec<Vec<u8>>>,
-    clif: Vec<String>,
+    parts: cache::Parts,
     _memory: jit::ExecutableMemory,
 }
 
 /// What to keep beside the code.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CompileOptions {
     /// Whether to keep the text of Cranelift's IR, for dumps.
     pub keep_clif: bool,
@@ -96,45 +102,46 @@ pub fn compile(kernels: &[Kernel], target: &Target) -> Result<Code, Error> {
     compile_with(kernels, target, CompileOptions::default())
 }
 
-/// Compiles kernels, on as many threads as the machine has cores.
+/// Compiles kernels, on as many threads as the machine has cores. Kernels that are alike but for names share one
+/// function, and what the process has compiled before is not compiled again.
 ///
 /// # Errors
 /// See [`Error`].
 pub fn compile_with(kernels: &[Kernel], target: &Target, options: CompileOptions) -> Result<Code, Error> {
-    let parts = kernel::compile_all(kernels, target, options)?;
-    let compiled: Vec<jit::Compiled> = parts.iter().map(|part| part.compiled.clone()).collect();
+    let parts = cache::compile_all(kernels, target, options)?;
+    let compiled: Vec<&jit::Compiled> = parts.unique.iter().map(|part| &part.compiled).collect();
     let memory = jit::ExecutableMemory::new(target, &compiled)?;
-    let (bytes, wide) = compiled.into_iter().map(|compiled| (compiled.bytes, compiled.wide)).unzip();
-    let entries = parts.iter().enumerate().map(|(index, part)| Entry {
-        name: part.name.clone(),
-        function: memory.function(index),
-        chunks: part.chunks,
-        scratch_bytes: part.scratch_bytes,
-        cost: part.cost,
+    let entries = kernels.iter().zip(&parts.of_kernel).map(|(kernel, &place)| {
+        let part = &parts.unique[place];
+        Entry {
+            name: kernel.name.clone(),
+            function: memory.function(place),
+            chunks: part.chunks,
+            scratch_bytes: part.scratch_bytes,
+            cost: part.cost,
+        }
     });
-    Ok(Code {
-        entries: entries.collect(),
-        bytes,
-        wide,
-        clif: parts.into_iter().map(|part| part.clif).collect(),
-        _memory: memory,
-    })
+    Ok(Code { entries: entries.collect(), parts, _memory: memory })
 }
 
 impl Code {
-    /// The machine code of kernel `index`.
-    pub fn bytes(&self, index: usize) -> &[u8] {
-        &self.bytes[index]
+    /// How many kernels were compiled for it; the others are like one of these, or like one of an earlier program.
+    pub fn compiled_kernels(&self) -> usize {
+        self.parts.compiled
     }
 
-    /// The functions of wide vectors that kernel `index` calls.
-    pub fn wide(&self, index: usize) -> &[Vec<u8>] {
-        &self.wide[index]
+    fn part(&self, index: usize) -> &kernel::Part {
+        &self.parts.unique[self.parts.of_kernel[index]]
+    }
+
+    /// The functions of kernel `index`: its own, then the wide code that it calls.
+    pub fn functions(&self, index: usize) -> Vec<listing::MachineFunction<'_>> {
+        listing::functions(&self.part(index).compiled)
     }
 
     /// The text of Cranelift's IR of kernel `index`; empty where it was not kept.
     pub fn clif(&self, index: usize) -> &str {
-        &self.clif[index]
+        &self.part(index).clif
     }
 }
 

@@ -259,6 +259,20 @@ fn isa_builder(detects: bool) -> Result<Builder, Error> {
 }
 
 impl Target {
+    /// Whether it is an x86-64 CPU whose vectors are SSE's alone.
+    pub(crate) fn lacks_avx(&self) -> bool {
+        cfg!(target_arch = "x86_64") && self.vector_bytes == 16
+    }
+
+    /// All that code for it depends on.
+    pub(crate) fn key(&self) -> String {
+        let Target { name, vector_bytes, vector_registers, has_fma, l1_bytes, l2_bytes, l3_bytes, isa } =
+            self;
+        let fields = (name, vector_bytes, vector_registers, has_fma, l1_bytes, l2_bytes, l3_bytes);
+        let isa_flags: Vec<String> = isa.isa_flags().iter().map(ToString::to_string).collect();
+        format!("{fields:?} {} {} {isa_flags:?}", isa.triple(), isa.flags())
+    }
+
     /// The instruction set of wide vectors, where the row has vectors that are wider than Cranelift's.
     pub(crate) fn wide(&self) -> Option<Isa> {
         [Isa::Avx2, Isa::Avx512].into_iter().find(|isa| isa.vector_bytes() == self.vector_bytes)

@@ -44,7 +44,7 @@ pub enum Access {
 }
 
 /// A buffer of a kernel.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Buffer {
     /// The name in the text form, without `%`.
     pub name: String,
@@ -55,7 +55,7 @@ pub struct Buffer {
 }
 
 /// A loop axis: it runs from 0 to `extent - 1`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Axis {
     /// The name in the text form.
     pub name: String,
@@ -127,7 +127,7 @@ impl FromStr for ReduceOp {
 }
 
 /// The index along one axis of a buffer: `affine + var`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Index {
     /// The part that the loops give.
     pub affine: Affine,
@@ -139,7 +139,7 @@ pub struct Index {
 pub type Indices = SmallVec<[Index; 4]>;
 
 /// What a [`Stmt::Let`] computes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::large_enum_variant, reason = "loads are the largest and the most frequent")]
 pub enum Inst {
     /// A constant.
@@ -166,7 +166,7 @@ pub enum Inst {
 }
 
 /// One result of a reduction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Accumulator {
     /// The reduced value, known after the loop.
     pub result: Var,
@@ -186,7 +186,7 @@ pub enum StoreMode {
 }
 
 /// A statement.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Stmt {
     /// Runs the body for each value of the axes, the first axis outermost.
     For {
@@ -228,7 +228,7 @@ pub enum Stmt {
 
 /// A kernel. Top-level statements run in order; each is a `For` (a kernel of scalars has one with no axes).
 /// Iterations of a `For` that is not sequential are independent, so they may run in any order and at the same time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
     /// The name in the text form, without `@`.
     pub name: String,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use codegen::listing::MachineFunction;
 use ir::{Graph, Node, Place, Plan, Value};
 use serde_json::json;
 
@@ -32,8 +33,8 @@ pub fn graph_dot(graph: &Graph) -> String {
     dot + "}\n"
 }
 
-fn line(dot: &mut String, text: std::fmt::Arguments<'_>) {
-    writeln!(dot, "{text}").expect("writing to a string succeeds");
+fn line(to: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(to, "{text}").expect("writing to a string succeeds");
 }
 
 /// The op of a node, and its name; of a group, the ops in it.
@@ -100,16 +101,28 @@ pub fn value_bytes(plan: &Plan) -> usize {
     in_arena.map(|(_, slot)| slot.ty.size_bytes()).sum()
 }
 
-/// Machine code as assembly, an instruction per line with its offset.
+/// Machine code as assembly: an instruction per line with its offset, then the constants behind it as words. Functions
+/// after the first have a line with their name; so has a place where an address is filled in.
 ///
 /// # Errors
 /// On processors other than x86-64.
-pub fn disassemble(code: &[u8]) -> Result<String, Error> {
-    use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
+pub fn disassemble(functions: &[MachineFunction<'_>]) -> Result<String, Error> {
     if !cfg!(target_arch = "x86_64") {
         return Err(Error::invalid("asm", "only x86-64 code can be shown", "print the stage clif instead"));
     }
-    let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
+    let mut text = String::new();
+    for (number, function) in functions.iter().enumerate() {
+        if number > 0 {
+            line(&mut text, format_args!("; {}", function.name));
+        }
+        instructions(&mut text, function);
+        words(&mut text, function);
+    }
+    Ok(text)
+}
+
+fn instructions(text: &mut String, function: &MachineFunction<'_>) {
+    use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
     let mut formatter = IntelFormatter::new();
     let options = formatter.options_mut();
     options.set_branch_leading_zeros(false);
@@ -117,15 +130,31 @@ pub fn disassemble(code: &[u8]) -> Result<String, Error> {
     options.set_hex_suffix("");
     options.set_space_after_operand_separator(true);
     options.set_rip_relative_addresses(true);
-    let mut instruction = Instruction::default();
-    let mut text = String::new();
-    while decoder.can_decode() {
-        decoder.decode_out(&mut instruction);
+    for instruction in &mut Decoder::with_ip(64, function.code, 0, DecoderOptions::NONE) {
         write!(text, "{:6x}  ", instruction.ip()).expect("writing to a string succeeds");
-        formatter.format(&instruction, &mut text);
+        formatter.format(&instruction, text);
+        let bytes = instruction.ip() as usize..instruction.next_ip() as usize;
+        for (_, name) in function.addresses.iter().filter(|(offset, _)| bytes.contains(offset)) {
+            write!(text, "  ; {name}").expect("writing to a string succeeds");
+        }
         text.push('\n');
     }
-    Ok(text)
+}
+
+/// Constants, four words per line, from the first that is not part of the gap before them.
+fn words(text: &mut String, function: &MachineFunction<'_>) {
+    /// Constants begin at a multiple of this.
+    const ALIGNMENT: usize = 16;
+    let end = function.code.len();
+    let gap = (end.next_multiple_of(ALIGNMENT) - end).min(function.constants.len());
+    for (index, row) in function.constants[gap..].chunks(ALIGNMENT).enumerate() {
+        let word = |bytes: &[u8]| {
+            let value = bytes.iter().rev().fold(0u32, |value, &byte| value << 8 | u32::from(byte));
+            format!("{value:#010x}")
+        };
+        let words: Vec<String> = row.chunks(4).map(word).collect();
+        line(text, format_args!("{:6x}  dd {}", end + gap + index * ALIGNMENT, words.join(", ")));
+    }
 }
 
 #[cfg(test)]
@@ -138,10 +167,23 @@ mod tests {
 
     #[test]
     #[cfg(target_arch = "x86_64")]
-    fn machine_code_is_shown_in_intel_syntax() {
+    fn machine_code_is_shown_in_intel_syntax_with_names_and_constants() {
+        let kernel = MachineFunction {
+            name: "kernel".to_owned(),
+            code: &[0x48, 0x89, 0xf8, 0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xeb, 0xf1],
+            constants: &[],
+            addresses: vec![(5, "strip 0".to_owned())],
+        };
+        let strip = MachineFunction {
+            name: "strip 0".to_owned(),
+            code: &[0xc3],
+            constants: &[[0xcc; 15].as_slice(), &[1, 0, 0, 0, 0xff, 0xff, 0, 0]].concat(),
+            addresses: Vec::new(),
+        };
         assert_eq!(
-            disassemble(&[0x48, 0x89, 0xf8, 0xeb, 0xfb]).unwrap(),
-            "     0  mov rax, rdi\n     3  jmp short 0\n"
+            disassemble(&[kernel, strip]).unwrap(),
+            "     0  mov rax, rdi\n     3  mov rax, 0  ; strip 0\n     d  jmp short 0\n; strip 0\n     0  ret\n    \
+             10  dd 0x00000001, 0x0000ffff\n"
         );
     }
 

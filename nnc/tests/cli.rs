@@ -332,6 +332,21 @@ fn dump_shows_code_for_a_narrow_target_without_the_instructions_of_wider_ones() 
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
+fn dump_shows_all_code_of_a_wide_target_and_nothing_else_as_instructions() {
+    let folder = Folder::new();
+    if codegen::Target::named("v4").is_err() {
+        println!("skipped: this machine has no x86-64-v4");
+        return;
+    }
+    let text = folder.stdout("dump mlp_train_b128 --stage asm --target v4");
+    for part in ["zmm", "\n; strip 0\n", "\n; tile ", "\n; pack ", "  ; tile ", "  dd 0x"] {
+        assert!(text.contains(part), "no {part:?}");
+    }
+    assert!(!text.contains("(bad)"));
+}
+
+#[test]
 fn a_closed_pipe_ends_quietly() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_nnc"))
         .args(["dump", "mlp", "--train", "--stage", "kernels"])

@@ -28,8 +28,8 @@ pub struct Operands {
 }
 
 /// Emits the function of a contraction.
-pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target, index: u32) -> Emitted {
-    let mut function = kernel_function(target, index);
+pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted {
+    let mut function = kernel_function(target);
     let mut context = FunctionBuilderContext::new();
     let mut b = FunctionBuilder::new(&mut function, &mut context);
     let entry = b.create_block();

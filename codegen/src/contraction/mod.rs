@@ -89,6 +89,10 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     if columns < LANES || (!is_contiguous && rows < 4) {
         return None;
     }
+    if rows == 1 && target.wide().is_some() {
+        // A panel would be read in short pieces: sums of columns read whole rows.
+        return None;
+    }
     let wide = target.wide().filter(|_| is_tile(nest, &contraction));
     let lanes = wide.map_or(LANES, Isa::lanes);
     let left_row_step = left_row_step(nest, &contraction);
@@ -195,13 +199,48 @@ fn left_row_step(nest: &Nest, contraction: &Contraction<'_>) -> i64 {
 }
 
 /// Emits the function of a contraction.
-pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target, index: u32) -> Emitted {
-    emit::emit(plan, nest, target, index)
+pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted {
+    emit::emit(plan, nest, target)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whether a product of matrices, whose rows are this far apart in memory, runs as wide tiles.
+    fn is_wide(left: usize, right: usize, out: usize) -> bool {
+        let text = format!(
+            "kernel @product(%x: f32[64, {left}], %w: f32[8, {right}]) -> (%out: f32[64, {out}]) {{
+               for i in 64, j in 32 {{
+                 %2 = reduce add k in 8 {{
+                   %0 = load %x[i, k]
+                   %1 = load %w[k, j]
+                   %3 = mul %0, %1
+                   yield %3
+                 }}
+                 store %2, %out[i, j]
+               }}
+             }}"
+        );
+        let kernel = ir::text::parse_kernel(&text).unwrap_or_else(|error| panic!("{error}"));
+        let target = Target::host().expect("tests run where code can be made");
+        let nest = Nest::new(&kernel);
+        plan(&nest, &target).expect("it is a contraction").wide.is_some()
+    }
+
+    #[test]
+    fn steps_that_do_not_fit_into_instructions_are_not_for_wide_tiles() {
+        /// Elements of 4 bytes: a step of 2^24.
+        const LONG: usize = 1 << 22;
+        let has_wide = Target::host().expect("tests run where code can be made").wide().is_some();
+        assert_eq!(is_wide(8, 32, 32), has_wide);
+        assert_eq!(is_wide(LONG - 1, LONG - 1, LONG - 1), has_wide);
+        for (left, right, out) in
+            [(LONG, 32, 32), (8, LONG, 32), (8, 32, LONG), (8 * LONG, 8 * LONG, 8 * LONG)]
+        {
+            assert!(!is_wide(left, right, out), "{left}, {right}, {out}");
+        }
+    }
 
     #[test]
     fn chunks_are_cut_along_what_there_is_most_of() {

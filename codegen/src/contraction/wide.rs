@@ -1,6 +1,7 @@
 //! Tiles and packing as calls of wide code.
 
 use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
+use ir::AxisId;
 use smallvec::SmallVec;
 
 use super::ContractionPlan;
@@ -9,7 +10,7 @@ use super::recognise::Contraction;
 use crate::emit::Emitter;
 use crate::emit::runs::is_epilogue;
 use crate::emit::strips::StripBuilder;
-use crate::nest::Nest;
+use crate::nest::{Nest, Place};
 use crate::wide::Isa;
 use crate::wide::pack::{PackSpec, emit_pack};
 use crate::wide::tile::{self, TileSpec, emit_tile};
@@ -27,9 +28,22 @@ pub struct Panel {
     pub is_packed: bool,
 }
 
-/// Whether the epilogue of a contraction can run on the registers of a tile.
+/// Whether a contraction can run as tiles of wide code, its epilogue on their registers.
 pub fn is_tile(nest: &Nest, contraction: &Contraction<'_>) -> bool {
-    is_epilogue(nest, contraction.column, contraction.row, contraction.sum, &contraction.epilogue)
+    has_short_steps(contraction)
+        && is_epilogue(nest, contraction.column, contraction.row, contraction.sum, &contraction.epilogue)
+}
+
+/// Whether the steps between rows and depths fit into instructions. All that tiles read and write has four bytes per
+/// element.
+fn has_short_steps(contraction: &Contraction<'_>) -> bool {
+    let fits = |place: &Place, axis: AxisId| tile::is_step(place.offset.coefficient(axis).saturating_mul(4));
+    let mut all = [contraction.left, contraction.right].iter().all(|place| fits(place, contraction.depth));
+    if let Some(row) = contraction.row {
+        all &= fits(contraction.left, row);
+        Nest::accesses(&contraction.epilogue, &mut |place, _| all &= fits(place, row));
+    }
+    all
 }
 
 /// Packs a panel where there is wide code for it; whether there was. `steps` are those from a column and from a depth to
@@ -44,13 +58,13 @@ pub fn pack(
 ) -> bool {
     let spec = PackSpec { columns, depth: plan.depth, column_step: steps.0, depth_step: steps.1 };
     let Some(isa) = plan.wide.filter(|_| spec.is_packable()) else { return false };
-    let bytes = emit_pack(isa, &spec);
+    let function = emit_pack(isa, &spec);
     let slot = emitter.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3));
     for (word, value) in [source, panel].into_iter().enumerate() {
         emitter.b.ins().stack_store(types::I64, value, slot, 8 * word as i32);
     }
     let frame = emitter.b.ins().stack_addr(types::I64, slot, 0);
-    emitter.call_wide(bytes, frame);
+    emitter.call_wide(function, frame);
     true
 }
 
@@ -110,7 +124,7 @@ fn call_tiles(
         epilogue: &epilogue.strip,
         row_steps: &row_steps,
     };
-    let bytes = emit_tile(isa, &spec);
+    let function = emit_tile(isa, &spec);
     let words = tile::frame_words(&epilogue.strip);
     let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * words as u32, 3);
     let slot = emitter.b.create_sized_stack_slot(data);
@@ -122,5 +136,5 @@ fn call_tiles(
         emitter.b.ins().stack_store(types::I64, value, slot, 8 * word as i32);
     }
     let frame = emitter.b.ins().stack_addr(types::I64, slot, 0);
-    emitter.call_wide(bytes, frame);
+    emitter.call_wide(function, frame);
 }

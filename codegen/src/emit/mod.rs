@@ -24,7 +24,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::nest::{Compute, Nest, Node, Place};
 use crate::schedule::{Lanes, Schedule, has_loops};
-use crate::wide::Isa;
+use crate::wide::{Isa, WideFunction};
 use primitive::Regs;
 
 /// A variable: the same for all lanes, or one value per lane.
@@ -75,7 +75,7 @@ pub struct Emitter<'a, 'b> {
     /// The instruction set of strips, where there is one with wide vectors.
     wide: Option<Isa>,
     /// The functions of wide code that are called.
-    pub functions: Vec<Vec<u8>>,
+    pub functions: Vec<WideFunction>,
     /// The buffers that strips store to past the caches.
     pub past_caches: Vec<BufferId>,
     /// Memory of this thread for the sums of columns.

@@ -14,7 +14,7 @@ use super::{Emitter, Val, primitive};
 use crate::nest::{Compute, Nest, Node, Place, moved};
 use crate::wide::function::{FrameLayout, emit_strip};
 use crate::wide::strip::{Argument, Reduction, Store, Stream, Strip};
-use crate::wide::{Isa, WIDE_NAMESPACE};
+use crate::wide::{Isa, WIDE_NAMESPACE, WideFunction};
 
 /// A strip that grows, with what goes into its frame.
 pub struct StripBuilder {
@@ -346,7 +346,7 @@ impl Emitter<'_, '_> {
         builder.strip.past_caches = self.stream_past_caches(&builder);
         let (pointers, uniforms) = self.frame_values(&mut builder);
         let strip = &builder.strip;
-        let bytes = emit_strip(isa, strip);
+        let function = emit_strip(isa, strip);
         let layout = FrameLayout::new(strip);
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * layout.words as u32, 3);
         let slot = self.b.create_sized_stack_slot(data);
@@ -354,7 +354,7 @@ impl Emitter<'_, '_> {
             self.b.ins().stack_store(types::I64, value, slot, 8 * word as i32);
         }
         let frame = self.b.ins().stack_addr(types::I64, slot, 0);
-        self.call_wide(bytes, frame);
+        self.call_wide(function, frame);
         let results = builder.strip.reductions.iter().enumerate().map(|(index, reduction)| {
             let ty = primitive::scalar_type(builder.strip.program.dtype(reduction.value));
             self.b.ins().stack_load(types::I64, ty, slot, 8 * (layout.results + index) as i32)
@@ -373,10 +373,10 @@ impl Emitter<'_, '_> {
     }
 
     /// Calls a function of wide code on a frame.
-    pub fn call_wide(&mut self, bytes: Vec<u8>, frame: Value) {
-        let known = self.functions.iter().position(|known| *known == bytes);
+    pub fn call_wide(&mut self, function: WideFunction, frame: Value) {
+        let known = self.functions.iter().position(|known| *known == function);
         let index = known.unwrap_or_else(|| {
-            self.functions.push(bytes);
+            self.functions.push(function);
             self.functions.len() - 1
         });
         let mut signature = Signature::new(CallConv::SystemV);

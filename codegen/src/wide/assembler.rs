@@ -2,6 +2,8 @@
 
 use iced_x86::{Code, Encoder, Instruction, MemoryOperand, Register};
 
+use super::{Kind, WideFunction};
+
 /// A place in the code, known once it is bound.
 #[derive(Clone, Copy, Debug)]
 pub struct Label(usize);
@@ -123,11 +125,12 @@ impl Assembler {
         self.length - 4
     }
 
-    /// The code with its constants. `patches` are 32-bit immediates by their place.
-    pub fn finish(mut self, patches: &[(usize, i32)]) -> Vec<u8> {
+    /// The code with its constants as a function. `patches` are 32-bit immediates by their place.
+    pub fn finish(mut self, kind: Kind, patches: &[(usize, i32)]) -> WideFunction {
         const POOL_ALIGNMENT: usize = 64;
         let mut bytes = self.encoder.take_buffer();
-        let pool = bytes.len().next_multiple_of(POOL_ALIGNMENT);
+        let code_bytes = bytes.len();
+        let pool = code_bytes.next_multiple_of(POOL_ALIGNMENT);
         for fixup in &self.fixups {
             let to = match fixup.to {
                 Target::Label(label) => self.labels[label].expect("every label that is used is bound"),
@@ -144,6 +147,6 @@ impl Assembler {
             bytes.resize(pool, 0xcc);
             bytes.extend(&self.pool);
         }
-        bytes
+        WideFunction { kind, bytes, code_bytes }
     }
 }

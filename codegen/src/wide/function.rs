@@ -12,6 +12,7 @@ use super::body::{Frame, Source, Taken, combine, emit_body};
 use super::isa::{self, Isa};
 use super::strip::{Argument, Strip};
 use super::writer::{Operand, Writer, memory};
+use super::{Kind, WideFunction};
 
 /// Registers for pointers; the last five are saved.
 pub(super) const POINTERS: [Register; 9] = [
@@ -75,7 +76,7 @@ struct Function<'a> {
 }
 
 /// Emits a strip.
-pub fn emit_strip(isa: Isa, strip: &Strip) -> Vec<u8> {
+pub fn emit_strip(isa: Isa, strip: &Strip) -> WideFunction {
     let accumulators = unroll(strip);
     let mut pool = RegisterPool::new(isa);
     let sums: Vec<Vec<u8>> =
@@ -181,7 +182,7 @@ impl Function<'_> {
         self.free = pool.free;
     }
 
-    fn emit(mut self, accumulators: usize) -> Vec<u8> {
+    fn emit(mut self, accumulators: usize) -> WideFunction {
         let (isa, lanes) = (self.isa(), self.isa().lanes());
         let stack = self.enter();
         self.load_kept();
@@ -229,10 +230,10 @@ impl Function<'_> {
         self.w.push(Instruction::with2(Code::Mov_r64_rm64, to, from));
     }
 
-    fn leave(mut self, stack: usize) -> Vec<u8> {
+    fn leave(mut self, stack: usize) -> WideFunction {
         restore(&mut self.w, saved(self.strip.pointers));
         let bytes = self.taken.slots * self.isa().vector_bytes();
-        self.w.assembler.finish(&[(stack, bytes.next_multiple_of(64) as i32)])
+        self.w.assembler.finish(Kind::Strip, &[(stack, bytes.next_multiple_of(64) as i32)])
     }
 
     fn compare_left(&mut self, elements: usize, jump: Code, to: Label) {

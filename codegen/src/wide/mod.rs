@@ -24,7 +24,41 @@ pub mod strip;
 pub mod tile;
 pub mod writer;
 
+use std::fmt;
+
 pub use isa::Isa;
 
 /// The namespace of the names under which a kernel's function calls functions of wide code; they are numbered per kernel.
 pub const WIDE_NAMESPACE: u32 = 1;
+
+/// A function of wide code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WideFunction {
+    /// What it does.
+    pub kind: Kind,
+    /// Its instructions, then the constants that they read.
+    pub bytes: Vec<u8>,
+    /// The size of the instructions.
+    pub code_bytes: usize,
+}
+
+/// What a function of wide code does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// See [`strip`].
+    Strip,
+    /// See [`tile`].
+    Tile,
+    /// See [`pack`].
+    Pack,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Strip => "strip",
+            Kind::Tile => "tile",
+            Kind::Pack => "pack",
+        })
+    }
+}

@@ -9,6 +9,7 @@ use iced_x86::{Code, Instruction, Register};
 use super::function::{restore, save, set_mask};
 use super::isa::{self, Isa};
 use super::writer::{Operand, Unmasked, Writer, memory};
+use super::{Kind, WideFunction};
 
 /// A panel to be packed.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ impl PackSpec {
 }
 
 /// Emits the function.
-pub fn emit_pack(isa: Isa, spec: &PackSpec) -> Vec<u8> {
+pub fn emit_pack(isa: Isa, spec: &PackSpec) -> WideFunction {
     let mut w = Writer::new(isa);
     let (saved, stack) = save(&mut w, 0);
     for (word, register) in [SOURCE, PANEL].into_iter().enumerate() {
@@ -54,7 +55,7 @@ pub fn emit_pack(isa: Isa, spec: &PackSpec) -> Vec<u8> {
         transpose(&mut w, spec);
     }
     restore(&mut w, saved);
-    w.assembler.finish(&[(stack, 0)])
+    w.assembler.finish(Kind::Pack, &[(stack, 0)])
 }
 
 /// The size of a depth of the panel, in bytes.

@@ -15,6 +15,7 @@ use super::function::{POINTERS, restore, save, set_mask};
 use super::isa::{self, Isa};
 use super::strip::{Argument, Strip};
 use super::writer::{Operand, Unmasked, Writer, memory};
+use super::{Kind, WideFunction};
 
 /// A tile.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ struct Tile<'a> {
 }
 
 /// Emits the function of a tile.
-pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> Vec<u8> {
+pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> WideFunction {
     let vectors = spec.columns.div_ceil(isa.lanes());
     let is_partial = !spec.columns.is_multiple_of(isa.lanes());
     let mask = is_partial.then_some(match isa {
@@ -101,7 +102,7 @@ pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> Vec<u8> {
     tile.w.assembler.bind(done);
     restore(&mut tile.w, saved);
     let bytes = (slots * isa.vector_bytes()).next_multiple_of(64) as i32;
-    tile.w.assembler.finish(&[(stack, bytes)])
+    tile.w.assembler.finish(Kind::Tile, &[(stack, bytes)])
 }
 
 impl Tile<'_> {
@@ -342,10 +343,8 @@ impl TileFrame {
     }
 }
 
-/// Whether every step of a tile fits into an instruction.
-pub fn fits(spec: &TileSpec<'_>) -> bool {
-    let most = (spec.rows.max(UNROLL) as i64) + 1;
-    let steps = [spec.left_row_step, spec.left_depth_step, spec.right_depth_step];
-    let all = steps.iter().chain(spec.row_steps);
-    all.into_iter().all(|step| i32::try_from(step * most * 2).is_ok())
+/// Whether a step from a row or a depth to the next, in bytes, fits into the instructions of every tile: they reach over
+/// fewer than 32 rows and 4 depths, in an epilogue behind a displacement of less than 2^30, and add 2^31 at most.
+pub fn is_step(bytes: i64) -> bool {
+    bytes.unsigned_abs() < 1 << 24
 }

@@ -54,8 +54,9 @@ pub struct Prepared {
     loss_first: f64,
 }
 
-/// Compiles a workload and runs its first step.
+/// Compiles a workload, none of it known from before, and runs its first step.
 pub fn prepare(workload: &Workload, data: Data, options: &Options) -> Result<Prepared, Error> {
+    codegen::forget_compiled();
     let start = Instant::now();
     let model = workload.model()?;
     let mut program = compile(&model.graph, options)?;

@@ -95,7 +95,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
             let texts = match view {
                 View::Clif => (0..kernels.len()).map(|index| code.clif(index).to_owned()).collect(),
                 _ => (0..kernels.len())
-                    .map(|index| dump::disassemble(code.bytes(index)))
+                    .map(|index| dump::disassemble(&code.functions(index)))
                     .collect::<Result<_, _>>()?,
             };
             machine_text(&kernels, texts, format)?
