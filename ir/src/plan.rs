@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::{Init, Kernel, Tensor, Type};
+use crate::{Access, Init, Kernel, Tensor, Type};
 
 /// A kernel of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,6 +79,10 @@ pub struct Plan {
     pub kernels: Vec<Kernel>,
     /// The memory.
     pub slots: Vec<Slot>,
+    /// What runs before the steps, in order, whenever a state may have changed since it last ran. It reads constants,
+    /// states that the plan never writes, and earlier results of its own; it writes slots of the arena that nothing
+    /// else writes and that share their places with no other slot, so its results are kept from run to run.
+    pub prepare: Vec<Step>,
     /// What runs, in order.
     pub steps: Vec<Step>,
     /// The size of the arena, in bytes; 0 before `plan_memory`.
@@ -100,6 +104,28 @@ impl Plan {
     /// A kernel.
     pub fn kernel(&self, id: KernelId) -> &Kernel {
         &self.kernels[id.0 as usize]
+    }
+
+    /// The slots that a step reads.
+    pub fn reads(&self, step: &Step) -> SmallVec<[SlotId; 6]> {
+        self.slots_with(step, Access::Read)
+    }
+
+    /// The slots that a step writes.
+    pub fn writes(&self, step: &Step) -> SmallVec<[SlotId; 6]> {
+        self.slots_with(step, Access::Write)
+    }
+
+    fn slots_with(&self, step: &Step, access: Access) -> SmallVec<[SlotId; 6]> {
+        match step {
+            Step::Call { kernel, slots } => {
+                let parameters = self.kernel(*kernel).parameters().zip(slots);
+                parameters.filter(|((_, buffer), _)| buffer.access == access).map(|(_, &slot)| slot).collect()
+            }
+            Step::Copy { from, to } => {
+                SmallVec::from_elem(if access == Access::Read { *from } else { *to }, 1)
+            }
+        }
     }
 
     /// The slots whose place satisfies `is`, in order.

@@ -134,8 +134,15 @@ mod tests {
         ];
         slots.extend(DType::ALL.map(|dtype| slot(dtype.name(), Type::new(dtype, []), Init::Constant(1.0))));
         let names = slots.iter().map(|slot| slot.name.clone()).collect();
-        let plan =
-            Plan { name: "p".into(), kernels: vec![], slots, steps: vec![], arena_bytes: 0, updates: vec![] };
+        let plan = Plan {
+            name: "p".into(),
+            kernels: vec![],
+            slots,
+            prepare: vec![],
+            steps: vec![],
+            arena_bytes: 0,
+            updates: vec![],
+        };
         (State::new(&plan, 3).unwrap(), names)
     }
 

@@ -88,6 +88,7 @@ pub fn plan_json(plan: &Plan) -> serde_json::Value {
         "name": plan.name,
         "arena_bytes": plan.arena_bytes,
         "value_bytes": value_bytes(plan),
+        "prepare": plan.prepare.len(),
         "steps": plan.steps.len(),
         "slots": slots.collect::<Vec<_>>(),
         "kernels": plan.kernels.iter().map(|k| json!({ "name": k.name, "text": k.to_string() })).collect::<Vec<_>>(),

@@ -100,6 +100,25 @@ fn a_restored_trainer_evaluates_as_the_saved_one() {
     assert_eq!(restored.evaluate(&test).unwrap(), trainer.evaluate(&test).unwrap());
 }
 
+/// Evaluation packs weights, which training changes in between. Without optimisation nothing is packed.
+#[test]
+fn evaluation_sees_the_weights_of_each_epoch() {
+    let (train, test) = digits();
+    let evaluations = |optimize: bool| -> Vec<f64> {
+        let compile = Options { optimize, ..Options::default() };
+        let options = TrainerOptions { batch: 64, seed: 2, compile };
+        let model = Mlp::new(&[64, 64, 10], Relu);
+        let mut trainer = Trainer::new("wide", 64, model, Sgd::new(0.05), options).unwrap();
+        let history = trainer.fit(&train, Some(&test), 3, &mut |_| {}).unwrap();
+        history.epochs.iter().map(|epoch| epoch.held_out.unwrap().loss).collect()
+    };
+    let (found, expected) = (evaluations(true), evaluations(false));
+    assert!(found[2] < found[1] && found[1] < found[0], "{found:?}");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs() < 1e-4 * expected, "{found} instead of {expected}");
+    }
+}
+
 /// Where the gradient g is the same in each step, the averages are g (1 - beta1^t) and g^2 (1 - beta2^t), so that with
 /// exact corrections every step is of the size of the learning rate. f32 averages drift by about 1e-8 per step.
 #[test]

@@ -12,6 +12,7 @@ pub mod lower;
 mod order;
 pub mod pipeline;
 pub mod plan_memory;
+pub mod prepack;
 pub mod rewrite;
 pub mod rules;
 pub mod simplify;

@@ -18,6 +18,7 @@ use crate::fold::fold;
 use crate::fuse::fuse;
 use crate::lower::lower;
 use crate::plan_memory::plan_memory;
+use crate::prepack::prepack;
 use crate::simplify::simplify;
 use crate::split_reduce::split_reduce;
 
@@ -32,6 +33,7 @@ pub static PASSES: &[Pass] = &[
     Pass::graph("split_reduce", Stage::Canonical, |graph, _| split_reduce(graph)),
     Pass::graph("fuse", Stage::Fused, |graph, options| fuse(graph, options.optimize)),
     Pass { name: "lower", stage: Stage::Kernels, optional: false, run: Run::Lower(lower) },
+    Pass { name: "prepack", stage: Stage::Kernels, optional: true, run: Run::Plan(|plan, _| prepack(plan)) },
     Pass {
         name: "plan_memory",
         stage: Stage::Plan,

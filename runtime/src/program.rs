@@ -28,7 +28,10 @@ pub(crate) const MIN_SHARE_NS: f64 = 1_000.0;
 
 /// The steps of a plan, ready to be run.
 pub(crate) struct Program {
+    /// What prepares, then what runs each time.
     pub actions: Vec<Action>,
+    /// The number of actions that prepare.
+    pub preparing: usize,
     /// The addresses of the parameters of all actions, one action's after the other's.
     pub arguments: Vec<*mut u8>,
     /// Where in `arguments` each slot stands.
@@ -50,23 +53,35 @@ impl Program {
     pub fn new(plan: &Plan, machines: &[Machine], arena: &Arena, threads: usize) -> Program {
         assert_eq!(plan.kernels.len(), machines.len(), "a function per kernel of @{}", plan.name);
         assert!(plan.updates.is_empty(), "pass plan_memory has made steps of the updates of @{}", plan.name);
-        let mut program =
-            Program { actions: Vec::new(), arguments: Vec::new(), uses: vec![Vec::new(); plan.slots.len()] };
-        for step in &plan.steps {
-            let first = program.arguments.len() as u32;
+        let mut program = Program {
+            actions: Vec::new(),
+            preparing: 0,
+            arguments: Vec::new(),
+            uses: vec![Vec::new(); plan.slots.len()],
+        };
+        program.push_steps(plan, &plan.prepare, machines, arena, threads);
+        program.preparing = program.actions.len();
+        program.push_steps(plan, &plan.steps, machines, arena, threads);
+        program
+    }
+
+    fn push_steps(
+        &mut self,
+        plan: &Plan,
+        steps: &[Step],
+        machines: &[Machine],
+        arena: &Arena,
+        threads: usize,
+    ) {
+        for step in steps {
+            let first = self.arguments.len() as u32;
             match step {
                 Step::Call { kernel, slots } => {
-                    slots.iter().for_each(|&slot| program.push_argument(plan, arena, slot));
+                    slots.iter().for_each(|&slot| self.push_argument(plan, arena, slot));
                     let Machine { function, chunks, time_ns, .. } = machines[kernel.0 as usize];
                     if chunks > 0 {
                         let shares = shares(time_ns, threads);
-                        program.actions.push(Action::Call {
-                            function,
-                            first,
-                            chunks,
-                            shares,
-                            kernel: kernel.0,
-                        });
+                        self.actions.push(Action::Call { function, first, chunks, shares, kernel: kernel.0 });
                     }
                 }
                 Step::Copy { from, to } => {
@@ -77,13 +92,12 @@ impl Program {
                         "a copy in @{} from {from:?}",
                         plan.name
                     );
-                    program.push_argument(plan, arena, *from);
-                    program.push_argument(plan, arena, *to);
-                    program.actions.push(Action::Copy { first, bytes: source.size_bytes() });
+                    self.push_argument(plan, arena, *from);
+                    self.push_argument(plan, arena, *to);
+                    self.actions.push(Action::Copy { first, bytes: source.size_bytes() });
                 }
             }
         }
-        program
     }
 
     /// Sets the address of a slot wherever it is used.

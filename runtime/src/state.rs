@@ -22,6 +22,16 @@ pub struct State {
     /// The memory: a block for the states of each plan that was adopted, so that many small states share large pages.
     blocks: Vec<Buffer>,
     id: u64,
+    /// Grows whenever a value may have changed.
+    version: u64,
+}
+
+/// What a `State` held at some time: equal stamps mean equal values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// A number that no other `State` of this process has.
+    pub id: u64,
+    version: u64,
 }
 
 #[derive(Debug)]
@@ -48,7 +58,7 @@ impl State {
     pub fn empty() -> State {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        State { entries: Vec::new(), by_name: BTreeMap::new(), blocks: Vec::new(), id }
+        State { entries: Vec::new(), by_name: BTreeMap::new(), blocks: Vec::new(), id, version: 0 }
     }
 
     /// The states of `plan` as they are before the first run. The same seed gives the same bits.
@@ -143,9 +153,14 @@ impl State {
         Ok(self.read(self.index(name)?))
     }
 
-    /// A number that no other `State` of this process has.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
+    /// Which values these are.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { id: self.id, version: self.version }
+    }
+
+    /// Takes note that values may have changed, as whoever writes to an [`State::address`] must.
+    pub(crate) fn note_change(&mut self) {
+        self.version += 1;
     }
 
     /// The address of the state of this name, which must be of type `ty`.
@@ -168,6 +183,7 @@ impl State {
         let entry = &self.entries[index];
         let bytes = &mut self.blocks[entry.block].as_mut_slice()[entry.range()];
         with_elements!(tensor.elements(), elements => bytes.copy_from_slice(bytemuck::cast_slice(elements)));
+        self.note_change();
     }
 
     fn index(&self, name: &str) -> Result<usize, RunError> {
@@ -228,6 +244,7 @@ mod tests {
             name: "p".into(),
             kernels: vec![],
             slots: states.iter().map(slot).collect(),
+            prepare: vec![],
             steps: vec![],
             arena_bytes: 0,
             updates: vec![],
@@ -275,6 +292,19 @@ mod tests {
         assert_eq!(error.to_string(), "state `w` is f32[2], not f32[3]; give a value of its own type");
         assert_eq!(state.len(), 1);
         assert!(state.get("m").is_err());
+    }
+
+    #[test]
+    fn a_stamp_lasts_until_a_value_changes() {
+        let weight = ("w", ty(DType::F32, &[2]));
+        let mut state = State::new(&plan(std::slice::from_ref(&weight)), 0).unwrap();
+        let before = state.stamp();
+        state.get("w").unwrap();
+        state.adopt(&plan(&[weight]), 1).unwrap();
+        assert_eq!(state.stamp(), before);
+        state.set("w", &Tensor::zeros(&ty(DType::F32, &[2]))).unwrap();
+        assert_ne!(state.stamp(), before);
+        assert_ne!(State::empty().stamp(), State::empty().stamp());
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use ir::eval::{self, Bindings};
-use ir::{DType, Graph, Scalar, Tensor, Type};
-use nnc::{Options, State};
+use ir::{DType, Graph, Plan, Scalar, Tensor, Type};
+use nnc::{Executable, Options, State};
+use passes::pipeline::{PASSES, Program};
 
 /// The outputs and the next values of the states of one step, by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +58,31 @@ pub fn execute(
     seed: u64,
     options: &Options,
 ) -> Result<StepResult, nnc::Error> {
-    let mut executable = nnc::compile(graph, options)?;
+    execute_program(graph, inputs, seed, nnc::compile(graph, options)?)
+}
+
+/// The plan of a graph by all passes but the one of this name.
+///
+/// # Panics
+/// Where the pass is not optional and what follows cannot do without it.
+pub fn plan_without(skipped: &str, graph: &Graph, options: &passes::Options) -> Result<Plan, ir::Error> {
+    let passes = PASSES.iter().filter(|pass| pass.name != skipped);
+    match passes
+        .into_iter()
+        .try_fold(Program::Graph(graph.clone()), |program, pass| pass.run(program, options))?
+    {
+        Program::Plan(plan) => Ok(plan),
+        Program::Graph(graph) => panic!("the passes give no plan:\n{graph}"),
+    }
+}
+
+/// One step of a program of `graph`.
+pub fn execute_program(
+    graph: &Graph,
+    inputs: &BTreeMap<String, Tensor>,
+    seed: u64,
+    mut executable: Executable,
+) -> Result<StepResult, nnc::Error> {
     let mut state = State::new(executable.plan(), seed)?;
     let named: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     executable.run_named(&mut state, &named)?;

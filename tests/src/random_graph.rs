@@ -28,10 +28,10 @@ pub struct Recipe {
     pub choices: Vec<Choice>,
 }
 
-/// Recipes of up to `steps` steps. Most are of `f32`; extents are small, odd, 1 and now and then 0.
+/// Recipes of up to `steps` steps. Most are of `f32`; extents are small, odd, 1, now and then 0 or that of a panel.
 pub fn recipes(steps: usize) -> impl Strategy<Value = Recipe> {
     let dtype = prop_oneof![4 => Just(DType::F32), 1 => Just(DType::F64)];
-    let extent = prop_oneof![6 => 1usize..8, 3 => 8usize..20, 1 => Just(33usize), 1 => Just(0usize)];
+    let extent = prop_oneof![6 => 1usize..8, 3 => 8usize..20, 1 => Just(33usize), 1 => Just(32usize), 1 => Just(0usize)];
     let choice = (any::<u8>(), any::<[u16; 4]>()).prop_map(|(kind, picks)| Choice { kind, picks });
     let choices = prop::collection::vec(choice, 1..steps);
     (dtype, prop::collection::vec(extent, 3), choices).prop_map(|(dtype, extents, choices)| Recipe {
@@ -64,8 +64,8 @@ const BOUND: f64 = 30.0;
 /// Values of more elements are not made.
 const LARGEST: usize = 3000;
 
-/// Builds the graph of a recipe: inputs, the steps, a scalar loss, its gradients with respect to the float inputs and
-/// a parameter, and an update of that parameter.
+/// Builds the graph of a recipe: inputs, a state that stays, the steps, a scalar loss, its gradients with respect to the
+/// float inputs and a parameter, and an update of that parameter.
 pub fn build(recipe: &Recipe) -> Result<Graph, Error> {
     let mut b = Builder::new("random");
     let e = &recipe.extents;
@@ -75,9 +75,10 @@ pub fn build(recipe: &Recipe) -> Result<Graph, Error> {
     let z = b.input("z", dtype, [e[1]])?;
     let i = b.input("i", DType::I32, [e[2]])?;
     let w = b.state("w", dtype, [e[0], e[1]], Init::Uniform { low: -1.0, high: 1.0, stream: 1 })?;
+    let f = b.state("f", dtype, [e[1], e[2]], Init::Uniform { low: -1.0, high: 1.0, stream: 2 })?;
     let key = b.state("key", DType::I64, [], Init::Seed)?;
     let exact = |value| Known { value, bound: 1.0, exact: true };
-    let mut maker = Maker { b, dtype, floats: [x, y, z, w].map(exact).to_vec(), ints: vec![i], key };
+    let mut maker = Maker { b, dtype, floats: [x, y, z, w, f].map(exact).to_vec(), ints: vec![i], key };
     for choice in &recipe.choices {
         if let Ok(made) = maker.step(choice) {
             for known in made {

@@ -13,7 +13,7 @@ use crate::compare::{StepResult, seeded_tensor};
 /// Runs a plan of stage `kernels` or `plan` once, on seeded inputs and initial states.
 pub fn run_plan(plan: &Plan, seed: u64) -> Result<StepResult, String> {
     let mut memory = Memory::new(plan, seed);
-    for step in &plan.steps {
+    for step in plan.prepare.iter().chain(&plan.steps) {
         match step {
             Step::Copy { from, to } => memory.copy(&memory.places[from.0 as usize].clone(), *to),
             Step::Call { kernel, slots } => run_kernel(plan.kernel(*kernel), slots, &mut memory)?,

@@ -51,6 +51,11 @@ fn lower() {
 }
 
 #[test]
+fn prepack() {
+    check_pass("prepack");
+}
+
+#[test]
 fn plan_memory() {
     check_pass("plan_memory");
 }

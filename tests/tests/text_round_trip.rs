@@ -98,6 +98,7 @@ const PLAN: &str = r#"plan @step {
   slot %h : f64[0, 3] = unplaced
   slot %x:1 : f32[16] = output
   slot %"a b" : f32[2, 2] = output
+  slot %kept : f32[2, 2] = at 128
   kernel @neg(%x: f32[16]) -> (%y: f32[16]) {
     for i in 16 {
       %0 = load %x[i]
@@ -109,11 +110,14 @@ const PLAN: &str = r#"plan @step {
     for {
     }
   }
+  prepare {
+    copy %c -> %kept
+  }
   steps {
     call @neg(%x, %v2)
     call @neg:1(%v2, %v2:1)
     call @neg(%v2:1, %x:1)
-    copy %c -> %"a b"
+    copy %kept -> %"a b"
   }
   update %w = %v2
 }

@@ -216,7 +216,7 @@ errors! { kernel_error:
 
 errors! { plan_error:
     an_item_is_known: "slots" =>
-        "2:1: expected an item of a plan, found `slots`; a plan holds `arena`, `slot`, `kernel`, `steps` and `update`, and ends with `}`";
+        "2:1: expected an item of a plan, found `slots`; a plan holds `arena`, `slot`, `kernel`, `prepare`, `steps` and `update`, and ends with `}`";
     an_arena_has_a_size: "arena -1" =>
         "2:7: expected number of bytes, found `-`; write an integer that is not negative";
     a_place_is_known: "slot %y : f32[] = inputs" =>

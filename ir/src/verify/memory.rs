@@ -3,24 +3,29 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::plan::{accesses, fail, slot_name};
+use super::plan::{fail, numbered_steps, slot_name};
 use crate::{Error, Place, Plan, SlotId};
 
 /// Checks the places of a plan, of which all else has been checked.
 ///
 /// A value is alive from the step that first writes its slot to the last that uses it. A step may write a value to
-/// the very place of one that it reads and that ends with it: an operation in place.
+/// the very place of one that it reads and that ends with it: an operation in place. What a step of `prepare` writes is
+/// alive for good, so nothing else is ever placed there.
 pub fn verify_memory(plan: &Plan) -> Result<(), Error> {
     let ids = (0..plan.slots.len() as u32).map(SlotId);
     let places = ids.map(|id| place(plan, id)).collect::<Result<Vec<_>, _>>()?;
-    let uses: Vec<(Vec<SlotId>, Vec<SlotId>)> = plan.steps.iter().map(|step| accesses(plan, step)).collect();
+    let uses: Vec<_> =
+        numbered_steps(plan).map(|(name, step)| (name, plan.reads(step), plan.writes(step))).collect();
     let mut last_use = vec![0; plan.slots.len()];
-    for (number, (read, written)) in uses.iter().enumerate() {
+    for (number, (_, read, written)) in uses.iter().enumerate() {
         read.iter().chain(written).for_each(|slot| last_use[slot.0 as usize] = number);
+    }
+    for slot in plan.prepare.iter().flat_map(|step| plan.writes(step)) {
+        last_use[slot.0 as usize] = usize::MAX;
     }
     // The places of the values alive after the steps so far, by their first byte. They are disjoint.
     let mut alive: BTreeMap<usize, (usize, SlotId)> = BTreeMap::new();
-    for (number, (read, written)) in uses.iter().enumerate() {
+    for (number, (name, read, written)) in uses.iter().enumerate() {
         let mut begun: Vec<(Range<usize>, SlotId)> = Vec::new();
         for &slot in written {
             let Some(bytes) = places[slot.0 as usize].clone().filter(|bytes| !bytes.is_empty()) else {
@@ -45,7 +50,7 @@ pub fn verify_memory(plan: &Plan) -> Result<(), Error> {
                     slot_name(plan, slot),
                     slot_name(plan, other)
                 );
-                return fail(&format!("step {number}"), problem, "place them apart, or order the steps");
+                return fail(name, problem, "place them apart, or order the steps");
             }
             begun.push((bytes, slot));
         }

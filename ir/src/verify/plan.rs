@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use super::memory::verify_memory;
 use super::{Stage, verify_kernel};
-use crate::{Access, Error, KernelId, Place, Plan, SlotId, Step};
+use crate::{Error, KernelId, Place, Plan, SlotId, Step};
 
 /// Checks a plan at stage `kernels` or `plan`.
 ///
 /// - Always: its kernels are valid, and each is called; a call has a slot for each parameter, of its dtype and number
 ///   of elements; inputs and constants are never written; a call writes no slot twice; a slot is written before it is
 ///   read; every output is written; names of inputs, of states and of outputs are unique; updates are of states.
+/// - Of `prepare`: its steps read constants, states that the plan never writes nor updates, and what earlier ones have
+///   written; they write to the arena, where nothing else writes to their slots.
 /// - At `plan`: every slot has a place, aligned and within the arena; values that are alive at the same time do not
 ///   overlap; no update is left.
 ///
@@ -21,6 +23,7 @@ pub fn verify_plan(plan: &Plan, stage: Stage) -> Result<(), Error> {
     verify_slots(plan)?;
     verify_steps(plan)?;
     verify_updates(plan)?;
+    verify_prepare(plan)?;
     if stage < Stage::Plan {
         return Ok(());
     }
@@ -41,18 +44,12 @@ pub(super) fn slot_name(plan: &Plan, id: SlotId) -> String {
         .map_or_else(|| format!("slot {}", id.0), |slot| format!("slot %{}", slot.name))
 }
 
-/// The slots that a step reads, and those that it writes.
-pub(super) fn accesses(plan: &Plan, step: &Step) -> (Vec<SlotId>, Vec<SlotId>) {
-    match step {
-        Step::Copy { from, to } => (vec![*from], vec![*to]),
-        Step::Call { kernel, slots } => {
-            let (mut read, mut written) = (Vec::new(), Vec::new());
-            for ((_, parameter), &slot) in plan.kernel(*kernel).parameters().zip(slots) {
-                if parameter.access == Access::Write { written.push(slot) } else { read.push(slot) }
-            }
-            (read, written)
-        }
-    }
+/// All steps in the order in which they run first, as errors call them: `prepare step 0`, .., `step 0`, ..
+pub(super) fn numbered_steps(plan: &Plan) -> impl Iterator<Item = (String, &Step)> {
+    let prepare =
+        plan.prepare.iter().enumerate().map(|(number, step)| (format!("prepare step {number}"), step));
+    let steps = plan.steps.iter().enumerate().map(|(number, step)| (format!("step {number}"), step));
+    prepare.chain(steps)
 }
 
 fn verify_slots(plan: &Plan) -> Result<(), Error> {
@@ -88,22 +85,20 @@ fn verify_steps(plan: &Plan) -> Result<(), Error> {
     let mut is_called = vec![false; plan.kernels.len()];
     let has_value = |place: &Place| matches!(place, Place::Input | Place::State { .. } | Place::Constant(_));
     let mut is_written: Vec<bool> = plan.slots.iter().map(|slot| has_value(&slot.place)).collect();
-    for (number, step) in plan.steps.iter().enumerate() {
+    for (name, step) in numbered_steps(plan) {
         let subject = match step {
             Step::Call { kernel, slots } => {
-                let subject = format!("step {number}");
-                verify_call(plan, *kernel, slots, &subject)?;
+                verify_call(plan, *kernel, slots, &name)?;
                 is_called[kernel.0 as usize] = true;
-                format!("step {number} (call @{})", plan.kernel(*kernel).name)
+                format!("{name} (call @{})", plan.kernel(*kernel).name)
             }
             Step::Copy { from, to } => {
-                let subject = format!("step {number} (copy)");
+                let subject = format!("{name} (copy)");
                 verify_copy(plan, *from, *to, &subject)?;
                 subject
             }
         };
-        let (read, written) = accesses(plan, step);
-        for slot in read {
+        for slot in plan.reads(step) {
             if !is_written[slot.0 as usize] {
                 return fail(
                     &subject,
@@ -113,7 +108,7 @@ fn verify_steps(plan: &Plan) -> Result<(), Error> {
             }
         }
         let mut distinct = HashSet::new();
-        for slot in written {
+        for slot in plan.writes(step) {
             if matches!(plan.slot(slot).place, Place::Input | Place::Constant(_)) {
                 let problem = format!("{} is written, but it is read only", slot_name(plan, slot));
                 return fail(&subject, problem, "write to a slot of the arena, an output or a state");
@@ -131,6 +126,35 @@ fn verify_steps(plan: &Plan) -> Result<(), Error> {
     for (id, _) in plan.slots_where(|place| *place == Place::Output) {
         if !is_written[id.0 as usize] {
             return fail(&slot_name(plan, id), "the output is never written", "write it by a call or a copy");
+        }
+    }
+    Ok(())
+}
+
+/// Checks what holds of the steps that prepare beyond what holds of all steps.
+fn verify_prepare(plan: &Plan) -> Result<(), Error> {
+    let mut changes = vec![false; plan.slots.len()];
+    let written = plan.steps.iter().flat_map(|step| plan.writes(step));
+    for slot in written.chain(plan.updates.iter().map(|&(state, _)| state)) {
+        changes[slot.0 as usize] = true;
+    }
+    for (number, step) in plan.prepare.iter().enumerate() {
+        let subject = format!("prepare step {number}");
+        for slot in plan.reads(step) {
+            if plan.slot(slot).place == Place::Input || changes[slot.0 as usize] {
+                let problem = format!("{} is read, which is not the same in each run", slot_name(plan, slot));
+                return fail(&subject, problem, "read it in a step that runs each time");
+            }
+        }
+        for slot in plan.writes(step) {
+            if !matches!(plan.slot(slot).place, Place::Unplaced | Place::Arena { .. }) {
+                let problem = format!("{} is written, which is not in the arena", slot_name(plan, slot));
+                return fail(&subject, problem, "keep the result in a slot of the arena");
+            }
+            if changes[slot.0 as usize] {
+                let problem = format!("{} is written, which a step overwrites", slot_name(plan, slot));
+                return fail(&subject, problem, "give the result a slot of its own");
+            }
         }
     }
     Ok(())

@@ -24,6 +24,7 @@ pub fn lower(graph: &Graph) -> Result<Plan, Error> {
             name: graph.name.clone(),
             kernels: Vec::new(),
             slots: Vec::new(),
+            prepare: Vec::new(),
             steps: Vec::new(),
             arena_bytes: 0,
             updates: Vec::new(),

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use ir::{Place, Plan, SlotId, Step};
 
-use super::steps::{reads, writes};
 use super::updates::may_write_over;
 
 /// The greatest number of blocks that are compared pair by pair.
@@ -44,14 +43,21 @@ struct Block {
     last: usize,
 }
 
-/// The blocks, and the block of each unplaced slot.
+/// The blocks, and the block of each unplaced slot. What a step of `prepare` writes has one that is in use throughout.
 fn blocks(plan: &Plan, reuse: bool) -> (Vec<Block>, Vec<Option<usize>>) {
     let ranges = live_ranges(plan);
     let mut blocks: Vec<Block> = Vec::new();
     let mut block_of: Vec<Option<usize>> = vec![None; plan.slots.len()];
+    let size_bytes = |slot: SlotId| plan.slot(slot).ty.size_bytes().next_multiple_of(Plan::ALIGNMENT);
+    for slot in plan.prepare.iter().flat_map(|step| plan.writes(step)) {
+        block_of[slot.0 as usize].get_or_insert_with(|| {
+            blocks.push(Block { size_bytes: size_bytes(slot), first: 0, last: plan.steps.len() });
+            blocks.len() - 1
+        });
+    }
     for (index, step) in plan.steps.iter().enumerate() {
         let mut taken: Vec<SlotId> = Vec::new();
-        for slot in writes(plan, step) {
+        for slot in plan.writes(step) {
             let Some((first, last)) = ranges[slot.0 as usize] else { continue };
             if first != index || block_of[slot.0 as usize].is_some() {
                 continue;
@@ -67,8 +73,7 @@ fn blocks(plan: &Plan, reuse: bool) -> (Vec<Block>, Vec<Option<usize>>) {
                     block_of[operand.0 as usize].expect("an operand is written before it is read")
                 }
                 None => {
-                    let size_bytes = plan.slot(slot).ty.size_bytes().next_multiple_of(Plan::ALIGNMENT);
-                    blocks.push(Block { size_bytes, first, last });
+                    blocks.push(Block { size_bytes: size_bytes(slot), first, last });
                     blocks.len() - 1
                 }
             };
@@ -79,16 +84,19 @@ fn blocks(plan: &Plan, reuse: bool) -> (Vec<Block>, Vec<Option<usize>>) {
     (blocks, block_of)
 }
 
-/// The first and the last step that touch each unplaced slot.
+/// The first and the last step that touch each unplaced slot; none of slots that are written before the steps.
 fn live_ranges(plan: &Plan) -> Vec<Option<(usize, usize)>> {
     let mut ranges: Vec<Option<(usize, usize)>> = vec![None; plan.slots.len()];
     for (index, step) in plan.steps.iter().enumerate() {
-        for slot in reads(plan, step).into_iter().chain(writes(plan, step)) {
+        for slot in plan.reads(step).into_iter().chain(plan.writes(step)) {
             if plan.slot(slot).place == Place::Unplaced {
                 let range = ranges[slot.0 as usize].get_or_insert((index, index));
                 range.1 = index;
             }
         }
+    }
+    for slot in plan.prepare.iter().flat_map(|step| plan.writes(step)) {
+        ranges[slot.0 as usize] = None;
     }
     ranges
 }
@@ -101,7 +109,7 @@ fn dying_operand(
     is_dead: impl Fn(SlotId) -> bool,
 ) -> Option<SlotId> {
     let size_bytes = plan.slot(result).ty.size_bytes();
-    reads(plan, step).into_iter().find(|&operand| {
+    plan.reads(step).into_iter().find(|&operand| {
         is_dead(operand)
             && plan.slot(operand).ty.size_bytes() == size_bytes
             && may_write_over(plan, step, operand, result)

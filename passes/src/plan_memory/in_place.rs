@@ -6,8 +6,9 @@ use ir::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Stmt};
 /// for the last time before it is written, and never by another iteration than the one that writes it.
 ///
 /// What is shown of each pair of a load and a store: the load comes first in the text, and each axis of a loop around
-/// both is, by itself, an index of both along the same axis of the buffer. Then different iterations of the common
-/// loops touch different elements, and within one iteration the load has run when the store runs.
+/// both is in an index, the same of both along the same axis of the buffer, that has another value for other values of
+/// its axes. Then different iterations of the common loops touch different elements, and within one iteration the load
+/// has run when the store runs.
 pub fn may_overwrite(kernel: &Kernel, read: BufferId, written: BufferId) -> bool {
     if kernel.buffers[read.0 as usize].ty != kernel.buffers[written.0 as usize].ty {
         return false;
@@ -83,13 +84,29 @@ impl Walk {
 fn is_ordered(kernel: &Kernel, loops: &[Vec<AxisId>], load: &Touch, store: &Touch) -> bool {
     let common = load.path.iter().zip(&store.path).take_while(|(a, b)| a == b).map(|(&a, _)| a);
     let mut axes = common.flat_map(|index| &loops[index]).filter(|&&axis| kernel.extent(axis) > 1);
-    load.position < store.position && axes.all(|&axis| is_index_of_both(axis, &load.indices, &store.indices))
+    load.position < store.position
+        && axes.all(|&axis| decides_both(kernel, axis, &load.indices, &store.indices))
 }
 
-/// Whether `axis`, and no other axis, decides the index along one and the same axis of the buffer.
-fn is_index_of_both(axis: AxisId, load: &Indices, store: &Indices) -> bool {
-    let is_only_axis = |affine: &Affine| matches!(affine.terms(), &[(only, _)] if only == axis);
-    load.iter().zip(store).any(|(a, b)| a == b && a.var.is_none() && is_only_axis(&a.affine))
+/// Whether `axis` is in an index that is the same of both and from which its value can be told.
+fn decides_both(kernel: &Kernel, axis: AxisId, load: &Indices, store: &Indices) -> bool {
+    let decides = |affine: &Affine| affine.coefficient(axis) != 0 && is_injective(kernel, affine);
+    load.iter().zip(store).any(|(a, b)| a == b && a.var.is_none() && decides(&a.affine))
+}
+
+/// Whether a function of axes has another value for other values of them: each axis steps farther than all those of
+/// smaller steps reach together, as in `32*p + l` for `l` below 32.
+fn is_injective(kernel: &Kernel, affine: &Affine) -> bool {
+    let mut steps: Vec<(u64, u64)> = (affine.terms().iter())
+        .map(|&(axis, step)| (step.unsigned_abs(), kernel.extent(axis).saturating_sub(1) as u64))
+        .collect();
+    steps.sort_unstable();
+    let mut reach = 0u64;
+    steps.into_iter().all(|(step, last)| {
+        let is_farther = step > reach;
+        reach = reach.saturating_add(step.saturating_mul(last));
+        is_farther
+    })
 }
 
 #[cfg(test)]
@@ -131,6 +148,25 @@ mod tests {
         let body = vec![load(v, x, &[i, j]), store(v, out, &[i, j])];
         kernel.body = vec![Stmt::For { axes: smallvec![i, j], sequential: false, body }];
         assert!(may_overwrite(&kernel, x, out));
+    }
+
+    #[test]
+    fn an_axis_in_two_parts_decides_an_index_where_they_do_not_overlap() {
+        for (step, is_apart) in [(5, true), (4, false)] {
+            let mut kernel = Kernel::new("k");
+            let ty = Type::new(DType::F32, [25]);
+            let x = kernel.buffer("x", ty.clone(), Access::Read);
+            let out = kernel.buffer("out", ty, Access::Write);
+            let (p, l, v) = (kernel.axis("p", 5), kernel.axis("l", 5), kernel.var(DType::F32));
+            let affine = Affine::axis(p).times(step).plus(&Affine::axis(l));
+            let indices: Indices = smallvec![Index { affine, var: None }];
+            let body = vec![
+                Stmt::Let { var: v, inst: Inst::Load { buffer: x, indices: indices.clone(), fill: None } },
+                Stmt::Store { value: v, buffer: out, indices, mode: StoreMode::Set },
+            ];
+            kernel.body = vec![Stmt::For { axes: smallvec![p, l], sequential: false, body }];
+            assert_eq!(may_overwrite(&kernel, x, out), is_apart);
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //!    otherwise.
 //! 2. `outputs`: a value that is copied to an output is written there to begin with.
 //! 3. `arena`: what is left gets an offset in the arena; memory is reused once its value has been read for the last
-//!    time, by the very kernel that reads it last where that kernel may (`in_place`).
+//!    time, by the very kernel that reads it last where that kernel may (`in_place`). Results of `prepare` are kept
+//!    from run to run: their memory is theirs alone.
 
 mod arena;
 mod in_place;
@@ -23,7 +24,9 @@ use steps::Steps;
 /// slower and larger, with the same bits, which tests compare.
 pub fn plan_memory(plan: Plan, reuse: bool) -> Plan {
     let steps = Steps::new(&plan);
-    let mut draft = Draft { renamed: (0..plan.slots.len() as u32).map(SlotId).collect(), plan, steps };
+    let is_kept = kept_slots(&plan);
+    let mut draft =
+        Draft { renamed: (0..plan.slots.len() as u32).map(SlotId).collect(), is_kept, plan, steps };
     updates::apply_updates(&mut draft, reuse);
     if reuse {
         outputs::write_outputs_directly(&mut draft);
@@ -41,12 +44,22 @@ struct Draft {
     steps: Steps,
     /// The slot in whose memory each slot is; itself for most.
     renamed: Vec<SlotId>,
+    /// Whether each slot is written by a step that prepares.
+    is_kept: Vec<bool>,
+}
+
+/// For each slot, whether it is written by a step that prepares.
+fn kept_slots(plan: &Plan) -> Vec<bool> {
+    let mut is_kept = vec![false; plan.slots.len()];
+    plan.prepare.iter().flat_map(|step| plan.writes(step)).for_each(|slot| is_kept[slot.0 as usize] = true);
+    is_kept
 }
 
 impl Draft {
-    /// Whether `slot` is in the arena and has been merged with no other slot.
+    /// Whether `slot` is in the arena, is written in each run, and has been merged with no other slot.
     fn is_free(&self, slot: SlotId) -> bool {
-        self.plan.slot(slot).place == Place::Unplaced && self.renamed[slot.0 as usize] == slot
+        let index = slot.0 as usize;
+        self.plan.slot(slot).place == Place::Unplaced && self.renamed[index] == slot && !self.is_kept[index]
     }
 
     /// Whether the value of one slot can be in the memory of the other.
@@ -71,6 +84,7 @@ impl Draft {
         let id = SlotId(self.plan.slots.len() as u32);
         self.plan.slots.push(temporary);
         self.renamed.push(id);
+        self.is_kept.push(false);
         id
     }
 
@@ -95,10 +109,15 @@ fn visit_slots(step: &mut Step, mut visit: impl FnMut(&mut SlotId)) {
     }
 }
 
+/// Calls `visit` with each slot of each step, those that prepare included.
+fn visit_all_slots(plan: &mut Plan, mut visit: impl FnMut(&mut SlotId)) {
+    plan.prepare.iter_mut().chain(&mut plan.steps).for_each(|step| visit_slots(step, &mut visit));
+}
+
 /// Removes the slots of the arena that no step touches.
 fn drop_unused_slots(plan: &mut Plan) {
     let mut is_used: Vec<bool> = plan.slots.iter().map(|slot| slot.place != Place::Unplaced).collect();
-    plan.steps.iter_mut().for_each(|step| visit_slots(step, |slot| is_used[slot.0 as usize] = true));
+    visit_all_slots(plan, |slot| is_used[slot.0 as usize] = true);
     let mut kept = 0;
     let ids: Vec<SlotId> = (is_used.iter())
         .map(|&is_used| {
@@ -108,7 +127,7 @@ fn drop_unused_slots(plan: &mut Plan) {
         .collect();
     let mut used = is_used.iter();
     plan.slots.retain(|_| *used.next().expect("there is a flag per slot"));
-    plan.steps.iter_mut().for_each(|step| visit_slots(step, |slot| *slot = ids[slot.0 as usize]));
+    visit_all_slots(plan, |slot| *slot = ids[slot.0 as usize]);
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Steps with their dependences, in an order that stays topological while dependences are added.
 
-use ir::{Access, Plan, SlotId, Step};
+use ir::{Plan, Step};
 use smallvec::SmallVec;
 
 use crate::order::Order;
@@ -8,26 +8,6 @@ use crate::order::Order;
 /// A step, by the order in which it was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StepId(pub usize);
-
-/// The slots that a step reads.
-pub fn reads(plan: &Plan, step: &Step) -> SmallVec<[SlotId; 6]> {
-    slots_with(plan, step, Access::Read)
-}
-
-/// The slots that a step writes.
-pub fn writes(plan: &Plan, step: &Step) -> SmallVec<[SlotId; 6]> {
-    slots_with(plan, step, Access::Write)
-}
-
-fn slots_with(plan: &Plan, step: &Step, access: Access) -> SmallVec<[SlotId; 6]> {
-    match step {
-        Step::Call { kernel, slots } => {
-            let parameters = plan.kernel(*kernel).parameters().zip(slots);
-            parameters.filter(|((_, buffer), _)| buffer.access == access).map(|(_, &slot)| slot).collect()
-        }
-        Step::Copy { from, to } => SmallVec::from_elem(if access == Access::Read { *from } else { *to }, 1),
-    }
-}
 
 /// Steps, which must run before which, and an order in which they can run.
 pub struct Steps {
@@ -44,11 +24,11 @@ impl Steps {
         let mut readers: Vec<Vec<StepId>> = vec![Vec::new(); plan.slots.len()];
         for step in &plan.steps {
             let id = steps.push(step.clone());
-            for slot in reads(plan, step) {
+            for slot in plan.reads(step) {
                 steps.extend_edges(writer[slot.0 as usize], id);
                 readers[slot.0 as usize].push(id);
             }
-            for slot in writes(plan, step) {
+            for slot in plan.writes(step) {
                 steps.extend_edges(writer[slot.0 as usize].replace(id), id);
                 let before = std::mem::take(&mut readers[slot.0 as usize]);
                 before.into_iter().for_each(|reader| steps.extend_edges(Some(reader), id));

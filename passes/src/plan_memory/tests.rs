@@ -59,7 +59,8 @@ struct Writer(Plan);
 impl Writer {
     fn new() -> Writer {
         let (kernels, slots, steps, updates) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Writer(Plan { name: "test".into(), kernels, slots, steps, arena_bytes: 0, updates })
+        let prepare = Vec::new();
+        Writer(Plan { name: "test".into(), kernels, slots, prepare, steps, arena_bytes: 0, updates })
     }
 
     fn slot(&mut self, n: usize, place: Place) -> SlotId {
@@ -149,12 +150,24 @@ impl Memory<'_> {
     }
 }
 
-/// Runs a plan of either stage.
+/// Runs a plan of either stage twice; what it prepares is there for both runs.
 fn run(plan: &Plan) -> Seen {
     let outside = (0..plan.slots.len() as u32).map(|slot| initial(plan, SlotId(slot))).collect();
     let mut memory = Memory { plan, arena: vec![0; plan.arena_bytes / 64], outside };
-    for step in &plan.steps {
-        let (reads, writes) = (steps::reads(plan, step), steps::writes(plan, step));
+    run_steps(&mut memory, &plan.prepare);
+    for _ in 0..2 {
+        run_steps(&mut memory, &plan.steps);
+        let old: Vec<u64> = plan.updates.iter().map(|&(_, value)| memory.read(value)).collect();
+        plan.updates.iter().zip(old).for_each(|(&(state, _), symbol)| memory.write(state, symbol));
+    }
+    let seen = plan.slots_where(|place| matches!(place, Place::Output | Place::State { .. }));
+    seen.map(|(id, slot)| (slot.name.clone(), memory.read(id))).collect()
+}
+
+fn run_steps(memory: &mut Memory<'_>, steps: &[Step]) {
+    let plan = memory.plan;
+    for step in steps {
+        let (reads, writes) = (plan.reads(step), plan.writes(step));
         let symbols: Vec<u64> = reads.iter().map(|&slot| memory.read(slot)).collect();
         for (index, &written) in writes.iter().enumerate() {
             let result = match step {
@@ -170,24 +183,28 @@ fn run(plan: &Plan) -> Seen {
             memory.write(written, result);
         }
     }
-    let old: Vec<u64> = plan.updates.iter().map(|&(_, value)| memory.read(value)).collect();
-    plan.updates.iter().zip(old).for_each(|(&(state, _), symbol)| memory.write(state, symbol));
-    let seen = plan.slots_where(|place| matches!(place, Place::Output | Place::State { .. }));
-    seen.map(|(id, slot)| (slot.name.clone(), memory.read(id))).collect()
 }
 
 fn copies(plan: &Plan) -> usize {
     plan.steps.iter().filter(|step| matches!(step, Step::Copy { .. })).count()
 }
 
-/// A plan of random calls, outputs and updates.
+/// A plan of random calls, some of which prepare, outputs and updates.
 fn random_plan(seed: u64) -> Plan {
     let mut random = Random(seed);
     let mut w = Writer::new();
     let sizes = [3, 5, 8];
     let states: Vec<(usize, SlotId)> =
         (0..1 + random.below(5)).map(|i| (sizes[i % 3], w.state(sizes[i % 3]))).collect();
-    let mut values: Vec<(usize, SlotId)> = states.clone();
+    let (fixed, changing) = states.split_at(random.below(states.len() + 1));
+    let mut values: Vec<(usize, SlotId)> = fixed.to_vec();
+    for _ in 0..if fixed.is_empty() { 0 } else { random.below(4) } {
+        let (n, operand) = values[random.below(values.len())];
+        let results = w.call(n, &[operand], 1 + random.below(2), random.below(3) == 0);
+        values.extend(results.into_iter().map(|slot| (n, slot)));
+    }
+    w.0.prepare = std::mem::take(&mut w.0.steps);
+    values.extend(changing);
     values.extend(sizes.map(|n| (n, w.slot(n, Place::Input))));
     for _ in 0..random.below(25) {
         let n = sizes[random.below(3)];
@@ -202,7 +219,7 @@ fn random_plan(seed: u64) -> Plan {
             w.output(n, value);
         }
     }
-    for &(n, state) in &states {
+    for &(n, state) in changing {
         let alike: Vec<SlotId> = values.iter().filter(|value| value.0 == n).map(|value| value.1).collect();
         if random.below(4) > 0 {
             w.update(state, alike[random.below(alike.len())]);
@@ -267,7 +284,7 @@ fn two_states_exchange_their_values_through_a_temporary() {
     let plan = plan_memory(w.0, true);
     assert_eq!(copies(&plan), 3);
     let seen = run(&plan);
-    assert_eq!((seen["s0"], seen["s1"]), (initial(&plan, b), initial(&plan, a)));
+    assert_eq!((seen["s0"], seen["s1"]), (initial(&plan, a), initial(&plan, b)), "twice");
 }
 
 #[test]
@@ -302,4 +319,28 @@ fn time_grows_in_proportion_to_the_plan() {
     let plan = plan_memory(w.0, true);
     assert_eq!(copies(&plan), 0);
     assert!(start.elapsed().as_secs() < 5, "{:?} for 4000 calls", start.elapsed());
+}
+
+/// With few values, whose places are compared pair by pair, and with many.
+#[test]
+fn what_is_prepared_overlaps_nothing_else() {
+    for count in [3, 700] {
+        let mut w = Writer::new();
+        let (x, state) = (w.slot(8, Place::Input), w.state(8));
+        let kept: Vec<SlotId> = (0..count).map(|_| w.call(8, &[state], 1, false)[0]).collect();
+        w.0.prepare = std::mem::take(&mut w.0.steps);
+        let mut value = x;
+        for &kept in &kept {
+            value = w.call(8, &[kept, value], 1, false)[0];
+        }
+        w.output(8, value);
+        let plan = plan_memory(w.0, true);
+        let memory = Memory { plan: &plan, arena: Vec::new(), outside: Vec::new() };
+        let kept: Vec<SlotId> = plan.prepare.iter().flat_map(|step| plan.writes(step)).collect();
+        let placed = plan.slots_where(|place| matches!(place, Place::Arena { .. }));
+        for (id, _) in placed {
+            assert!(kept.iter().all(|&other| other == id || !memory.overlap(id, other)), "{count}: {id:?}");
+        }
+        assert_eq!((kept.len(), plan.arena_bytes), (count, 256 * (count + 1)));
+    }
 }

@@ -9,7 +9,7 @@ use ir::{Place, Plan, SlotId, Step};
 
 use super::Draft;
 use super::in_place::may_overwrite;
-use super::steps::{StepId, reads, writes};
+use super::steps::StepId;
 
 /// Turns each update of the plan into a write in place, where `in_place` allows it and it is safe, or into a copy.
 pub fn apply_updates(draft: &mut Draft, in_place: bool) {
@@ -83,10 +83,10 @@ impl Touching {
         let none = vec![Vec::new(); draft.plan.slots.len()];
         let mut touching = Touching { readers: none.clone(), writers: none };
         for (id, step) in draft.steps.iter() {
-            for slot in reads(&draft.plan, step) {
+            for slot in draft.plan.reads(step) {
                 touching.readers[slot.0 as usize].push(id);
             }
-            for slot in writes(&draft.plan, step) {
+            for slot in draft.plan.writes(step) {
                 let is_state = matches!(draft.plan.slot(slot).place, Place::State { .. });
                 assert!(
                     !is_state,

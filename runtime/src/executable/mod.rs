@@ -12,9 +12,13 @@ use ir::{KernelId, Place, Plan, SlotId, Tensor, Type, with_elements};
 
 use crate::error::is_of_type;
 use crate::program::{Action, Machine, Program, output_tensor, scratch_bytes};
+use crate::state::Stamp;
 use crate::{Arena, Buffer, KernelTime, Pool, RunError, State};
 
 /// A compiled program: what [`Executable::run`] does is call its kernels one after the other.
+///
+/// What follows from states that the program never writes is computed in the first run, and again in a run that finds
+/// them changed, by [`State::set`] or by another program.
 ///
 /// It owns the memory of its intermediate values and of its outputs; states belong to the caller, and so do inputs.
 /// After the first run with the same `State`, a run allocates nothing.
@@ -32,8 +36,10 @@ pub struct Executable {
     outputs: Vec<External>,
     tensors: Vec<Tensor>,
     states: Vec<SlotId>,
-    /// The `State` whose addresses the program holds.
-    bound_state: Option<u64>,
+    /// Whether any step writes a state.
+    writes_states: bool,
+    /// The `State` whose addresses the program holds, as it was when the program last prepared.
+    bound_state: Option<Stamp>,
     times: Option<Vec<(u64, Duration)>>,
     compile_time: Duration,
 }
@@ -102,6 +108,8 @@ impl Executable {
         let outputs = external(|place| matches!(place, Place::Output));
         let states =
             plan.slots_where(|place| matches!(place, Place::State { .. })).map(|(slot, _)| slot).collect();
+        let is_state = |slot: SlotId| matches!(plan.slot(slot).place, Place::State { .. });
+        let writes_states = plan.steps.iter().any(|step| plan.writes(step).into_iter().any(is_state));
         let tensors = outputs
             .iter()
             .map(|output| output_tensor(&plan.slot(output.slot).ty))
@@ -117,6 +125,7 @@ impl Executable {
             outputs,
             tensors,
             states,
+            writes_states,
             bound_state: None,
             times: None,
             compile_time: Duration::ZERO,
@@ -131,12 +140,18 @@ impl Executable {
     /// type. Then nothing has been run.
     pub fn run(&mut self, state: &mut State, inputs: &[&Tensor]) -> Result<(), RunError> {
         self.bind_inputs(inputs)?;
-        self.bind_state(state)?;
+        let is_prepared = self.bind_state(state)?;
         self.bind_outputs();
+        let first = if is_prepared { self.program.preparing } else { 0 };
         if self.times.is_some() {
-            self.run_profiled()
+            self.run_profiled(first)
         } else {
-            self.run_steps()
+            self.run_actions(first)
+        }
+        if self.writes_states {
+            state.note_change();
+            // What this program prepares depends on no state that it writes.
+            self.bound_state = Some(state.stamp());
         }
         Ok(())
     }
@@ -257,18 +272,22 @@ impl Executable {
         Ok(())
     }
 
-    fn bind_state(&mut self, state: &mut State) -> Result<(), RunError> {
-        if self.bound_state == Some(state.id()) {
-            return Ok(());
+    /// Sets the addresses of states, and tells whether what follows from them has been prepared and still holds.
+    fn bind_state(&mut self, state: &mut State) -> Result<bool, RunError> {
+        let stamp = state.stamp();
+        if self.bound_state == Some(stamp) {
+            return Ok(true);
         }
-        // Until all have been found, addresses of two states may be mixed.
-        self.bound_state = None;
-        for &slot in &self.states {
-            let described = self.plan.slot(slot);
-            self.program.set(slot, state.address(&described.name, &described.ty)?);
+        if self.bound_state.is_none_or(|bound| bound.id != stamp.id) {
+            // Until all have been found, addresses of two states may be mixed.
+            self.bound_state = None;
+            for &slot in &self.states {
+                let described = self.plan.slot(slot);
+                self.program.set(slot, state.address(&described.name, &described.ty)?);
+            }
         }
-        self.bound_state = Some(state.id());
-        Ok(())
+        self.bound_state = Some(stamp);
+        Ok(false)
     }
 
     fn bind_outputs(&mut self) {
@@ -282,13 +301,13 @@ impl Executable {
         }
     }
 
-    fn run_steps(&self) {
-        self.program.actions.iter().for_each(|action| self.run_action(action));
+    fn run_actions(&self, first: usize) {
+        self.program.actions[first..].iter().for_each(|action| self.run_action(action));
     }
 
-    fn run_profiled(&mut self) {
+    fn run_profiled(&mut self, first: usize) {
         let mut times = self.times.take().expect("profiling is on");
-        for action in &self.program.actions {
+        for action in &self.program.actions[first..] {
             let start = Instant::now();
             self.run_action(action);
             let index = match action {

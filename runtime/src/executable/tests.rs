@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::program::MIN_SHARE_NS;
-use ir::{DType, Init, Kernel, Slot, Step};
+use ir::{Access, DType, Init, Kernel, Slot, Step};
 
 /// `y[i] = x[i] + w[i]`, one element per chunk.
 unsafe extern "C" fn add(arguments: *const *mut u8, scratch: *mut u8, begin: u64, end: u64) {
@@ -33,6 +33,15 @@ fn call_of(slots: [u32; 3]) -> Step {
     Step::Call { kernel: KernelId(0), slots: slots.into_iter().map(SlotId).collect() }
 }
 
+/// The parameters of `add`.
+fn add_kernel(n: usize) -> Kernel {
+    let mut kernel = Kernel::new("add");
+    for (name, access) in [("x", Access::Read), ("w", Access::Read), ("y", Access::Write)] {
+        kernel.buffer(name, f32s(&[n]), access);
+    }
+    kernel
+}
+
 /// `t = x + w; w = t + c; y = w`: through the arena, a state that is updated in place, a constant, and a copy.
 fn plan(n: usize) -> Plan {
     let constant = Tensor::new([n], vec![10.0f32; n]).unwrap();
@@ -44,9 +53,9 @@ fn plan(n: usize) -> Plan {
         slot("y", &[n], Place::Output),
     ];
     let steps = vec![call_of([0, 1, 2]), call_of([2, 3, 1]), Step::Copy { from: SlotId(1), to: SlotId(4) }];
-    let kernels = vec![Kernel::new("add")];
+    let kernels = vec![add_kernel(n)];
     let arena_bytes = 64 + (4 * n).next_multiple_of(64);
-    Plan { name: "p".into(), kernels, slots, steps, arena_bytes, updates: vec![] }
+    Plan { name: "p".into(), kernels, slots, prepare: vec![], steps, arena_bytes, updates: vec![] }
 }
 
 fn executable(n: usize, threads: usize, time_ns: f64) -> Executable {
@@ -105,6 +114,47 @@ fn two_programs_of_two_shapes_share_the_states_that_they_have_in_common() {
     first.run(&mut state, &[&tensor(3)]).unwrap();
     assert_eq!(state.get("w").unwrap().as_slice::<f32>().unwrap(), [31.0, 34.0, 37.0]);
     assert_eq!(state.get("moment").unwrap().as_slice::<f32>().unwrap(), [1.0, 1.0]);
+}
+
+/// `t = w + w` once; `y = x + t` in each run.
+fn prepared_plan(n: usize) -> Plan {
+    let slots = vec![
+        slot("x", &[n], Place::Input),
+        slot("w", &[n], state_place()),
+        slot("t", &[n], Place::Arena { offset: 0 }),
+        slot("y", &[n], Place::Output),
+    ];
+    let (prepare, steps) = (vec![call_of([1, 1, 2])], vec![call_of([0, 2, 3])]);
+    let kernels = vec![add_kernel(n)];
+    let arena_bytes = (4 * n).next_multiple_of(64);
+    Plan { name: "q".into(), kernels, slots, prepare, steps, arena_bytes, updates: vec![] }
+}
+
+#[test]
+fn what_is_prepared_is_computed_again_where_states_have_changed_and_only_there() {
+    let machine = Machine { function: add, chunks: 1, scratch_bytes: 4, time_ns: 0.0 };
+    let mut writer = executable(1, 1, 0.0);
+    let pool = writer.pool().clone();
+    let mut reader = Executable::assemble(prepared_plan(1), &[machine], None, pool).unwrap();
+    let mut state = State::new(reader.plan(), 0).unwrap();
+    let mut other = State::new(reader.plan(), 0).unwrap();
+    let x = tensor(1);
+    reader.set_profiling(true);
+    // The value of `y`, and how often `add` has run.
+    let mut run = |state: &mut State| {
+        reader.run(state, &[&x]).unwrap();
+        (reader.outputs()[0].get(0).as_f64(), reader.kernel_times()[0].calls)
+    };
+    assert_eq!(run(&mut state), (2.0, 2));
+    assert_eq!(run(&mut state), (2.0, 3));
+    writer.run(&mut state, &[&x]).unwrap();
+    assert_eq!(run(&mut state), (22.0, 5), "another program has written w");
+    assert_eq!(run(&mut state), (22.0, 6));
+    state.set("w", &Tensor::new([1], vec![4.0f32]).unwrap()).unwrap();
+    assert_eq!(run(&mut state), (8.0, 8), "the caller has written w");
+    assert_eq!(run(&mut other), (2.0, 10), "another state");
+    assert_eq!(run(&mut other), (2.0, 11));
+    assert_eq!(run(&mut state), (8.0, 13));
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub fn parse_plan(cursor: &mut Cursor<'_>) -> Parsed<Plan> {
         name: cursor.global()?.label.name,
         kernels: Vec::new(),
         slots: Vec::new(),
+        prepare: Vec::new(),
         steps: Vec::new(),
         arena_bytes: 0,
         updates: Vec::new(),
@@ -57,9 +58,17 @@ impl PlanParser {
                 self.plan.kernels.push(kernel);
                 define(cursor, &mut self.kernels, name, id)
             }
+            "prepare" => {
+                cursor.next();
+                let steps = self.steps(cursor)?;
+                self.plan.prepare.extend(steps);
+                Ok(())
+            }
             "steps" => {
                 cursor.next();
-                self.steps(cursor)
+                let steps = self.steps(cursor)?;
+                self.plan.steps.extend(steps);
+                Ok(())
             }
             "update" => {
                 cursor.next();
@@ -70,7 +79,7 @@ impl PlanParser {
                 Ok(())
             }
             _ => {
-                let help = "a plan holds `arena`, `slot`, `kernel`, `steps` and `update`, and ends with `}`";
+                let help = "a plan holds `arena`, `slot`, `kernel`, `prepare`, `steps` and `update`, and ends with `}`";
                 Err(cursor.unexpected("an item of a plan", help))
             }
         }
@@ -92,11 +101,12 @@ impl PlanParser {
     }
 
     /// `{ call @kernel(%a, %b) copy %a -> %b .. }`
-    fn steps(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
+    fn steps(&self, cursor: &mut Cursor<'_>) -> Parsed<Vec<Step>> {
         cursor.expect("{", "the steps stand in braces")?;
+        let mut steps = Vec::new();
         loop {
             if cursor.eat("}") {
-                return Ok(());
+                return Ok(steps);
             }
             let step = if cursor.eat("call") {
                 self.call(cursor)?
@@ -109,12 +119,12 @@ impl PlanParser {
                     cursor.unexpected("a step or `}`", "a step is `call @kernel(..)` or `copy %from -> %to`")
                 );
             };
-            self.plan.steps.push(step);
+            steps.push(step);
         }
     }
 
     /// `@kernel(%a, %b)`
-    fn call(&mut self, cursor: &mut Cursor<'_>) -> Parsed<Step> {
+    fn call(&self, cursor: &mut Cursor<'_>) -> Parsed<Step> {
         let name = cursor.global()?;
         let kernel = find(cursor, &self.kernels, &name, "kernel", '@')?;
         cursor.expect("(", "a call is `call @kernel(%a, %b)`")?;

@@ -1,4 +1,4 @@
-//! Printing plans: the arena, slots, kernels, steps, updates.
+//! Printing plans: the arena, slots, kernels, steps (those that prepare first), updates.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,17 +21,25 @@ impl fmt::Display for Plan {
             print_kernel(f, kernel, label, 1)?;
         }
         let slot = |id: SlotId| format!("%{}", slots[id.0 as usize]);
-        writeln!(f, "{indent}steps {{")?;
-        for step in &self.steps {
-            match step {
-                Step::Call { kernel, slots } => {
-                    let slots = List(slots.iter().map(|&id| slot(id)));
-                    writeln!(f, "{}call @{}({slots})", Indent(2), kernels[kernel.0 as usize])?;
+        let mut block = |name: &str, steps: &[Step]| {
+            writeln!(f, "{indent}{name} {{")?;
+            for step in steps {
+                match step {
+                    Step::Call { kernel, slots } => {
+                        let slots = List(slots.iter().map(|&id| slot(id)));
+                        writeln!(f, "{}call @{}({slots})", Indent(2), kernels[kernel.0 as usize])?;
+                    }
+                    Step::Copy { from, to } => {
+                        writeln!(f, "{}copy {} -> {}", Indent(2), slot(*from), slot(*to))?;
+                    }
                 }
-                Step::Copy { from, to } => writeln!(f, "{}copy {} -> {}", Indent(2), slot(*from), slot(*to))?,
             }
+            writeln!(f, "{indent}}}")
+        };
+        if !self.prepare.is_empty() {
+            block("prepare", &self.prepare)?;
         }
-        writeln!(f, "{indent}}}")?;
+        block("steps", &self.steps)?;
         for &(state, value) in &self.updates {
             writeln!(f, "{indent}update {} = {}", slot(state), slot(value))?;
         }

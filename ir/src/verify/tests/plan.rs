@@ -225,3 +225,60 @@ fn results_of_one_step_are_apart() {
             .contains("slot %h is written over slot %g")
     );
 }
+
+/// `%s` is a state, `%h` and `%g` are in the arena; one step reads `%h`.
+fn prepared(prepare: &str, steps: &str) -> Plan {
+    plan(&format!(
+        "arena 192 slot %s : f32[16] = state constant(0) slot %h : f32[16] = at 0 slot %g : f32[16] = at 64
+         prepare {{ {prepare} }} steps {{ call @neg(%h, %out) {steps} }}"
+    ))
+}
+
+#[test]
+fn what_is_prepared_is_read_by_steps_and_by_what_is_prepared_later() {
+    let valid = prepared("call @neg(%s, %g) call @neg(%g, %h)", "");
+    assert_eq!(check(&valid, Stage::Plan), "valid");
+    assert_eq!(
+        check(&prepared("call @neg(%g, %h) call @neg(%s, %g)", ""), Stage::Plan),
+        "prepare step 0 (call @neg): slot %g is read before it is written; order the steps"
+    );
+}
+
+#[test]
+fn what_changes_from_run_to_run_is_not_prepared() {
+    assert_eq!(
+        check(&prepared("call @neg(%x, %h)", ""), Stage::Plan),
+        "prepare step 0: slot %x is read, which is not the same in each run; read it in a step that runs each time"
+    );
+    let problem = "prepare step 0: slot %s is read, which is not the same in each run; \
+                   read it in a step that runs each time";
+    assert_eq!(check(&prepared("call @neg(%s, %h)", "copy %h -> %s"), Stage::Plan), problem);
+    let mut updated = prepared("call @neg(%s, %h)", "");
+    updated.updates.push((SlotId(2), SlotId(0)));
+    assert_eq!(check(&updated, Stage::Kernels), problem);
+}
+
+#[test]
+fn what_is_prepared_is_in_the_arena_and_nothing_overwrites_it() {
+    assert_eq!(
+        check(&prepared("call @neg(%s, %h) call @neg(%s, %out)", ""), Stage::Plan),
+        "prepare step 1: slot %out is written, which is not in the arena; keep the result in a slot of the arena"
+    );
+    assert_eq!(
+        check(&prepared("call @neg(%s, %h)", "call @neg(%x, %h)"), Stage::Plan),
+        "prepare step 0: slot %h is written, which a step overwrites; give the result a slot of its own"
+    );
+}
+
+#[test]
+fn no_other_value_is_placed_over_what_is_prepared() {
+    let with_places = |h: usize, g: usize| {
+        let mut plan = prepared("call @neg(%s, %h)", "call @neg(%x, %g) call @neg(%g, %out)");
+        plan.slots[3].place = Place::Arena { offset: h };
+        plan.slots[4].place = Place::Arena { offset: g };
+        check(&plan, Stage::Plan)
+    };
+    assert_eq!(with_places(0, 64), "valid");
+    let problem = "is written over slot %h, which is alive; place them apart, or order the steps";
+    assert_eq!(with_places(64, 64), format!("step 1: slot %g {problem}"), "after its last use in a run");
+}

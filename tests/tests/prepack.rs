@@ -1,0 +1,158 @@
+//! Programs with operands that are packed once: they have the bits of programs that pack nothing, and they see every
+//! change of their states.
+
+use std::collections::BTreeMap;
+
+use ir::{Builder, DType, Error, Graph, Init, Tensor, Value};
+use nnc::{Executable, Options, State};
+use tests::compare::{execute_program, plan_without, same_bits, seeded_inputs, tensor_difference};
+use tests::targets::{for_each_target, options_for};
+
+const SEED: u64 = 3;
+
+/// A weight, of a stream of its own.
+fn weight(b: &mut Builder, name: &str, shape: [usize; 2], stream: u32) -> Result<Value, Error> {
+    b.state(name, DType::F32, shape, Init::Uniform { low: -1.0, high: 1.0, stream })
+}
+
+/// The extents of a network of two layers.
+#[derive(Clone, Copy, Debug)]
+struct Layers {
+    rows: usize,
+    depth: usize,
+    columns: usize,
+    is_transposed: bool,
+}
+
+impl Layers {
+    /// `h = relu(x w + b) + r`, `y = tanh(h u)`, `z = x (w gain)`: an epilogue that reads a row, one that reads a matrix, a
+    /// second layer, and a weight that is computed from states.
+    fn graph(self) -> Result<Graph, Error> {
+        let Layers { rows, depth, columns, is_transposed } = self;
+        let mut b = Builder::new("layers");
+        let x = b.input("x", DType::F32, [rows, depth])?;
+        let r = b.input("r", DType::F32, [rows, columns])?;
+        let shape = if is_transposed { [columns, depth] } else { [depth, columns] };
+        let w = weight(&mut b, "w", shape, 1)?;
+        let u = weight(&mut b, "u", [columns, columns], 2)?;
+        let bias = weight(&mut b, "b", [1, columns], 3)?;
+        let gain = weight(&mut b, "gain", shape, 4)?;
+        let h = b.matmul_transposed(x, w, false, is_transposed)?;
+        let h = b.add(h, bias)?;
+        let h = b.relu(h)?;
+        let h = b.add(h, r)?;
+        let y = b.matmul(h, u)?;
+        let y = b.tanh(y)?;
+        b.output("y", y)?;
+        let scaled = b.mul(w, gain)?;
+        let z = b.matmul_transposed(x, scaled, false, is_transposed)?;
+        b.output("z", z)?;
+        Ok(b.finish())
+    }
+}
+
+#[test]
+fn bits_are_those_without_the_pass_on_every_target_and_number_of_threads() {
+    let mut layers = Vec::new();
+    for (rows, depth, columns) in [(4, 7, 64), (5, 1, 96), (37, 65, 64), (128, 33, 320), (9, 128, 32)] {
+        layers.extend([false, true].map(|is_transposed| Layers { rows, depth, columns, is_transposed }));
+    }
+    for_each_target(|target| {
+        for layers in &layers {
+            let graph = layers.graph().expect("the shapes fit");
+            let inputs = seeded_inputs(&graph, SEED);
+            for threads in [1, 2] {
+                let options = Options { threads, ..options_for(target) };
+                let packed = nnc::compile(&graph, &options).expect("it compiles");
+                assert!(!packed.plan().prepare.is_empty(), "{layers:?}: nothing is packed");
+                let plan = plan_without("prepack", &graph, &options.for_passes()).expect("it compiles");
+                assert!(plan.prepare.is_empty(), "{layers:?}");
+                let plain = nnc::driver::compile_plan(plan, &options, packed.pool().clone());
+                let [packed, plain] = [packed, plain.expect("it compiles")]
+                    .map(|program| execute_program(&graph, &inputs, SEED, program).expect("it runs"));
+                assert!(same_bits(&packed, &plain), "{layers:?} on {}, {threads} threads", target.name);
+            }
+        }
+    });
+}
+
+const ROWS: usize = 5;
+const FEATURES: usize = 8;
+const UNITS: usize = 64;
+
+/// The units of one layer, and with `trains` a step of gradient descent on its weight.
+fn layer(trains: bool) -> Result<Graph, Error> {
+    let mut b = Builder::new("layer");
+    let x = b.input("x", DType::F32, [ROWS, FEATURES])?;
+    let w = weight(&mut b, "w", [FEATURES, UNITS], 1)?;
+    let product = b.matmul(x, w)?;
+    let y = b.tanh(product)?;
+    b.output("y", y)?;
+    if trains {
+        let loss = b.reduce_sum(y, &[0, 1], false)?;
+        let gradient = b.grad(loss, &[w])?[0];
+        let rate = b.float(DType::F32, 0.1);
+        let step = b.mul(gradient, rate)?;
+        let next = b.sub(w, step)?;
+        b.update(w, next)?;
+    }
+    Ok(b.finish())
+}
+
+/// A program that trains and one that infers, on one state.
+struct Pair {
+    training: Executable,
+    inference: Executable,
+    state: State,
+    inputs: BTreeMap<String, Tensor>,
+}
+
+impl Pair {
+    fn new(options: &Options) -> Pair {
+        let [training, inference] = [true, false].map(|trains| layer(trains).expect("the shapes fit"));
+        let inputs = seeded_inputs(&inference, SEED);
+        let [training, inference] =
+            [training, inference].map(|graph| nnc::compile(&graph, options).expect("it compiles"));
+        let state = State::new(training.plan(), SEED).expect("there is memory");
+        Pair { training, inference, state, inputs }
+    }
+
+    fn train(&mut self) {
+        self.training.run(&mut self.state, &[&self.inputs["x"]]).expect("it runs");
+    }
+
+    fn infer(&mut self) -> Tensor {
+        self.inference.run(&mut self.state, &[&self.inputs["x"]]).expect("it runs");
+        self.inference.outputs()[0].clone()
+    }
+}
+
+/// After each change of the weight, inference gives what an unoptimised program gives, which packs nothing.
+#[test]
+fn inference_sees_the_weights_of_each_step_of_training() {
+    for_each_target(|target| {
+        let mut packed = Pair::new(&options_for(target));
+        let mut plain = Pair::new(&Options { optimize: false, ..options_for(target) });
+        assert!(!packed.inference.plan().prepare.is_empty(), "the weight is packed");
+        assert!(plain.inference.plan().prepare.is_empty(), "nothing is packed");
+        let mut before = packed.infer();
+        let mut check = |packed: &mut Pair, plain: &mut Pair, what: &str| {
+            let (found, expected) = (packed.infer(), plain.infer());
+            assert_eq!(tensor_difference(&found, &expected, 1e-5), None, "{what} on {}", target.name);
+            let change = tensor_difference(&found, &before, 1e-3);
+            assert!(change.is_some(), "{what} on {} changes nothing", target.name);
+            before = found;
+        };
+        for step in ["the first step", "the second step"] {
+            [&mut packed, &mut plain].into_iter().for_each(Pair::train);
+            check(&mut packed, &mut plain, step);
+        }
+        let ones = Tensor::new([FEATURES, UNITS], vec![1.0f32; FEATURES * UNITS]).expect("as many elements");
+        for pair in [&mut packed, &mut plain] {
+            pair.state.set("w", &ones).expect("it is a state");
+        }
+        check(&mut packed, &mut plain, "State::set");
+        [&mut packed, &mut plain].into_iter().for_each(Pair::train);
+        check(&mut packed, &mut plain, "a step after State::set");
+    });
+}
