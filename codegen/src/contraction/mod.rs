@@ -75,6 +75,8 @@ enum Chunks {
 const LANES: usize = 4;
 /// Packing pays from this many tiles on that read a panel.
 const TILES_TO_PACK: usize = 8;
+/// It pays where the rows of a panel are more than this many times as far apart as they are long.
+const SPREAD_TO_PACK: usize = 4;
 /// Epilogues of more primitives than this are not repeated for each row of a tile.
 const SHORT_EPILOGUE: f64 = 4.0;
 /// A chunk has at least this many multiply-adds per lane.
@@ -104,7 +106,9 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         None => narrow_tile(rows, columns / LANES),
     };
     let panel = tile_vectors * lanes;
-    let is_packed = !is_contiguous || (rows.div_ceil(tile_rows) >= TILES_TO_PACK && columns > 2 * panel);
+    let depth_step = contraction.right.offset.coefficient(contraction.depth).unsigned_abs() as usize;
+    let is_scattered = depth_step > SPREAD_TO_PACK * panel;
+    let is_packed = !is_contiguous || (rows.div_ceil(tile_rows) >= TILES_TO_PACK && is_scattered);
     let spills = primitives(nest, &contraction.epilogue) > SHORT_EPILOGUE;
     let batches: Vec<usize> = contraction.batch.iter().map(|&axis| nest.extent(axis)).collect();
     let chunks = chunks(&batches, (rows, tile_rows), (columns, panel), depth, CHUNK_WORK * lanes);
