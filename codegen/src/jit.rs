@@ -38,6 +38,14 @@ pub struct Compiled {
     alignment: u64,
 }
 
+#[cfg(test)]
+impl Compiled {
+    /// A function of wide code on its own.
+    pub fn of_bytes(bytes: Vec<u8>) -> Compiled {
+        Compiled { bytes, wide: Vec::new(), relocations: Vec::new(), alignment: 64 }
+    }
+}
+
 /// The signature of a kernel: `(args, scratch, begin, end)`.
 pub fn kernel_signature(target: &Target) -> clif::Signature {
     let mut signature = clif::Signature::new(target.isa.default_call_conv());

@@ -66,6 +66,9 @@ pub enum Primitive {
     Ceil,
     /// To nearest, ties to even; floats only.
     Round,
+    /// `(a, n)`: `a * 2^n` rounded once, for a float n that is an integer, of at most twice the exponent's range in
+    /// size, and an `a` between 1/4 and 4 in size; NaN where a is NaN. Floats only.
+    Scale,
     /// Bitwise (integers) or logical (`bool`) and.
     And,
     /// Bitwise or logical or.
@@ -190,6 +193,7 @@ primitive_methods! {
     floor(a) = Floor;
     ceil(a) = Ceil;
     round(a) = Round;
+    scale(a, n) = Scale;
     and(a, b) = And;
     or(a, b) = Or;
     xor(a, b) = Xor;

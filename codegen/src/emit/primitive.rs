@@ -163,6 +163,26 @@ fn zip(operands: &[Regs], mut f: impl FnMut(&[Value]) -> Value) -> Regs {
         .collect()
 }
 
+/// `a * 2^n` by two powers of two, `2^floor(n/2)` and the rest, so that the first product is exact.
+fn scale(b: &mut FunctionBuilder<'_>, dtype: DType, lanes: usize, a: Value, n: Value) -> Value {
+    let (int, mantissa, bias) =
+        if dtype == DType::F64 { (DType::I64, 52, 1023) } else { (DType::I32, 23, 127) };
+    let ty = |dtype| if lanes == 1 { scalar_type(dtype) } else { vector_type(dtype) };
+    // A small integer added to this number is in its low bits, with twice the bias.
+    let magic = Scalar::from_f64(dtype, 1.5 * f64::from(mantissa).exp2() + f64::from(2 * bias));
+    let magic = constant(b, magic, lanes)[0];
+    let shifted = b.ins().fadd(n, magic);
+    let biased = bitcast(b, ty(int), shifted);
+    let halved = b.ins().ishl_imm_u(biased, i64::from(mantissa - 1));
+    let mask = constant(b, Scalar::from_i64(int, -1 << mantissa), lanes)[0];
+    let first = b.ins().band(halved, mask);
+    let whole = b.ins().ishl_imm_u(biased, i64::from(mantissa));
+    let second = b.ins().isub(whole, first);
+    let [first, second] = [first, second].map(|bits| bitcast(b, ty(dtype), bits));
+    let scaled = b.ins().fmul(a, first);
+    b.ins().fmul(scaled, second)
+}
+
 fn arithmetic(
     b: &mut FunctionBuilder<'_>,
     primitive: Primitive,
@@ -185,6 +205,7 @@ fn arithmetic(
         Primitive::Max if is_float => b.ins().fmax(x[0], x[1]),
         Primitive::Min => int_extreme(b, IntCC::SignedLessThan, lanes, x[0], x[1]),
         Primitive::Max => int_extreme(b, IntCC::SignedGreaterThan, lanes, x[0], x[1]),
+        Primitive::Scale => scale(b, dtype, lanes, x[0], x[1]),
         Primitive::Neg if is_float => b.ins().fneg(x[0]),
         Primitive::Neg => b.ins().ineg(x[0]),
         Primitive::Abs if is_float => b.ins().fabs(x[0]),

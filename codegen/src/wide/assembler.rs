@@ -150,3 +150,46 @@ impl Assembler {
         WideFunction { kind, bytes, code_bytes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_goes_to_its_label_forward_and_back() {
+        let mut assembler = Assembler::default();
+        let [start, end] = [(); 2].map(|()| assembler.label());
+        assembler.bind(start);
+        assembler.jump(Code::Jmp_rel32_64, end);
+        assembler.jump(Code::Jne_rel32_64, start);
+        assembler.bind(end);
+        let bytes = assembler.finish(&[]);
+        assert_eq!(bytes, [0xe9, 6, 0, 0, 0, 0x0f, 0x85, 0xf5, 0xff, 0xff, 0xff]);
+    }
+
+    #[test]
+    fn equal_constants_are_one_and_each_is_aligned_to_its_size() {
+        let mut assembler = Assembler::default();
+        let lane = assembler.constant(&[1, 2, 3, 4]);
+        let vector = assembler.constant(&[9; 32]);
+        assert_eq!((lane.offset, vector.offset), (0, 32));
+        assert_eq!(assembler.constant(&[1, 2, 3, 4]), lane);
+        let address = Instruction::with2(Code::Lea_r64_m, Register::RAX, Assembler::constant_operand(false));
+        assembler.push_with_constant(address.expect("it is an address"), vector);
+        let bytes = assembler.finish(&[]);
+        let distance = i32::from_le_bytes(bytes[3..7].try_into().expect("four bytes"));
+        assert_eq!(bytes[7 + distance as usize..], [9; 32]);
+        assert_eq!(bytes[64..68], [1, 2, 3, 4]);
+        assert!(bytes[7..64].iter().all(|&byte| byte == 0xcc));
+    }
+
+    #[test]
+    fn an_immediate_is_filled_in_at_the_end() {
+        let mut assembler = Assembler::default();
+        let add = Instruction::with2(Code::Sub_rm64_imm32, Register::RSP, 0x1000);
+        assembler.push(add.expect("the operands are those of the code"));
+        let place = assembler.last_immediate();
+        let bytes = assembler.finish(&[(place, 192)]);
+        assert_eq!(bytes, [0x48, 0x81, 0xec, 192, 0, 0, 0]);
+    }
+}

@@ -103,7 +103,7 @@ pub fn emit_strip(isa: Isa, strip: &Strip) -> WideFunction {
 }
 
 /// How many vectors a round of the loop works on.
-fn unroll(strip: &Strip) -> usize {
+pub(super) fn unroll(strip: &Strip) -> usize {
     match strip.length() {
         0..=12 if strip.reductions.len() <= 2 => 4,
         0..=24 if strip.reductions.len() <= 2 => 2,

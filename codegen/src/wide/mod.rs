@@ -21,6 +21,8 @@ pub mod isa;
 pub mod pack;
 mod primitive;
 pub mod strip;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;
 pub mod tile;
 pub mod writer;
 

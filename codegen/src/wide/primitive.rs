@@ -56,6 +56,8 @@ impl Body<'_> {
             Primitive::MulHighUnsigned => self.multiply_high(x[0], x[1]),
             Primitive::Div => self.binary(isa::DIV_F32, x[0], x[1], false),
             Primitive::Fma => self.multiply_add(x[0], x[1], x[2]),
+            Primitive::Scale if self.isa() == Isa::Avx512 => self.binary(isa::SCALE_F32, x[0], x[1], false),
+            Primitive::Scale => self.scale(x[0], x[1]),
             Primitive::Min if is_float => self.float_min(x[0], x[1]),
             Primitive::Max if is_float => self.float_max(x[0], x[1]),
             Primitive::Min => self.binary(isa::MIN_I32, x[0], x[1], true),
@@ -131,6 +133,24 @@ impl Body<'_> {
         Place::Register(to)
     }
 
+    /// `a * 2^n` by two powers of two, `2^floor(n/2)` and the rest, so that the first product is exact.
+    fn scale(&mut self, a: Place, n: Place) -> Place {
+        let (a, n) = (self.in_register(a), self.in_register(n));
+        let [first, second] = [(); 2].map(|()| self.temporary());
+        let [a, n, power, rest] = [a, n, first, second].map(|register| self.w.register(register));
+        // A small integer added to this number is in its low bits, with twice the bias.
+        let magic = self.w.splat((1.5 * 8_388_608f32 + 254.0).to_bits());
+        let exponent = self.w.splat(u32::MAX << 23);
+        self.w.binary(isa::ADD_F32, rest, n, Operand::Constant(magic));
+        self.w.unary_by(isa::SHIFT_LEFT, power, Operand::Register(rest), 22);
+        self.w.binary(isa::AND, power, power, Operand::Constant(exponent));
+        self.w.unary_by(isa::SHIFT_LEFT, rest, Operand::Register(rest), 23);
+        self.w.binary(isa::SUB_I32, rest, rest, Operand::Register(power));
+        self.w.binary(isa::MUL_F32, power, power, Operand::Register(a));
+        self.w.binary(isa::MUL_F32, power, power, Operand::Register(rest));
+        self.take(first)
+    }
+
     /// The high halves of products of unsigned lanes.
     fn multiply_high(&mut self, x: Place, y: Place) -> Place {
         let (x, y) = (self.in_register(x), self.in_register(y));
@@ -148,27 +168,36 @@ impl Body<'_> {
         self.take(to)
     }
 
-    /// The lesser: the instruction gives its second operand where both are zeros or either is NaN, so both orders
+    /// The lesser. The minimum of AVX2 gives its second operand where both are zeros or either is NaN, so both orders
     /// together have every bit that is to be set.
     fn float_min(&mut self, x: Place, y: Place) -> Place {
-        let (x, y) = (self.in_register(x), self.in_register(y));
-        let [one, other] = [(); 2].map(|()| self.temporary());
-        let [x, y, result, swapped] = [x, y, one, other].map(|register| self.w.register(register));
-        self.w.binary(isa::MIN_F32, result, x, Operand::Register(y));
-        self.w.binary(isa::MIN_F32, swapped, y, Operand::Register(x));
-        self.w.binary(isa::OR, result, result, Operand::Register(swapped));
-        self.quiet_nan(one, x, y)
+        const LESSER: u32 = 0b0100;
+        self.float_extreme((isa::MIN_F32, isa::OR, LESSER), x, y)
     }
 
     /// The greater: of zeros, the sign is set where it is set in both.
     fn float_max(&mut self, x: Place, y: Place) -> Place {
+        const GREATER: u32 = 0b0101;
+        self.float_extreme((isa::MAX_F32, isa::AND, GREATER), x, y)
+    }
+
+    /// An extreme of AVX2 in both orders, which an instruction puts together, or a range of AVX-512, which tells zeros
+    /// apart but gives the other operand where one is NaN.
+    fn float_extreme(&mut self, (op, both, range): (Op, Op, u32), x: Place, y: Place) -> Place {
         let (x, y) = (self.in_register(x), self.in_register(y));
-        let [one, other] = [(); 2].map(|()| self.temporary());
-        let [x, y, result, swapped] = [x, y, one, other].map(|register| self.w.register(register));
-        self.w.binary(isa::MAX_F32, result, x, Operand::Register(y));
-        self.w.binary(isa::MAX_F32, swapped, y, Operand::Register(x));
-        self.w.binary(isa::AND, result, result, Operand::Register(swapped));
-        self.quiet_nan(one, x, y)
+        let to = self.temporary();
+        let [x, y, result] = [x, y, to].map(|register| self.w.register(register));
+        match self.isa() {
+            Isa::Avx512 => self.w.binary_by(isa::RANGE_F32, result, x, Operand::Register(y), range),
+            Isa::Avx2 => {
+                let swapped = self.temporary();
+                let swapped = self.w.register(swapped);
+                self.w.binary(op, result, x, Operand::Register(y));
+                self.w.binary(op, swapped, y, Operand::Register(x));
+                self.w.binary(both, result, result, Operand::Register(swapped));
+            }
+        }
+        self.quiet_nan(to, x, y)
     }
 
     /// NaN where either operand is, else what is in `register`.

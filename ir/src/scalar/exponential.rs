@@ -55,15 +55,24 @@ struct Reduced {
     r: VectorValue,
 }
 
-fn reduce(p: &mut VectorProgram, x: VectorValue, offset: i64) -> Reduced {
-    let dtype = p.dtype(x);
-    let (n, bits) = nearest(p, x, std::f64::consts::LOG2_E, offset);
-    // fdlibm's two parts of ln 2 (Sun Microsystems 1993), and the same in single precision.
-    let parts: [f64; 2] = match dtype {
+/// `-ln 2` in two parts: fdlibm's (Sun Microsystems 1993), and the same in single precision.
+fn parts_of_ln_2(dtype: DType) -> [f64; 2] {
+    match dtype {
         DType::F64 => [-6.931_471_803_691_238e-1, -1.908_214_929_270_587_7e-10],
         _ => [-0.693_145_751_953_125, -1.428_606_765_330_187e-6],
-    };
-    let r = parts.into_iter().fold(x, |r, part| {
+    }
+}
+
+fn reduce(p: &mut VectorProgram, x: VectorValue, offset: i64) -> Reduced {
+    let parts = parts_of_ln_2(p.dtype(x));
+    reduce_by(p, x, offset, &parts)
+}
+
+/// The reduction by `-ln 2` in these parts.
+fn reduce_by(p: &mut VectorProgram, x: VectorValue, offset: i64, parts: &[f64]) -> Reduced {
+    let dtype = p.dtype(x);
+    let (n, bits) = nearest(p, x, std::f64::consts::LOG2_E, offset);
+    let r = parts.iter().fold(x, |r, &part| {
         let part = p.float(dtype, part);
         p.fma(n, part, r)
     });
@@ -92,17 +101,15 @@ fn expm1_of_reduced(p: &mut VectorProgram, r: VectorValue, tail_f32: &[f64]) -> 
 
 /// `e^x`.
 pub fn exp(p: &mut VectorProgram, x: VectorValue) -> VectorValue {
-    let dtype = p.dtype(x);
-    let Reduced { bits, r, .. } = reduce_bounded(p, x);
-    scaled_exp(p, dtype, bits, r)
+    let Reduced { n, r, .. } = reduce_bounded(p, x);
+    scaled_exp(p, n, r)
 }
 
 /// `e^(x + low)` for a `low` that is tiny next to 1.
 pub fn exp_of_sum(p: &mut VectorProgram, x: VectorValue, low: VectorValue) -> VectorValue {
-    let dtype = p.dtype(x);
-    let Reduced { bits, r, .. } = reduce_bounded(p, x);
+    let Reduced { n, r, .. } = reduce_bounded(p, x);
     let r = p.add(r, low);
-    scaled_exp(p, dtype, bits, r)
+    scaled_exp(p, n, r)
 }
 
 /// The reduction for every x: beyond the bounds, the exponential is 0 or infinity as it is at them.
@@ -111,16 +118,13 @@ fn reduce_bounded(p: &mut VectorProgram, x: VectorValue) -> Reduced {
     let (low, high) = if dtype == DType::F64 { (-746.0, 710.0) } else { (-104.5, 89.0) };
     let x = at_least(p, x, low);
     let x = at_most(p, x, high);
-    reduce(p, x, 2 * layout(dtype).bias)
+    reduce(p, x, 0)
 }
 
-/// `2^n e^r`, where the low bits of an integer are n and twice the bias. The scale is applied in two steps, so that
-/// overflow and subnormal results round once.
-fn scaled_exp(p: &mut VectorProgram, dtype: DType, bits: VectorValue, r: VectorValue) -> VectorValue {
+/// `2^n e^r`.
+fn scaled_exp(p: &mut VectorProgram, n: VectorValue, r: VectorValue) -> VectorValue {
     let power = exp_of_reduced(p, r);
-    let [first, second] = two_powers_of_two(p, dtype, bits);
-    let scaled = p.mul(first, power);
-    p.mul(scaled, second)
+    p.scale(power, n)
 }
 
 /// `e^x` for `|x| <= 80`, where one step of scaling is enough.
@@ -166,22 +170,27 @@ fn expm1(p: &mut VectorProgram, x: VectorValue) -> VectorValue {
     p.select(is_tiny, x, doubled)
 }
 
-/// `-t / (t + 2)` with `t = expm1(-2|x|)`, which lies between -1 and 0.
+/// `-t / (t + 2)` with `t = expm1(-2|x|)`, which lies between -1 and 0. Where n is not 0, an error of ln 2 in the last
+/// place moves r by no more than its rounding does.
 fn tanh(p: &mut VectorProgram, x: VectorValue) -> VectorValue {
     let dtype = p.dtype(x);
-    let [zero, one, minus_two] = [0.0, 1.0, -2.0].map(|value| p.float(dtype, value));
+    let one = p.float(dtype, 1.0);
     let size = p.abs(x);
-    let size = at_most(p, size, 22.0);
-    let twice = p.mul(size, minus_two);
-    let Reduced { bits, r, .. } = reduce(p, twice, layout(dtype).bias);
+    let minus = p.neg(size);
+    let minus = at_least(p, minus, -22.0);
+    let twice = p.add(minus, minus);
+    let parts = parts_of_ln_2(dtype);
+    let whole = [-std::f64::consts::LN_2];
+    let parts: &[f64] = if dtype == DType::F64 { &parts } else { &whole };
+    let Reduced { bits, r, .. } = reduce_by(p, twice, layout(dtype).bias, parts);
     let q = expm1_of_reduced(p, r, &TAIL_F32);
     let scale = power_of_two(p, dtype, bits);
     let below_one = p.sub(scale, one);
     let above_one = p.add(scale, one);
-    let numerator = p.fma(scale, q, below_one);
+    let t = p.fma(scale, q, below_one);
     let denominator = p.fma(scale, q, above_one);
-    let numerator = p.sub(zero, numerator);
-    let ratio = p.div(numerator, denominator);
+    let ratio = p.div(t, denominator);
+    let ratio = p.abs(ratio);
     with_sign(p, ratio, x)
 }
 

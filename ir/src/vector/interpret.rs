@@ -102,7 +102,7 @@ fn bitcast(to: DType, x: Scalar) -> Scalar {
 /// Primitives of two operands.
 fn binary(primitive: Primitive, x: Scalar, y: Scalar) -> Scalar {
     macro_rules! float {
-        ($a:expr, $b:expr, $float:ty, $wrap:path) => {
+        ($a:expr, $b:expr, $float:ty, $power:path, $wrap:path) => {
             match primitive {
                 Primitive::Add => $wrap($a + $b),
                 Primitive::Sub => $wrap($a - $b),
@@ -113,6 +113,7 @@ fn binary(primitive: Primitive, x: Scalar, y: Scalar) -> Scalar {
                 Primitive::Min if $a == $b => $wrap(<$float>::from_bits($a.to_bits() | $b.to_bits())),
                 Primitive::Max => $wrap(if $a > $b || $a.is_nan() { $a } else { $b }),
                 Primitive::Min => $wrap(if $a < $b || $a.is_nan() { $a } else { $b }),
+                Primitive::Scale => $wrap($a * $power($b).0 * $power($b).1),
                 Primitive::Compare(how) => Scalar::Bool(compare(how, $a, $b)),
                 _ => undefined(primitive, x.dtype()),
             }
@@ -135,8 +136,8 @@ fn binary(primitive: Primitive, x: Scalar, y: Scalar) -> Scalar {
         };
     }
     match (x, y) {
-        (Scalar::F32(a), Scalar::F32(b)) => float!(a, b, f32, Scalar::F32),
-        (Scalar::F64(a), Scalar::F64(b)) => float!(a, b, f64, Scalar::F64),
+        (Scalar::F32(a), Scalar::F32(b)) => float!(a, b, f32, powers_f32, Scalar::F32),
+        (Scalar::F64(a), Scalar::F64(b)) => float!(a, b, f64, powers_f64, Scalar::F64),
         (Scalar::I32(a), Scalar::I32(b)) if primitive == Primitive::MulHighUnsigned => {
             Scalar::I32(((u64::from(a as u32) * u64::from(b as u32)) >> 32) as i32)
         }
@@ -151,6 +152,18 @@ fn binary(primitive: Primitive, x: Scalar, y: Scalar) -> Scalar {
         }),
         _ => panic!("{primitive:?} of {} and {}", x.dtype(), y.dtype()),
     }
+}
+
+/// `2^n` as a product of two powers, so that only the second multiplication rounds.
+fn powers_f32(n: f32) -> (f32, f32) {
+    let half = (n as i32) >> 1;
+    ((half as f32).exp2(), ((n as i32 - half) as f32).exp2())
+}
+
+/// As [`powers_f32`].
+fn powers_f64(n: f64) -> (f64, f64) {
+    let half = (n as i32) >> 1;
+    (f64::from(half).exp2(), f64::from(n as i32 - half).exp2())
 }
 
 fn compare<T: PartialOrd>(how: Comparison, a: T, b: T) -> bool {
@@ -205,6 +218,19 @@ mod tests {
         }
         assert_eq!(apply(Primitive::Max, &[f(-2.0), f(3.0)]), f(3.0));
         assert_eq!(apply(Primitive::Min, &[f(-2.0), f(3.0)]), f(-2.0));
+    }
+
+    #[test]
+    fn scaling_rounds_once() {
+        let scaled = |a: f32, n: f32| apply(Primitive::Scale, &[Scalar::F32(a), Scalar::F32(n)]);
+        assert_eq!(scaled(1.5, 3.0), Scalar::F32(12.0));
+        assert_eq!(scaled(0.75, 129.0), Scalar::F32(f32::INFINITY));
+        assert_eq!(scaled(1.5, -150.0), Scalar::F32(f32::from_bits(1)));
+        assert_eq!(scaled(1.0, -150.0), Scalar::F32(0.0));
+        // Rounded to a number of fewer bits first, it would be a tie.
+        let above_a_tie = f32::from_bits(1.5f32.to_bits() + 1);
+        assert_eq!(scaled(above_a_tie, -149.0), Scalar::F32(f32::from_bits(2)));
+        assert_eq!(apply(Primitive::Scale, &[Scalar::F64(1.0), Scalar::F64(-1074.0)]), Scalar::F64(5e-324));
     }
 
     #[test]

@@ -79,7 +79,9 @@ fn micro(b: &mut Context, kind: &Kind) -> Result<Value, Error> {
             let shifted = b.sub(x, greatest)?;
             let exponentials = b.exp(shifted)?;
             let sum = b.reduce_sum(exponentials, &[1], true)?;
-            b.div(exponentials, sum)
+            let one = b.float_like(sum, 1.0);
+            let scale = b.div(one, sum)?;
+            b.mul(exponentials, scale)
         }
         Kind::LayerNorm(shape) => {
             let x = b.input("x", DType::F32, shape)?;
