@@ -163,7 +163,7 @@ mod tests {
         assembler.jump(Code::Jmp_rel32_64, end);
         assembler.jump(Code::Jne_rel32_64, start);
         assembler.bind(end);
-        let bytes = assembler.finish(&[]);
+        let bytes = assembler.finish(Kind::Strip, &[]).bytes;
         assert_eq!(bytes, [0xe9, 6, 0, 0, 0, 0x0f, 0x85, 0xf5, 0xff, 0xff, 0xff]);
     }
 
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(assembler.constant(&[1, 2, 3, 4]), lane);
         let address = Instruction::with2(Code::Lea_r64_m, Register::RAX, Assembler::constant_operand(false));
         assembler.push_with_constant(address.expect("it is an address"), vector);
-        let bytes = assembler.finish(&[]);
+        let bytes = assembler.finish(Kind::Strip, &[]).bytes;
         let distance = i32::from_le_bytes(bytes[3..7].try_into().expect("four bytes"));
         assert_eq!(bytes[7 + distance as usize..], [9; 32]);
         assert_eq!(bytes[64..68], [1, 2, 3, 4]);
@@ -189,7 +189,7 @@ mod tests {
         let add = Instruction::with2(Code::Sub_rm64_imm32, Register::RSP, 0x1000);
         assembler.push(add.expect("the operands are those of the code"));
         let place = assembler.last_immediate();
-        let bytes = assembler.finish(&[(place, 192)]);
+        let bytes = assembler.finish(Kind::Strip, &[(place, 192)]).bytes;
         assert_eq!(bytes, [0x48, 0x81, 0xec, 192, 0, 0, 0]);
     }
 }

@@ -206,8 +206,8 @@ type Words = [Vec<u32>; 5];
 impl Machine {
     fn new(isa: Isa, strip: &Strip) -> Machine {
         let target = Target::available().into_iter().next_back().expect("this machine runs some target");
-        let compiled = Compiled::of_bytes(emit_strip(isa, strip));
-        let memory = ExecutableMemory::new(&target, &[compiled]).expect("there is memory for a strip");
+        let compiled = Compiled::of_bytes(emit_strip(isa, strip).bytes);
+        let memory = ExecutableMemory::new(&target, &[&compiled]).expect("there is memory for a strip");
         Machine { memory, layout: FrameLayout::new(strip) }
     }
 
