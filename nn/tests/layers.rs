@@ -95,3 +95,19 @@ fn parameters_start_as_documented() {
     assert!((most("fc1.weight") - (6.0f64 / 64.0).sqrt()).abs() < 1e-3);
     assert_eq!(most("fc1.bias"), 0.0);
 }
+
+#[test]
+fn softmax_is_the_exponentials_over_their_sum() {
+    let mut cx = Context::with_dtype("softmax", DType::F64);
+    let x = cx.input("x", DType::F64, [3, 4]).unwrap();
+    let y = nn::activation::softmax(&mut cx, x, 1).unwrap();
+    cx.output("y", y).unwrap();
+    let x = draw(&[3, 4], 1);
+    let evaluation = run(&cx.finish(), &[("x", x.clone())], &BTreeMap::new());
+    let elements = floats(&x);
+    let expected = elements.chunks(4).flat_map(|row| {
+        let sum: f64 = row.iter().map(|x| x.exp()).sum();
+        row.iter().map(move |x| x.exp() / sum).collect::<Vec<f64>>()
+    });
+    assert_close("y", &floats(&evaluation.outputs["y"]), &expected.collect::<Vec<f64>>());
+}

@@ -1,6 +1,7 @@
 //! The graphs of the workloads.
 
 use ir::{Builder, DType, Error, Graph, Init, Value};
+use nn::activation::softmax;
 use nn::models::Mlp;
 use nn::{Activation, Adam, Context, Layer, Optimizer, Sgd, loss};
 
@@ -75,13 +76,7 @@ fn micro(b: &mut Context, kind: &Kind) -> Result<Value, Error> {
         }
         Kind::Softmax(shape) => {
             let x = b.input("x", DType::F32, shape)?;
-            let greatest = b.reduce_max(x, &[1], true)?;
-            let shifted = b.sub(x, greatest)?;
-            let exponentials = b.exp(shifted)?;
-            let sum = b.reduce_sum(exponentials, &[1], true)?;
-            let one = b.float_like(sum, 1.0);
-            let scale = b.div(one, sum)?;
-            b.mul(exponentials, scale)
+            softmax(b, x, 1)
         }
         Kind::LayerNorm(shape) => {
             let x = b.input("x", DType::F32, shape)?;
