@@ -9,7 +9,7 @@
 //! | [`nest`] | kernels with flat addresses, invariant values moved out of loops |
 //! | [`schedule`] | which axis runs on the lanes of vectors, and what a chunk is |
 //! | [`emit`] | nests and vector programs as Cranelift instructions |
-//! | [`cache`] | kernels that are alike, compiled once |
+//! | `cache` | kernels that are alike, compiled once |
 //! | [`contraction`] | sums of products: register tiles, cache blocks, packing |
 //! | [`emulate_fma`] | fused multiply-add for CPUs that lack it |
 //! | [`wide`] | AVX2 and AVX-512 code |
@@ -47,7 +47,7 @@ pub type KernelFn = unsafe extern "C" fn(args: *const *mut u8, scratch: *mut u8,
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     /// Floating-point and integer operations on vectors, loads and stores among them; a multiply-add of a tile is
-    /// [`Cost::MULTIPLY_ADD`] of one.
+    /// 0.6 of one.
     pub operations: f64,
     /// The bytes of its parameters, each counted once.
     pub bytes: f64,
