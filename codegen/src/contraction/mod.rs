@@ -168,6 +168,9 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     // Places at edges are known when the code is made, so rows are not cut there.
     let has_edges = loops.iter().any(|depth| !depth.row_limits.is_empty());
     let most_rows = if has_edges { rows } else { tile_rows };
+    // A panel that is packed serves so many lines at least.
+    let least_lines = if is_packed { TILES_TO_PACK.div_ceil(rows.div_ceil(tile_rows)) } else { 1 };
+    let lines = (lines, least_lines);
     let chunks = chunks(&batches, lines, (rows, most_rows), (columns, panel), depth, CHUNK_WORK * lanes);
     let block = wide.and_then(|_| block(&contraction, &loops, panel, target));
     Some(ContractionPlan {
@@ -227,7 +230,7 @@ fn block(contraction: &Contraction<'_>, loops: &[DepthLoop], panel: usize, targe
 /// panels and lines, or rows in multiples of a tile's where there are few panels.
 fn chunks(
     batches: &[usize],
-    lines: usize,
+    (lines, least_lines): (usize, usize),
     (rows, tile_rows): (usize, usize),
     (columns, panel): (usize, usize),
     depth: usize,
@@ -235,8 +238,6 @@ fn chunks(
 ) -> Chunks {
     const ENOUGH: usize = 8;
     const MOST: usize = 64;
-    /// A panel that is packed serves so many tiles.
-    const TILES: usize = 16;
     let panels = columns.div_ceil(panel);
     let batch: usize = batches.iter().product();
     let cut = |count: usize, work_of_one: usize| {
@@ -254,8 +255,7 @@ fn chunks(
         }
         _ if lines > 1 => {
             let groups = (2 * ENOUGH).div_ceil(panels);
-            let tiles = rows.div_ceil(tile_rows);
-            let size = lines.div_ceil(groups).max(TILES.div_ceil(tiles)).min(lines);
+            let size = lines.div_ceil(groups).max(least_lines).min(lines);
             Chunks::Grid { panels: 1, lines: size.max(cut(lines, batch * rows * panel * depth)) }
         }
         _ => Chunks::Rows(cut(rows, batch * columns * depth).next_multiple_of(tile_rows)),
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn chunks_are_cut_along_what_there_is_most_of() {
         let cut =
-            |batches: &[usize], rows, columns| chunks(batches, 1, (rows, 14), (columns, 32), 64, 1 << 18);
+            |batches: &[usize], rows, columns| chunks(batches, (1, 1), (rows, 14), (columns, 32), 64, 1 << 18);
         let panels = |panels| Chunks::Grid { panels, lines: 1 };
         assert_eq!(cut(&[], 64, 256), panels(2));
         assert_eq!(cut(&[], 1024, 64), Chunks::Rows(70));
