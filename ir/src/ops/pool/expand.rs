@@ -17,7 +17,7 @@ impl Pool {
         let windows = builder.window(x, &self.sizes, &self.windows, &self.extents, least)?;
         let elements = self.last_axes(builder, windows);
         let maxima = builder.reduce_max(windows, &elements, false)?;
-        let kept = builder.reduce_max(windows, &elements, true)?;
+        let kept = self.column(builder, maxima)?;
         let mut hit = builder.eq(windows, kept)?;
         if dtype.is_float() {
             let nan = builder.ne(windows, windows)?;
@@ -35,8 +35,7 @@ impl Pool {
         let zero = Scalar::from_i64(builder.dtype(x), 0);
         let windows = builder.window(x, &self.sizes, &self.windows, &self.extents, zero)?;
         let elements = self.last_axes(builder, windows);
-        let column = builder.shape(indices).iter().copied().chain(self.sizes.iter().map(|_| 1));
-        let column = builder.reshape(indices, column.collect::<Shape>())?;
+        let column = self.column(builder, indices)?;
         let numbers = self.numbers(builder);
         let hit = builder.eq(column, numbers)?;
         let zero = builder.scalar(zero);
@@ -78,6 +77,12 @@ impl Pool {
         let starts: Vec<usize> = leading.iter().map(|_| 0).chain((0..axes).map(begin)).collect();
         let ends = full(&|i| begin(i) + self.extents[i]);
         builder.slice(merged, &starts, &ends, &vec![1; starts.len()])
+    }
+
+    /// A value per window, as `[a.., r.., 1..]`.
+    fn column(&self, builder: &mut Builder, x: Value) -> Result<Value, Error> {
+        let shape: Shape = builder.shape(x).iter().copied().chain(self.sizes.iter().map(|_| 1)).collect();
+        builder.reshape(x, shape)
     }
 
     fn last_axes(&self, builder: &Builder, x: Value) -> Vec<usize> {
