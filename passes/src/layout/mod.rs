@@ -113,7 +113,8 @@ fn keep_copies_alike(plan: &Plan, bundles: &[Bundles], orders: &mut [Vec<usize>]
                 let index = slot.0 as usize;
                 bundles[index].axes_in_order(&plan.slots[index].ty.shape, &orders[index])
             };
-            if axes(a) != axes(b) {
+            let are_row_major = [a, b].iter().all(|slot| is_identity(&orders[slot.0 as usize]));
+            if !are_row_major && (plan.slot(a).ty != plan.slot(b).ty || axes(a) != axes(b)) {
                 for slot in [a, b] {
                     orders[slot.0 as usize].sort_unstable();
                 }
