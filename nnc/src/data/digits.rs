@@ -3,16 +3,16 @@
 use std::io::Read;
 
 use flate2::read::GzDecoder;
-use ir::Tensor;
 
-use super::Dataset;
+use super::{Dataset, Targets};
 use crate::Error;
 
 /// Lines of 64 pixels, 0..16, and the digit.
 static DIGITS: &[u8] = include_bytes!("../../../data/digits.csv.gz");
 
-/// The pixels of a digit.
-const PIXELS: usize = 64;
+/// The channels, rows and columns of a digit.
+const SHAPE: [usize; 3] = [1, 8, 8];
+const PIXELS: usize = SHAPE[1] * SHAPE[2];
 /// The greatest value of a pixel.
 const WHITE: f32 = 16.0;
 const CLASSES: usize = 10;
@@ -22,7 +22,7 @@ const CLASSES: usize = 10;
 ///
 /// ```
 /// let (train, test) = nnc::data::digits();
-/// assert_eq!((train.len(), test.len(), train.features(), train.classes()), (1437, 360, 64, 10));
+/// assert_eq!((train.len(), test.len(), train.features(), train.outputs()), (1437, 360, 64, 10));
 /// ```
 pub fn digits() -> (Dataset, Dataset) {
     let all = read(GzDecoder::new(DIGITS)).expect("the embedded file is sound, as the tests have checked");
@@ -52,10 +52,7 @@ fn read(source: impl Read) -> Result<Dataset, Error> {
         let label = &record[PIXELS];
         labels.push(label.parse::<i64>().map_err(|_| malformed(format!("{label:?} is no digit")))?);
     }
-    let rows = labels.len();
-    let features = Tensor::new([rows, PIXELS], pixels).expect("each line has added as many");
-    let labels = Tensor::new([rows], labels).expect("each line has added one");
-    Dataset::new("digits", features, labels, CLASSES)
+    Dataset::new("digits", SHAPE, pixels, Targets::classes(labels, CLASSES))
 }
 
 #[cfg(test)]
@@ -68,7 +65,7 @@ mod tests {
         assert_eq!(train.len() + test.len(), 1797);
         // The counts that scikit-learn's description of the set gives.
         let count = |digit: i64| {
-            let of = |part: &Dataset| (0..part.len()).filter(|&index| part.label(index) == digit).count();
+            let of = |part: &Dataset| part.labels().unwrap().iter().filter(|&&label| label == digit).count();
             of(&train) + of(&test)
         };
         let counts: Vec<usize> = (0..10).map(count).collect();
@@ -76,7 +73,7 @@ mod tests {
         let most =
             |part: &Dataset| (0..part.len()).flat_map(|i| part.row(i)).fold(0.0, |a: f32, &b| a.max(b));
         assert_eq!((most(&train), most(&test)), (1.0, 1.0));
-        assert_eq!((test.label(0), test.label(1), train.label(0)), (0, 5, 1));
+        assert_eq!((&test.labels().unwrap()[..2], train.labels().unwrap()[0]), (&[0, 5][..], 1));
     }
 
     #[test]
