@@ -2,11 +2,14 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`batches`] | rows gathered ahead of the steps that use them |
 //! | [`dataset`] | rows with their targets |
 //! | [`mod@digits`] | the embedded handwritten digits |
 
+pub mod batches;
 pub mod dataset;
 pub mod digits;
 
+pub use batches::{Batch, Batches};
 pub use dataset::{Dataset, Targets};
 pub use digits::digits;
