@@ -1,10 +1,10 @@
 //! Batches of a data set's rows in a given order, gathered while the one before is computed on.
 //!
 //! Large batches are gathered on a thread of their own, into two buffers that go back and forth through bounded
-//! channels; small ones on the caller's thread, where a copy costs less than waking another thread. The batches are the
-//! same either way, and none takes memory after the first.
+//! channels. Small ones are gathered on the caller's thread, where the copy costs less than waking another thread; so are
+//! all where the program that computes on them keeps every core busy. The batches are the same either way, and none takes
+//! memory after the first.
 
-use std::num::NonZero;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -13,8 +13,8 @@ use ir::{DType, Shape, Tensor, Type};
 use super::{Dataset, Targets};
 use crate::Error;
 
-/// From this size on, batches are gathered on another thread. Below, waking it takes longer than the copy; the
-/// benchmark `batches` measures both.
+/// From this size on, batches are gathered on another thread where a core is free. Below, waking it takes about as long as
+/// the copy; the benchmark `batches` measures both ways.
 pub const MIN_BYTES_AHEAD: usize = 256 << 10;
 
 /// Rows of a data set with their targets.
@@ -79,7 +79,7 @@ fn copy_rows<'a>(to: &mut [f32], width: usize, numbers: &[u32], row: impl Fn(usi
 /// ```
 /// use nnc::data::{Batches, digits};
 /// let (train, _) = digits();
-/// let mut batches = Batches::new(&train, (0..100).collect(), 64)?;
+/// let mut batches = Batches::new(&train, (0..100).collect(), 64, 1)?;
 /// let mut rows = Vec::new();
 /// while let Some(batch) = batches.next_batch() {
 ///     rows.push((batch.x.ty().to_string(), batch.y.ty().to_string()));
@@ -108,15 +108,16 @@ enum Gatherer {
 const BUFFERS: usize = 2;
 
 impl Batches {
-    /// The rows of `data` with the numbers in `order`, `batch` at a time; the last batch has those that are left.
+    /// The rows of `data` with the numbers in `order`, `batch` at a time; the last batch has those that are left. What
+    /// computes on them runs on `threads` threads.
     ///
     /// # Errors
     /// Where `batch` is 0, or the data set has no row of one of the numbers.
-    pub fn new(data: &Dataset, order: Vec<u32>, batch: usize) -> Result<Batches, Error> {
+    pub fn new(data: &Dataset, order: Vec<u32>, batch: usize, threads: usize) -> Result<Batches, Error> {
         let bytes = batch.saturating_mul(data.features()).saturating_mul(size_of::<f32>());
         let is_worth_a_thread = bytes >= MIN_BYTES_AHEAD && order.len() > batch;
-        let has_cores = || thread::available_parallelism().is_ok_and(|cores| cores > NonZero::<usize>::MIN);
-        let is_ahead = is_worth_a_thread && has_cores();
+        let has_free_core = || thread::available_parallelism().is_ok_and(|cores| cores.get() > threads);
+        let is_ahead = is_worth_a_thread && has_free_core();
         if is_ahead { Batches::ahead(data, order, batch) } else { Batches::here(data, order, batch) }
     }
 
@@ -238,7 +239,7 @@ mod tests {
                 let order: Vec<u32> = (0..rows as u32).rev().collect();
                 let here = all(Batches::here(&data, order.clone(), batch).unwrap());
                 assert_eq!(here, all(Batches::ahead(&data, order.clone(), batch).unwrap()));
-                assert_eq!(here, all(Batches::new(&data, order.clone(), batch).unwrap()));
+                assert_eq!(here, all(Batches::new(&data, order.clone(), batch, 1).unwrap()));
                 let x: Vec<f32> = here.iter().flat_map(|b| b.x.as_slice::<f32>().unwrap()).copied().collect();
                 let expected: Vec<f32> = order.iter().flat_map(|&row| [row as f32; 2]).collect();
                 assert_eq!(x, expected, "{rows} rows, {batch} at a time");
@@ -289,7 +290,8 @@ mod tests {
 
     #[test]
     fn rows_that_are_not_there_are_an_error() {
-        let error = |order, batch| Batches::new(&numbers(3, true), order, batch).err().unwrap().to_string();
+        let error =
+            |order, batch| Batches::new(&numbers(3, true), order, batch, 1).err().unwrap().to_string();
         let expected =
             "numbers: there are 3 rows, and none has number 3; give numbers below the number of rows";
         assert_eq!(error(vec![0, 3], 1), expected);
