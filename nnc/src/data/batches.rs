@@ -94,7 +94,7 @@ pub struct Batches {
 /// Who gathers.
 enum Gatherer {
     /// The caller of `next_batch`.
-    Here { work: Work, next: usize },
+    Here { work: Box<Work>, next: usize },
     /// A thread, which ends when it has no more batches or the channels are closed.
     Ahead {
         filled: Receiver<Batch>,
@@ -127,7 +127,7 @@ impl Batches {
     /// As [`Batches::new`].
     pub fn here(data: &Dataset, order: Vec<u32>, batch: usize) -> Result<Batches, Error> {
         let work = Work::new(data, order, batch)?;
-        Ok(Batches { gatherer: Gatherer::Here { work, next: 0 } })
+        Ok(Batches { gatherer: Gatherer::Here { work: work.into(), next: 0 } })
     }
 
     /// As [`Batches::new`], always gathered on another thread.

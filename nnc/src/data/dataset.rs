@@ -72,6 +72,30 @@ impl Targets {
     }
 }
 
+/// The number of classes that these labels are of: one more than the greatest. `subject` is what an error calls them.
+///
+/// # Errors
+/// Where a label is negative, there are more than [`MAX_CLASSES`], or a class before the last has no row, but for class 0,
+/// which some sets leave out: then the greatest label is a mistake. The row is named.
+pub(super) fn class_count(labels: &[i64], subject: &str) -> Result<usize, Error> {
+    let label_is = |row: usize| format!("label {row} (from 0) is {}", labels[row]);
+    let is_class = |label: &i64| (0..MAX_CLASSES as i64).contains(label);
+    if let Some(row) = labels.iter().position(|label| !is_class(label)) {
+        let help = format!("give labels from 0 to {}", MAX_CLASSES - 1);
+        return Err(Error::invalid(subject, label_is(row), help));
+    }
+    let Some(&greatest) = labels.iter().max() else { return Ok(0) };
+    let mut has_rows = vec![false; greatest as usize + 1];
+    labels.iter().for_each(|&label| has_rows[label as usize] = true);
+    if let Some(missing) = (1..has_rows.len()).find(|&class| !has_rows[class]) {
+        let row =
+            labels.iter().position(|&label| label as usize > missing).expect("the greatest is such a label");
+        let problem = format!("{}, and none is {missing}", label_is(row));
+        return Err(Error::invalid(subject, problem, "number the classes from 0 without gaps"));
+    }
+    Ok(has_rows.len())
+}
+
 fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|number| number.to_string()).collect()
 }
@@ -245,6 +269,17 @@ impl Dataset {
         let (held_out, rest): (Vec<u32>, Vec<u32>) =
             (0..self.len as u32).partition(|&index| is_held_out(index as usize));
         (self.subset(&rest), self.subset(&held_out))
+    }
+
+    /// The first four fifths of the rows, and the rest.
+    pub(super) fn split_off_last_fifth(&self) -> (Dataset, Dataset) {
+        let rest = self.len - self.len / 5;
+        self.split(|index| index >= rest)
+    }
+
+    /// The rows but for every fifth from the first on, and these.
+    pub(super) fn split_off_every_fifth(&self) -> (Dataset, Dataset) {
+        self.split(|index| index.is_multiple_of(5))
     }
 }
 

@@ -5,10 +5,13 @@
 //! | [`batches`] | rows gathered ahead of the steps that use them |
 //! | [`dataset`] | rows with their targets |
 //! | [`mod@digits`] | the embedded handwritten digits |
+//! | [`idx`] | MNIST and its kin |
 
 pub mod batches;
 pub mod dataset;
 pub mod digits;
+mod gzip;
+pub mod idx;
 
 pub use batches::{Batch, Batches};
 pub use dataset::{Dataset, Targets};
