@@ -177,6 +177,11 @@ impl Dataset {
         Ok(Dataset { name: name.into(), row_shape, len, rows: rows.into(), targets: targets.into() })
     }
 
+    /// The same under another name.
+    pub fn named(&self, name: &str) -> Dataset {
+        Dataset { name: name.into(), ..self.clone() }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

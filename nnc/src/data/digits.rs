@@ -1,9 +1,6 @@
 //! The embedded data set: 1,797 handwritten digits of 8x8 pixels. `data/README.md` says where they come from.
 
-use std::io::Read;
-
-use flate2::read::GzDecoder;
-
+use super::records::Records;
 use super::{Dataset, Targets};
 use crate::Error;
 
@@ -25,32 +22,30 @@ const CLASSES: usize = 10;
 /// assert_eq!((train.len(), test.len(), train.features(), train.outputs()), (1437, 360, 64, 10));
 /// ```
 pub fn digits() -> (Dataset, Dataset) {
-    let all = read(GzDecoder::new(DIGITS)).expect("the embedded file is sound, as the tests have checked");
+    let all = read(DIGITS).expect("the embedded file is sound, as the tests have checked");
     all.split_off_every_fifth()
 }
 
 /// Reads lines of 64 pixels and a digit.
-fn read(source: impl Read) -> Result<Dataset, Error> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(source);
+fn read(file: &[u8]) -> Result<Dataset, Error> {
+    let mut records = Records::new(file, "digits")?;
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    for (line, record) in (1..).zip(reader.records()) {
-        let malformed = |what: String| {
-            Error::invalid(
-                format!("digits, line {line}"),
-                what,
-                "give 64 numbers and a digit, separated by commas",
-            )
+    while let Some(record) = records.next_record()? {
+        let malformed = |problem: String| {
+            let help = "give 64 numbers and a digit, separated by commas";
+            Error::invalid(format!("digits, line {}", record.line), problem, help)
         };
-        let record = record.map_err(|error| malformed(error.to_string()))?;
         if record.len() != PIXELS + 1 {
             return Err(malformed(format!("there are {} fields", record.len())));
         }
-        for field in record.iter().take(PIXELS) {
-            let pixel: f32 = field.parse().map_err(|_| malformed(format!("{field:?} is no number")))?;
-            pixels.push(pixel / WHITE);
+        for (index, field) in record.fields().enumerate() {
+            if index < PIXELS {
+                let pixel: f32 = field.parse().map_err(|_| malformed(format!("{field:?} is no number")))?;
+                pixels.push(pixel / WHITE);
+            } else {
+                labels.push(field.parse().map_err(|_| malformed(format!("{field:?} is no digit")))?);
+            }
         }
-        let label = &record[PIXELS];
-        labels.push(label.parse::<i64>().map_err(|_| malformed(format!("{label:?} is no digit")))?);
     }
     Dataset::new("digits", SHAPE, pixels, Targets::classes(labels, CLASSES))
 }

@@ -6,12 +6,15 @@
 //! | [`dataset`] | rows with their targets |
 //! | [`mod@digits`] | the embedded handwritten digits |
 //! | [`idx`] | MNIST and its kin |
+//! | [`zip`] | the digits of envelopes |
 
 pub mod batches;
 pub mod dataset;
 pub mod digits;
 mod gzip;
 pub mod idx;
+mod records;
+pub mod zip;
 
 pub use batches::{Batch, Batches};
 pub use dataset::{Dataset, Targets};
