@@ -3,12 +3,14 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`batches`] | rows gathered ahead of the steps that use them |
+//! | [`csv`] | tables with a column to predict |
 //! | [`dataset`] | rows with their targets |
 //! | [`mod@digits`] | the embedded handwritten digits |
 //! | [`idx`] | MNIST and its kin |
 //! | [`zip`] | the digits of envelopes |
 
 pub mod batches;
+pub mod csv;
 pub mod dataset;
 pub mod digits;
 mod gzip;
