@@ -6,10 +6,11 @@
 //! with a decimal point (`3.0`) are values.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::records::{Record, Records};
+use super::records::{Record, Records, quoted};
 use super::{Dataset, Targets};
 use crate::{Error, files};
 
@@ -56,6 +57,15 @@ impl FromStr for Columns {
             }
         }
         Ok(columns)
+    }
+}
+
+impl fmt::Display for Columns {
+    /// As it is parsed, after a `#`; nothing where there is nothing to say.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left_out = self.left_out.iter().map(|column| format!("-{column}"));
+        let parts: Vec<String> = self.target.iter().cloned().chain(left_out).collect();
+        if parts.is_empty() { Ok(()) } else { write!(f, "#{}", parts.join(",")) }
     }
 }
 
@@ -158,6 +168,10 @@ impl<'a> Table<'a> {
         let target = target.ok_or_else(|| {
             Error::invalid(subject, "the target is left out", "leave other columns out than the target")
         })?;
+        if (0..names.len()).all(|index| index == target || !is_used(&index)) {
+            let help = "give at least one more column; separate fields by commas, semicolons or tabs";
+            return Err(Error::invalid(subject, "it has the target alone", help));
+        }
         let content = |index| if is_used(&index) { Content::Unknown } else { Content::Unused };
         let contents: Vec<Content> = (0..names.len()).map(content).collect();
         let columns = names.into_iter().zip(contents).map(|(name, content)| Column { name, content });
@@ -178,7 +192,7 @@ impl<'a> Table<'a> {
             let most_texts = if index == self.target { MAX_CLASSES } else { MAX_TEXTS };
             column.content.push(field, most_texts).map_err(|problem| {
                 let help = "mend the line, or leave it or the column out";
-                invalid(format!("column `{}`: {problem}", column.name), help)
+                invalid(format!("column {}: {problem}", quoted(&column.name)), help)
             })?;
         }
         Ok(())
@@ -188,9 +202,6 @@ impl<'a> Table<'a> {
         let Table { subject, columns, target, rows } = self;
         let features = || columns.iter().enumerate().filter(|&(index, _)| index != target);
         let width: usize = features().map(|(_, column)| column.content.width()).sum();
-        if width == 0 {
-            return Err(Error::invalid(subject, "it has the target alone", "give at least one more column"));
-        }
         if rows.saturating_mul(width) > MAX_NUMBERS {
             let problem = format!("its {rows} rows become {width} columns, too many to hold in memory");
             return Err(Error::invalid(subject, problem, "leave out columns of many different texts"));
@@ -220,7 +231,7 @@ impl Content {
             _ if field.is_empty() => return Err("the field is empty".into()),
             Content::Numbers { numbers, are_integers } => {
                 let number: f32 =
-                    field.parse().map_err(|_| format!("{field:?} is no number, as it has above"))?;
+                    field.parse().map_err(|_| format!("{} is no number, as it has above", quoted(field)))?;
                 if !number.is_finite() {
                     return Err(format!("{field} is not finite in f32"));
                 }
@@ -232,7 +243,10 @@ impl Content {
                 let number = match numbers.get(field) {
                     Some(&number) => number,
                     None if numbers.len() == most_texts => {
-                        return Err(format!("{field:?} is one more than {most_texts} different texts"));
+                        return Err(format!(
+                            "{} is one more than {most_texts} different texts",
+                            quoted(field)
+                        ));
                     }
                     None => *numbers.entry(field.to_owned()).or_insert(next),
                 };
@@ -396,17 +410,17 @@ mod tests {
     #[test]
     fn malformed_fields_are_errors_that_name_line_and_column() {
         let help = "mend the line, or leave it or the column out";
-        let expected = format!("t.csv, line 3: column `a`: \"x\" is no number, as it has above; {help}");
+        let expected = format!("t.csv, line 3: column \"a\": \"x\" is no number, as it has above; {help}");
         assert_eq!(problem("a,b\n1,2\nx,3\n", ""), expected);
-        assert!(problem("a,b\n1,2\n,3\n", "").contains("line 3: column `a`: the field is empty; "));
-        assert!(problem("1,2\n1,\n", "").contains("line 2: column `2`: the field is empty; "));
-        assert!(problem("1,2\n1e60,3\n", "").contains("line 2: column `1`: 1e60 is not finite in f32; "));
-        assert!(problem("1,2\nNaN,3\n", "").contains("line 2: column `1`: NaN is not finite in f32; "));
+        assert!(problem("a,b\n1,2\n,3\n", "").contains("line 3: column \"a\": the field is empty; "));
+        assert!(problem("1,2\n1,\n", "").contains("line 2: column \"2\": the field is empty; "));
+        assert!(problem("1,2\n1e60,3\n", "").contains("line 2: column \"1\": 1e60 is not finite in f32; "));
+        assert!(problem("1,2\nNaN,3\n", "").contains("line 2: column \"1\": NaN is not finite in f32; "));
         let fields = problem("a,b\n1,2\n1,2,3\n", "");
         assert_eq!(fields, "t.csv, line 3: there are 3 fields, in the first line 2; give each line as many");
         let texts: String = (0..100).map(|number| format!("text{number},1\n")).collect();
         assert!(
-            problem(&texts, "").contains("line 65: column `1`: \"text64\" is one more than 64 different")
+            problem(&texts, "").contains("line 65: column \"1\": \"text64\" is one more than 64 different")
         );
         assert!(table(&texts, "1").unwrap().outputs() == 100);
     }

@@ -5,105 +5,8 @@ use std::sync::Arc;
 
 use ir::Shape;
 
+use super::targets::{MAX_CLASSES, Targets, rows_of};
 use crate::Error;
-
-/// The greatest number of classes: more would be an index that was taken for a label.
-pub const MAX_CLASSES: usize = 1 << 16;
-
-/// What is to be found out of a row. `names` has an entry for each output of a model that predicts it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Targets {
-    /// One of some classes.
-    Classes {
-        /// The class of each row, from 0 to `names.len() - 1`.
-        labels: Vec<i64>,
-        /// The names of the classes.
-        names: Vec<String>,
-    },
-    /// Numbers, of which each row has as many as there are names.
-    Values {
-        /// `f32[rows, names.len()]`, row-major; finite.
-        values: Vec<f32>,
-        /// The names of the numbers.
-        names: Vec<String>,
-    },
-}
-
-impl Targets {
-    /// Classes that are named by their numbers, `0` to `classes - 1`.
-    pub fn classes(labels: Vec<i64>, classes: usize) -> Targets {
-        Targets::Classes { labels, names: numbered(classes.min(MAX_CLASSES + 1)) }
-    }
-
-    /// Numbers that are named by their index: `values` is `f32[rows, outputs]`, row-major.
-    pub fn values(values: Vec<f32>, outputs: usize) -> Targets {
-        Targets::Values { values, names: numbered(outputs) }
-    }
-
-    /// The names of the classes or of the numbers.
-    pub fn names(&self) -> &[String] {
-        match self {
-            Targets::Classes { names, .. } | Targets::Values { names, .. } => names,
-        }
-    }
-
-    /// The number of rows, where there are as many targets as a number of rows can have.
-    fn rows(&self) -> Option<usize> {
-        match self {
-            Targets::Classes { labels, .. } => Some(labels.len()),
-            Targets::Values { values, names } => {
-                let is_whole = !names.is_empty() && values.len().is_multiple_of(names.len());
-                is_whole.then(|| values.len() / names.len())
-            }
-        }
-    }
-
-    /// The targets of these rows.
-    fn of_rows(&self, rows: &[u32]) -> Targets {
-        let names = self.names().to_vec();
-        match self {
-            Targets::Classes { labels, .. } => {
-                Targets::Classes { labels: rows.iter().map(|&row| labels[row as usize]).collect(), names }
-            }
-            Targets::Values { values, .. } => {
-                Targets::Values { values: rows_of(values, names.len(), rows), names }
-            }
-        }
-    }
-}
-
-/// The number of classes that these labels are of: one more than the greatest. `subject` is what an error calls them.
-///
-/// # Errors
-/// Where a label is negative, there are more than [`MAX_CLASSES`], or a class before the last has no row, but for class 0,
-/// which some sets leave out: then the greatest label is a mistake. The row is named.
-pub(super) fn class_count(labels: &[i64], subject: &str) -> Result<usize, Error> {
-    let label_is = |row: usize| format!("label {row} (from 0) is {}", labels[row]);
-    let is_class = |label: &i64| (0..MAX_CLASSES as i64).contains(label);
-    if let Some(row) = labels.iter().position(|label| !is_class(label)) {
-        let help = format!("give labels from 0 to {}", MAX_CLASSES - 1);
-        return Err(Error::invalid(subject, label_is(row), help));
-    }
-    let Some(&greatest) = labels.iter().max() else { return Ok(0) };
-    let mut has_rows = vec![false; greatest as usize + 1];
-    labels.iter().for_each(|&label| has_rows[label as usize] = true);
-    if let Some(missing) = (1..has_rows.len()).find(|&class| !has_rows[class]) {
-        let row =
-            labels.iter().position(|&label| label as usize > missing).expect("the greatest is such a label");
-        let problem = format!("{}, and none is {missing}", label_is(row));
-        return Err(Error::invalid(subject, problem, "number the classes from 0 without gaps"));
-    }
-    Ok(has_rows.len())
-}
-
-fn numbered(count: usize) -> Vec<String> {
-    (0..count).map(|number| number.to_string()).collect()
-}
-
-/// The rows of `values`, `f32[.., width]`, that have these numbers.
-fn rows_of(values: &[f32], width: usize, rows: &[u32]) -> Vec<f32> {
-    rows.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect()
-}
 
 /// Rows with their targets. All numbers are finite, and all labels below the number of classes. A clone shares them.
 ///
@@ -225,6 +128,11 @@ impl Dataset {
         &self.rows[index * self.features()..][..self.features()]
     }
 
+    /// The values of all rows, `f32[rows, ..]`, in row-major order.
+    pub fn rows(&self) -> &[f32] {
+        &self.rows
+    }
+
     /// The classes of the rows; `None` where the targets are values.
     pub fn labels(&self) -> Option<&[i64]> {
         match &*self.targets {
@@ -253,6 +161,16 @@ impl Dataset {
             return Err(Error::invalid(self.name(), problem, help));
         }
         Ok(Dataset { row_shape, ..self.clone() })
+    }
+
+    /// The same rows with a value per class as targets: 1 for the class of the row, 0 for the others. A data set of
+    /// values stays as it is.
+    pub fn one_hot(&self) -> Dataset {
+        let Targets::Classes { labels, names } = &*self.targets else { return self.clone() };
+        let mut values = vec![0.0; labels.len() * names.len()];
+        let rows = values.chunks_exact_mut(names.len().max(1)).zip(labels);
+        rows.for_each(|(row, &label)| row[label as usize] = 1.0);
+        Dataset { targets: Targets::Values { values, names: names.clone() }.into(), ..self.clone() }
     }
 
     /// These rows, in this order.
@@ -304,6 +222,19 @@ impl fmt::Display for Dataset {
             names => write!(f, "{} {kind}", names.len()),
         }
     }
+}
+
+/// Checks that what a model is trained on is like what it is tested on.
+pub(super) fn check_alike(train: &Dataset, test: &Dataset, subject: &str) -> Result<(), Error> {
+    let traits = |set: &Dataset| {
+        let kind = if set.labels().is_some() { "classes" } else { "values" };
+        format!("rows of {} with {} {kind}", set.row_shape, set.outputs())
+    };
+    if traits(train) == traits(test) {
+        return Ok(());
+    }
+    let problem = format!("to train on there are {}, to test on {}", traits(train), traits(test));
+    Err(Error::invalid(subject, problem, "give rows and targets of one kind"))
 }
 
 #[cfg(test)]
@@ -378,6 +309,13 @@ mod tests {
         assert_eq!(subset.values(), Some(&[3.0, 4.0, 1.0, 2.0, 3.0, 4.0][..]));
         assert_eq!((subset.row(0), subset.len(), subset.labels()), ([1.5].as_slice(), 3, None));
         assert_eq!(subset.to_string(), "toy: 3 rows of [1, 1], values 0, 1");
+    }
+
+    #[test]
+    fn one_hot_values_are_1_for_the_class_of_the_row() {
+        let hot = dataset(&[0.5; 4], &[2, 0]).unwrap().one_hot();
+        assert_eq!(hot.values(), Some(&[0.0, 0.0, 1.0, 1.0, 0.0, 0.0][..]));
+        assert_eq!((hot.row(1), hot.outputs(), hot.one_hot()), (&[0.5; 2][..], 3, hot.clone()));
     }
 
     #[test]

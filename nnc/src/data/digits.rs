@@ -1,6 +1,6 @@
 //! The embedded data set: 1,797 handwritten digits of 8x8 pixels. `data/README.md` says where they come from.
 
-use super::records::Records;
+use super::records::{Records, quoted};
 use super::{Dataset, Targets};
 use crate::Error;
 
@@ -40,10 +40,11 @@ fn read(file: &[u8]) -> Result<Dataset, Error> {
         }
         for (index, field) in record.fields().enumerate() {
             if index < PIXELS {
-                let pixel: f32 = field.parse().map_err(|_| malformed(format!("{field:?} is no number")))?;
+                let pixel: f32 =
+                    field.parse().map_err(|_| malformed(format!("{} is no number", quoted(field))))?;
                 pixels.push(pixel / WHITE);
             } else {
-                labels.push(field.parse().map_err(|_| malformed(format!("{field:?} is no digit")))?);
+                labels.push(field.parse().map_err(|_| malformed(format!("{} is no digit", quoted(field))))?);
             }
         }
     }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use ir::Shape;
 
-use super::dataset::class_count;
+use super::dataset::check_alike;
+use super::targets::class_count;
 use super::{Dataset, Targets, gzip};
 use crate::{Error, files};
 
@@ -39,11 +40,7 @@ pub fn read(folder: &Path, name: &str) -> Result<(Dataset, Dataset), Error> {
     let Some(test) = &sets.test else { return Ok(train.split_off_last_fifth()) };
     let (images, labels) = read_set(test)?;
     let test = dataset(name, test, images, labels, classes)?;
-    if test.row_shape() != train.row_shape() {
-        let problem =
-            format!("images to train on are {}, those to test on {}", train.row_shape(), test.row_shape());
-        return Err(Error::invalid(folder.display().to_string(), problem, "give images of one size"));
-    }
+    check_alike(&train, &test, &folder.display().to_string())?;
     Ok((train, test))
 }
 
@@ -307,7 +304,12 @@ mod tests {
         write_set(folder.path(), "t10k-", &[0], false);
         std::fs::write(folder.path().join("t10k-images-idx3-ubyte"), idx(&[1, 1, 2], &[0; 2])).unwrap();
         let error = read_error(folder.path());
-        assert!(error.contains("images to train on are [1, 2, 1], those to test on [1, 1, 2]"), "{error}");
+        assert!(
+            error.contains(
+                "to train on there are rows of [1, 2, 1] with 3 classes, to test on rows of [1, 1, 2]"
+            ),
+            "{error}"
+        );
     }
 
     #[test]

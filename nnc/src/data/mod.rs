@@ -7,6 +7,13 @@
 //! | [`dataset`] | rows with their targets |
 //! | [`mod@digits`] | the embedded handwritten digits |
 //! | [`idx`] | MNIST and its kin |
+//! | [`normalisation`] | the scaling of features |
+//! | [`npz`] | arrays of NumPy |
+//! | [`prices`] | daily prices of shares, read or drawn |
+//! | [`source`] | data sets by name, as `--data` takes them |
+//! | [`synthetic`] | data sets that are drawn, for examples that run alone |
+//! | [`targets`] | classes or values |
+//! | [`validation`] | rows set aside to choose settings by |
 //! | [`zip`] | the digits of envelopes |
 
 pub mod batches;
@@ -15,9 +22,19 @@ pub mod dataset;
 pub mod digits;
 mod gzip;
 pub mod idx;
+pub mod normalisation;
+pub mod npz;
+pub mod prices;
 mod records;
+pub mod source;
+pub mod synthetic;
+pub mod targets;
+mod validation;
 pub mod zip;
 
 pub use batches::{Batch, Batches};
-pub use dataset::{Dataset, Targets};
+pub use dataset::Dataset;
 pub use digits::digits;
+pub use normalisation::Normalisation;
+pub use source::Source;
+pub use targets::Targets;

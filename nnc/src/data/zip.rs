@@ -5,6 +5,7 @@
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
+use super::records::quoted;
 use super::{Dataset, Targets, gzip};
 use crate::{Error, files};
 
@@ -67,7 +68,7 @@ fn parse_line(line: &[u8], pixels: &mut Vec<f32>) -> Result<i64, String> {
     }
     let line = str::from_utf8(line).map_err(|_| "it is no text")?;
     let mut fields = line.split_ascii_whitespace();
-    let number = |field: &str| field.parse::<f32>().map_err(|_| format!("{field:?} is no number"));
+    let number = |field: &str| field.parse::<f32>().map_err(|_| format!("{} is no number", quoted(field)));
     let label = number(fields.next().ok_or("it is empty")?)?;
     if label.fract() != 0.0 || !(0.0..CLASSES as f32).contains(&label) {
         return Err(format!("the label is {label}"));
