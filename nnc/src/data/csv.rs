@@ -10,8 +10,9 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::records::{Record, Records, quoted};
+use super::records::{Record, Records};
 use super::{Dataset, Targets};
+use crate::error::quoted;
 use crate::{Error, files};
 
 /// The most different texts of a column, and of a target.
@@ -153,8 +154,9 @@ impl<'a> Table<'a> {
             let found = names.iter().position(|name| name == wanted);
             found.or_else(|| by_number().map(|number: usize| number - 1)).ok_or_else(|| {
                 let shown = names.len().min(SHOWN_NAMES);
+                let shown_names: Vec<String> = names[..shown].iter().map(|name| quoted(name)).collect();
                 let dots = if shown < names.len() { ", .." } else { "" };
-                let help = format!("choose by name or number out of {}{dots}", names[..shown].join(", "));
+                let help = format!("choose by name or number out of {}{dots}", shown_names.join(", "));
                 Error::invalid(subject, format!("it has no column `{wanted}`"), help)
             })
         };
@@ -359,7 +361,7 @@ mod tests {
         assert_eq!(table(text, "-3").unwrap().labels(), Some(&[0, 1][..]));
         assert_eq!(
             problem(text, "d"),
-            "t.csv: it has no column `d`; choose by name or number out of a, b, c"
+            "t.csv: it has no column `d`; choose by name or number out of \"a\", \"b\", \"c\""
         );
         assert!(problem(text, "0").contains("it has no column `0`"));
         assert!(problem(text, "a,-4").contains("it has no column `4`"));

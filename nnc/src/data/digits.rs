@@ -1,8 +1,9 @@
 //! The embedded data set: 1,797 handwritten digits of 8x8 pixels. `data/README.md` says where they come from.
 
-use super::records::{Records, quoted};
+use super::records::Records;
 use super::{Dataset, Targets};
 use crate::Error;
+use crate::error::quoted;
 
 /// Lines of 64 pixels, 0..16, and the digit.
 static DIGITS: &[u8] = include_bytes!("../../../data/digits.csv.gz");

@@ -7,6 +7,7 @@ use ir::{Elements, Shape, Tensor};
 use super::dataset::check_alike;
 use super::targets::class_count;
 use super::{Dataset, Targets};
+use crate::error::quoted;
 use crate::{Error, npy};
 
 const HELP: &str = "give x and y, or x_train, y_train, x_test and y_test, with numpy.savez";
@@ -24,7 +25,7 @@ pub fn read(path: &Path, name: &str) -> Result<(Dataset, Dataset), Error> {
     let find = |wanted: &str| arrays.iter().find(|(name, _)| name == wanted).map(|(_, array)| array);
     let get = |wanted: &str| {
         find(wanted).ok_or_else(|| {
-            let names: Vec<&str> = arrays.iter().map(|(name, _)| name.as_str()).collect();
+            let names: Vec<String> = arrays.iter().map(|(name, _)| quoted(name)).collect();
             Error::invalid(&subject, format!("it has no array {wanted}, but [{}]", names.join(", ")), HELP)
         })
     };
@@ -125,7 +126,10 @@ mod tests {
         assert!(
             problem(&arrays).contains("a.npz: to train on there are rows of [4] with 2 classes, to test on")
         );
-        assert!(problem(&arrays[..3]).contains("it has no array y_test, but [x_train, y_train, x_test]"));
+        assert!(
+            problem(&arrays[..3])
+                .contains("it has no array y_test, but [\"x_train\", \"y_train\", \"x_test\"]")
+        );
     }
 
     #[test]
@@ -149,7 +153,7 @@ mod tests {
         let y = Tensor::new([1, 1], vec![0i64]).unwrap();
         assert!(problem(&[("x", &zeros(&[1, 1])), ("y", &y)]).contains("y is i64[1, 1]; "));
         let missing = problem(&[("y", &y)]);
-        assert_eq!(missing, format!("a.npz: it has no array x, but [y]; {HELP}"));
+        assert_eq!(missing, format!("a.npz: it has no array x, but [\"y\"]; {HELP}"));
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::records::{Records, quoted};
+use super::records::Records;
 use super::synthetic::Draws;
+use crate::error::quoted;
 use crate::{Error, files};
 
 /// The columns of a file; others are not looked at.

@@ -5,8 +5,8 @@
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use super::records::quoted;
 use super::{Dataset, Targets, gzip};
+use crate::error::quoted;
 use crate::{Error, files};
 
 const SHAPE: [usize; 3] = [1, 16, 16];
