@@ -4,18 +4,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::bufread::GzEncoder;
+use ir::Tensor;
 use ir::scalar::philox4x32_10;
-use ir::{DType, Init, Place, Plan, Slot, Tensor, Type};
 use nnc::bench::measure::peak_memory_mb;
 use nnc::data::{Source, prices};
-use nnc::{Error, State, checkpoint, npy};
+use nnc::{Error, checkpoint, npy};
+use safetensors::tensor::{Dtype, TensorView};
 
 const FILES: u32 = 10_000;
 const MAX_MEMORY_MB: f64 = 256.0;
@@ -260,18 +262,12 @@ fn mutated_npy_files_are_read_or_are_errors() {
 
 #[test]
 fn mutated_checkpoints_are_read_or_are_errors() {
-    let folder = tempfile::tempdir().unwrap();
-    let good: PathBuf = folder.path().join("good.safetensors");
-    let init = Init::Uniform { low: -1.0, high: 1.0, stream: 0 };
-    let slot = |name: &str, dtype, extents: &[usize]| {
-        let place = Place::State { init: if dtype == DType::F32 { init } else { Init::Constant(1.0) } };
-        Slot { name: name.into(), ty: Type::new(dtype, extents), place }
-    };
-    let slots = vec![slot("fc1.weight", DType::F32, &[3, 5]), slot("step", DType::I64, &[])];
-    let names: Vec<String> = slots.iter().map(|slot| slot.name.clone()).collect();
-    let (kernels, prepare, steps, updates) = (vec![], vec![], vec![], vec![]);
-    let plan = Plan { name: "p".into(), kernels, slots, prepare, steps, arena_bytes: 0, updates };
-    checkpoint::save(&good, &State::new(&plan, 0).unwrap(), &names).unwrap();
-    let base = Base::new("a.safetensors", fs::read(good).unwrap(), false);
-    check("safetensors", &[base], |folder| checkpoint::load(&folder.join("a.safetensors")));
+    let bytes: Vec<u8> = (0..60).collect();
+    let weight = TensorView::new(Dtype::F32, vec![3, 5], &bytes).unwrap();
+    let step = TensorView::new(Dtype::I64, vec![], &bytes[..8]).unwrap();
+    let metadata = HashMap::from([("model".to_owned(), "mlp 3-5".to_owned())]);
+    let file = safetensors::serialize([("fc1.weight", weight), ("adam.step", step)], Some(metadata)).unwrap();
+    check("safetensors", &[Base::new("a.safetensors", file, false)], |folder| {
+        checkpoint::load(&folder.join("a.safetensors"))
+    });
 }

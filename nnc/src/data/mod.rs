@@ -13,7 +13,7 @@
 //! | [`source`] | data sets by name, as `--data` takes them |
 //! | [`synthetic`] | data sets that are drawn, for examples that run alone |
 //! | [`targets`] | classes or values |
-//! | [`validation`] | rows set aside to choose settings by |
+//! | `validation` | rows set aside to choose settings by |
 //! | [`zip`] | the digits of envelopes |
 
 pub mod batches;

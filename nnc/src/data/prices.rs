@@ -130,8 +130,8 @@ pub fn to_csv(prices: &[DailyPrice]) -> String {
 
 /// Drawn prices of shares `S00`, `S01`, .. on as many weekdays from 2010-01-04 on, ordered by share and day. Returns
 /// (logarithms of the ratio of two days' closing prices) have a deviation of about 1.5 %, in part that of all shares of
-/// the day, and a little that can be known: they go on in the direction of the last five days where the volume was low,
-/// and turn where it was high ([`expected_direction`]).
+/// the day. A little of them can be known: they go on in the direction of the last five days where the volume was low,
+/// and turn where it was high, so that about 55 % of the directions can be predicted.
 ///
 /// ```
 /// let prices = nnc::data::prices::draw(2, 100, 7);
@@ -304,7 +304,7 @@ mod tests {
             }
         }
         let accuracy = f64::from(right as u32) / f64::from(all);
-        assert!((0.53..0.58).contains(&accuracy), "{accuracy}");
+        assert!((0.54..0.56).contains(&accuracy), "{accuracy}");
         assert!(prices.iter().all(|p| p.low <= p.open.min(p.close) && p.high >= p.open.max(p.close)));
     }
 }

@@ -176,7 +176,7 @@ mod tests {
                 .unwrap_err()
                 .starts_with("a.csv, line 2: the record that is there has more")
         );
-        assert!(all(commas[..commas.len() - 1].as_bytes()).is_ok());
+        assert!(all(&commas.as_bytes()[..commas.len() - 1]).is_ok());
     }
 
     #[test]
