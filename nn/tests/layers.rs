@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use ir::{DType, Tensor};
-use nn::{Activation, Context, Layer, Linear, Relu, Sequential, Sigmoid, Tanh, models::Mlp};
+use nn::{Activation, Context, Layer, Linear, Mode, Relu, Sequential, Sigmoid, Tanh, models::Mlp};
 use support::{assert_close, draw, floats, run};
 
 /// `x W^T + b` for one row after the other.
@@ -21,7 +21,7 @@ fn dense(x: &[f64], weight: &[f64], bias: &[f64], in_features: usize) -> Vec<f64
 
 /// Runs a model on x, f64[3, 4], with parameters drawn at random; returns x, the parameters and the result.
 fn forward(model: &dyn Layer) -> (Vec<f64>, BTreeMap<String, Tensor>, Vec<f64>) {
-    let mut cx = Context::with_dtype("model", DType::F64);
+    let mut cx = Context::with("model", Mode::Infer, DType::F64);
     let x = cx.input("x", DType::F64, [3, 4]).unwrap();
     let y = model.forward(&mut cx, x).unwrap();
     cx.output("y", y).unwrap();
@@ -98,7 +98,7 @@ fn parameters_start_as_documented() {
 
 #[test]
 fn softmax_is_the_exponentials_over_their_sum() {
-    let mut cx = Context::with_dtype("softmax", DType::F64);
+    let mut cx = Context::with("softmax", Mode::Infer, DType::F64);
     let x = cx.input("x", DType::F64, [3, 4]).unwrap();
     let y = nn::activation::softmax(&mut cx, x, 1).unwrap();
     cx.output("y", y).unwrap();

@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use ir::{Builder, DType, Tensor};
-use nn::{loss, metric};
+use nn::{Loss, metric};
 use support::{assert_close, draw, floats, run};
 
 const ROWS: usize = 5;
@@ -23,7 +23,7 @@ fn cross_entropy(logits: &Tensor) -> (f64, Vec<f64>) {
     let mut b = Builder::new("loss");
     let z = b.input("z", DType::F64, [ROWS, CLASSES]).unwrap();
     let y = b.input("y", DType::I64, [ROWS]).unwrap();
-    let loss = loss::softmax_cross_entropy(&mut b, z, y).unwrap();
+    let loss = Loss::cross_entropy().mean(&mut b, z, y).unwrap();
     let gradient = b.grad(loss, &[z]).unwrap()[0];
     b.output("loss", loss).unwrap();
     b.output("gradient", gradient).unwrap();
@@ -69,7 +69,7 @@ fn mse_loss_and_its_gradient_are_the_formulas() {
     let mut b = Builder::new("loss");
     let p = b.input("p", DType::F64, [3, 2]).unwrap();
     let t = b.input("t", DType::F64, [3, 2]).unwrap();
-    let loss = loss::mse_loss(&mut b, p, t).unwrap();
+    let loss = Loss::SquaredError.mean(&mut b, p, t).unwrap();
     let gradient = b.grad(loss, &[p]).unwrap()[0];
     b.output("loss", loss).unwrap();
     b.output("gradient", gradient).unwrap();

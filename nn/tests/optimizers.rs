@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use ir::{DType, Init, Tensor};
-use nn::{Adam, Context, Optimizer, Sgd};
+use nn::{Adam, Batch, Context, Loss, Optimizer, Sgd, supervised};
 use support::{assert_close, floats, run};
 
 const START: [f64; 3] = [1.0, -2.0, 0.5];
@@ -20,7 +20,7 @@ fn gradient(p: &[f64]) -> Vec<f64> {
 
 /// The states after each of `steps` steps on the toy loss, by the graph, in `dtype`.
 fn train(optimizer: &dyn Optimizer, dtype: DType, steps: usize) -> Vec<BTreeMap<String, Tensor>> {
-    let mut cx = Context::with_dtype("toy", dtype);
+    let mut cx = Context::with("toy", nn::Mode::Train, dtype);
     let p = cx.parameter("p", [3], Init::Constant(0.0)).unwrap();
     let target = cx.input("target", dtype, [3]).unwrap();
     let difference = cx.sub(p, target).unwrap();
@@ -49,7 +49,7 @@ fn sgd_is_its_formula() {
         let g = gradient(&p);
         p.iter_mut().zip(g).for_each(|(p, g)| *p -= 0.05 * g);
         assert_close("p", &floats(&states["p"]), &p);
-        assert_eq!(states.len(), 1, "without momentum there is no other state");
+        assert_eq!(states.len(), 2, "without momentum there is no state but the learning rate");
     }
 }
 
@@ -132,15 +132,22 @@ fn settings_out_of_range_are_errors() {
 
 #[test]
 fn all_gradients_come_from_one_grad_node() {
-    let graph = nn::classifier::training_graph("mlp", &nn::models::mlp(), 64, 8, &Sgd::new(0.1)).unwrap();
+    let graph = supervised::training_graph(
+        "mlp",
+        &nn::models::mlp(),
+        &Batch::new(8, [64]),
+        &Loss::cross_entropy(),
+        &Sgd::new(0.1),
+    )
+    .unwrap();
     assert_eq!(graph.nodes().filter(|(_, node)| node.op.name() == "grad").count(), 1);
 }
 
 #[test]
-fn parameters_that_are_updated_twice_are_an_error() {
+fn a_second_optimizer_is_an_error() {
     let mut cx = Context::new("g");
     let p = cx.parameter("p", [], Init::Constant(0.0)).unwrap();
     Sgd::new(0.1).step(&mut cx, p).unwrap();
     let error = Sgd::new(0.1).step(&mut cx, p).unwrap_err().to_string();
-    assert_eq!(error, "p: the state is updated twice; update each state once");
+    assert_eq!(error, "g: it has an optimizer already; minimise one loss: add the others to it");
 }
