@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use ir::{DType, Tensor};
-use nn::{Activation, Context, Layer, Linear, Mode, Relu, Sequential, Sigmoid, Tanh, models::Mlp};
+use nn::{Context, Layer, Linear, Mode, Relu, Sequential, Sigmoid, Tanh, models::Mlp};
 use support::{assert_close, draw, floats, run};
 
 /// `x W^T + b` for one row after the other.
@@ -47,17 +47,6 @@ fn linear_without_a_bias_adds_none() {
 }
 
 #[test]
-fn activations_are_their_formulas() {
-    type Formula = fn(f64) -> f64;
-    let formulas: [(Activation, Formula); 3] =
-        [(Relu, |x| x.max(0.0)), (Tanh, f64::tanh), (Sigmoid, |x| 1.0 / (1.0 + (-x).exp()))];
-    for (activation, formula) in formulas {
-        let (x, _, y) = forward(&activation);
-        assert_close(&format!("{activation:?}"), &y, &x.iter().map(|&x| formula(x)).collect::<Vec<f64>>());
-    }
-}
-
-#[test]
 fn sequential_chains_its_layers() {
     let model = Sequential::new().add(Linear::new(4, 7)).add(Tanh).add(Linear::new(7, 2));
     let (x, p, y) = forward(&model);
@@ -94,20 +83,4 @@ fn parameters_start_as_documented() {
     assert!((most("plain.weight") - 0.125).abs() < 1e-3 && (most("plain.bias") - 0.125).abs() < 3e-3);
     assert!((most("fc1.weight") - (6.0f64 / 64.0).sqrt()).abs() < 1e-3);
     assert_eq!(most("fc1.bias"), 0.0);
-}
-
-#[test]
-fn softmax_is_the_exponentials_over_their_sum() {
-    let mut cx = Context::with("softmax", Mode::Infer, DType::F64);
-    let x = cx.input("x", DType::F64, [3, 4]).unwrap();
-    let y = nn::activation::softmax(&mut cx, x, 1).unwrap();
-    cx.output("y", y).unwrap();
-    let x = draw(&[3, 4], 1);
-    let evaluation = run(&cx.finish(), &[("x", x.clone())], &BTreeMap::new());
-    let elements = floats(&x);
-    let expected = elements.chunks(4).flat_map(|row| {
-        let sum: f64 = row.iter().map(|x| x.exp()).sum();
-        row.iter().map(move |x| x.exp() / sum).collect::<Vec<f64>>()
-    });
-    assert_close("y", &floats(&evaluation.outputs["y"]), &expected.collect::<Vec<f64>>());
 }
