@@ -236,24 +236,33 @@ impl Nest {
         }
     }
 
-    /// Merges neighbouring axes of a `For` into one wherever every access steps through both as through one.
+    /// Merges neighbouring axes of a loop into one wherever every access steps through both as through one.
     pub fn collapse(&mut self) {
         let mut body = std::mem::take(&mut self.body);
         for node in &mut body {
             if let Node::For { axes, body, sequential: false } = node {
-                let mut at = axes.len();
-                while at >= 2 {
-                    at -= 1;
-                    if self.is_one_loop(body, axes[at - 1], axes[at]) {
-                        let (outer, inner) = (axes[at - 1], axes[at]);
-                        self.extents[inner.0 as usize] *= self.extents[outer.0 as usize];
-                        drop_axis(body, outer);
-                        axes.remove(at - 1);
+                self.merge_axes(axes, body);
+                for node in body {
+                    if let Node::Reduce { axes, body, .. } = node {
+                        self.merge_axes(axes, body);
                     }
                 }
             }
         }
         self.body = body;
+    }
+
+    fn merge_axes(&mut self, axes: &mut SmallVec<[AxisId; 4]>, body: &mut [Node]) {
+        let mut at = axes.len();
+        while at >= 2 {
+            at -= 1;
+            if self.is_one_loop(body, axes[at - 1], axes[at]) {
+                let (outer, inner) = (axes[at - 1], axes[at]);
+                self.extents[inner.0 as usize] *= self.extents[outer.0 as usize];
+                drop_axis(body, outer);
+                axes.remove(at - 1);
+            }
+        }
     }
 
     fn is_one_loop(&self, body: &[Node], outer: AxisId, inner: AxisId) -> bool {

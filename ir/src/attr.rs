@@ -1,6 +1,6 @@
 //! Attributes of ops on their way to and from text. Inside an op they are typed fields; only here are they named.
 
-use crate::{Error, Init, Tensor, Type};
+use crate::{DType, Error, Init, Scalar, Tensor, Type};
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,18 @@ pub enum Attr {
     Tensor(Tensor),
     /// How a state starts: `zeros`, `uniform(-0.1, 0.1, 3)`
     Init(Init),
+}
+
+impl Attr {
+    /// One element of the result's dtype.
+    pub fn element(value: Scalar) -> Attr {
+        match value {
+            Scalar::Bool(value) => Attr::Bool(value),
+            Scalar::I32(value) => Attr::Int(i64::from(value)),
+            Scalar::I64(value) => Attr::Int(value),
+            Scalar::F32(_) | Scalar::F64(_) => Attr::Tensor(Tensor::scalar(value)),
+        }
+    }
 }
 
 /// The attributes of an op in the order in which they are printed.
@@ -51,6 +63,11 @@ impl<'a> AttrReader<'a> {
     pub fn optional(&mut self, name: &str) -> Option<Attr> {
         let at = self.attrs.iter().position(|attr| attr.0 == name)?;
         Some(self.attrs.remove(at).1)
+    }
+
+    /// Whether the attribute `name` is there to be taken.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.attrs.iter().any(|attr| attr.0 == name)
     }
 
     /// Takes the attribute `name`.
@@ -103,6 +120,29 @@ impl<'a> AttrReader<'a> {
     pub fn sizes(&mut self, name: &str) -> Result<Vec<usize>, Error> {
         let sizes = self.ints(name)?.into_iter().map(usize::try_from).collect::<Result<Vec<_>, _>>();
         sizes.map_err(|_| self.expected(name, "a list of integers that are not negative"))
+    }
+
+    /// Takes the list of integers `name`; `default` where it was not given.
+    pub fn ints_or(&mut self, name: &str, default: Vec<i64>) -> Result<Vec<i64>, Error> {
+        if self.is_given(name) { self.ints(name) } else { Ok(default) }
+    }
+
+    /// Takes the list of integers `name`, none of which is negative; `default` where it was not given.
+    pub fn sizes_or(&mut self, name: &str, default: Vec<usize>) -> Result<Vec<usize>, Error> {
+        if self.is_given(name) { self.sizes(name) } else { Ok(default) }
+    }
+
+    /// Takes one element `name`, of the dtype of the declared result type.
+    pub fn element(&mut self, name: &str) -> Result<Scalar, Error> {
+        let dtype = self.declared_type()?.dtype;
+        let value = match (self.required(name)?, dtype) {
+            (Attr::Bool(value), DType::Bool) => Some(Scalar::Bool(value)),
+            (Attr::Int(value), dtype) => Some(Scalar::from_i64(dtype, value)),
+            (Attr::Float(value), DType::F32 | DType::F64) => Some(Scalar::from_f64(dtype, value)),
+            (Attr::Tensor(tensor), _) if tensor.dtype() == dtype => tensor.splat_value(),
+            _ => None,
+        };
+        value.ok_or_else(|| self.expected(name, &format!("an element of dtype {dtype}")))
     }
 
     /// Takes the word `name`.

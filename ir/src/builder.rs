@@ -329,6 +329,38 @@ impl Builder {
         Ok([self.broadcast(a, full(&left))?, self.broadcast(b, full(&right))?])
     }
 
+    /// The convolution of `x[n, g, c, ..]` with `w[g, o, c, ..]`, as `[n, g, o, ..]` with these spatial extents; zeros
+    /// around `x`. See [`Conv`].
+    pub fn conv(&mut self, x: Value, w: Value, windows: &Windows, extents: &[usize]) -> Result<Value, Error> {
+        self.op(Conv { of: ConvOf::Output, windows: windows.clone(), extents: extents.into() }, &[x, w])
+    }
+
+    /// The transposed convolution of `y[n, g, o, ..]` with `w[g, o, c, ..]`, as `[n, g, c, ..]` with these spatial extents:
+    /// the gradient of the sum of [`Builder::conv`] times `y` with respect to `x`.
+    pub fn conv_transpose(
+        &mut self,
+        y: Value,
+        w: Value,
+        windows: &Windows,
+        extents: &[usize],
+    ) -> Result<Value, Error> {
+        self.op(Conv { of: ConvOf::Input, windows: windows.clone(), extents: extents.into() }, &[y, w])
+    }
+
+    /// Windows of these sizes along the last axes of `x`: `[.., r.., k..]` with `r` below `extents`; `fill` where they
+    /// reach beyond `x`.
+    pub fn window(
+        &mut self,
+        x: Value,
+        sizes: &[usize],
+        windows: &Windows,
+        extents: &[usize],
+        fill: Scalar,
+    ) -> Result<Value, Error> {
+        let (windows, sizes, extents) = (windows.clone(), sizes.into(), extents.into());
+        self.op(Window { sizes, windows, extents, fill }, &[x])
+    }
+
     /// `result[a.., i.., b..] = x[a.., indices[i..], b..]` with the index on `axis`; 0 where an index is outside.
     pub fn gather(&mut self, x: Value, indices: Value, axis: usize) -> Result<Value, Error> {
         self.op(Gather { axis }, &[x, indices])

@@ -17,24 +17,35 @@ pub fn identity(rank: usize) -> View {
 /// What `outer` reads of a value of shape `between` that `inner` makes of its operand of shape `below`, as one view of that
 /// operand; `None` where the bounds of the value in between would be lost.
 pub fn compose(inner: &View, outer: &View, below: &Shape, between: &Shape) -> Option<View> {
-    if outer.fill.is_some() && !(inner.fill.is_none() && is_permutation(inner, below, between)) {
+    if outer.fill.is_some() && !(inner.fill.is_none() && keeps_bounds(inner, outer, below, between)) {
         return None;
     }
     let through = |index: &Affine| index.substitute(|axis| outer.indices[axis.0 as usize].clone());
     Some(View { indices: inner.indices.iter().map(through).collect(), fill: outer.fill.or(inner.fill) })
 }
 
-/// Whether the view only reorders axes.
-fn is_permutation(view: &View, below: &Shape, between: &Shape) -> bool {
-    let mut seen = vec![false; between.rank()];
-    let mut is_whole_axis = |(index, &extent): (&Affine, &usize)| match (index.terms(), index.offset()) {
-        (&[(axis, 1)], 0) => {
-            let axis = axis.0 as usize;
-            between[axis] == extent && !std::mem::replace(&mut seen[axis], true)
-        }
-        _ => false,
+/// Whether an index of `outer` that is outside of the value in between is outside of what is below, too: each axis in between
+/// is one below, or has an extent of 1 and is read at 0.
+fn keeps_bounds(inner: &View, outer: &View, below: &Shape, between: &Shape) -> bool {
+    let axis_of = |index: &Affine| match (index.terms(), index.offset()) {
+        (&[(axis, 1)], 0) => Some(axis.0 as usize),
+        _ => None,
     };
-    below.rank() == between.rank() && view.indices.iter().zip(below.iter()).all(&mut is_whole_axis)
+    let mut is_kept: Vec<bool> = outer
+        .indices
+        .iter()
+        .zip(between.iter())
+        .map(|(at, &n)| n == 1 && *at == Affine::constant(0))
+        .collect();
+    let mut is_plain = |(index, &extent): (&Affine, &usize)| match axis_of(index) {
+        Some(axis) if between[axis] == extent => {
+            is_kept[axis] = true;
+            true
+        }
+        _ => index.terms().is_empty(),
+    };
+    let is_below = inner.indices.iter().zip(below.iter()).all(&mut is_plain);
+    is_below && is_kept.iter().all(|&kept| kept)
 }
 
 /// How a node is computed.

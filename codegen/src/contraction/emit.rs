@@ -1,30 +1,60 @@
-//! The loops around the tiles: batches, panels, packing, rows.
+//! The loops around the tiles: batches, panels, blocks of the depth, packing, lines, rows.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use ir::AxisId;
-use smallvec::SmallVec;
 
+use super::limits::{DepthRange, depth_ranges};
+use super::pack::pack_panel;
 use super::tile::{Tile, emit_tile};
 use super::{Chunks, ContractionPlan, LANES, wide};
 use crate::Target;
-use crate::emit::{Emitter, Limit, memory};
+use crate::emit::{Emitter, Limit};
 use crate::jit::kernel_function;
 use crate::kernel::{Emitted, buffer_addresses};
 use crate::nest::Nest;
 
-/// The operands of a contraction at the current batch, and memory of this thread.
+/// Memory of this thread.
 #[derive(Clone, Copy)]
-pub struct Operands {
-    /// The address of `left[0, 0]`.
-    pub left: Value,
-    /// The address of `right[0, 0]`.
-    pub right: Value,
+pub struct Scratch {
     /// The address of the packed panel.
     pub panel: Value,
-    /// The address of the sums of a tile, where they are spilled.
+    /// The address of the sums of a tile, where they go through memory to the epilogue.
     pub sums: Value,
+    /// The address of the sums that wait between blocks of the depth.
+    pub waiting: Value,
+}
+
+/// The part of a result that is computed.
+#[derive(Clone, Copy)]
+struct Part {
+    /// The first panel and the end.
+    panels: (Value, Value),
+    /// The first line and the end.
+    lines: (Value, Value),
+    /// The first row and the end.
+    rows: (Value, Value),
+}
+
+/// A panel of columns.
+#[derive(Clone, Copy)]
+pub struct Panel {
+    /// The first column.
+    pub column: Value,
+    /// The columns.
+    pub columns: usize,
+    /// Its address, packed or in place.
+    pub right: Value,
+    /// Whether it is packed, with zeros up to the next whole vector.
+    pub is_packed: bool,
+}
+
+impl Panel {
+    /// The columns that a depth of a packed panel has room for.
+    pub fn padded(&self, plan: &ContractionPlan<'_>) -> usize {
+        self.columns.next_multiple_of(plan.lanes)
+    }
 }
 
 /// Emits the function of a contraction.
@@ -37,9 +67,22 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted
     b.switch_to_block(entry);
     let [args, scratch, begin, end] = [0, 1, 2, 3].map(|i| b.block_params(entry)[i]);
     let (bases, local_bytes) = buffer_addresses(&mut b, nest, args, scratch);
-    let panel_bytes = if needs_panel(plan) { plan.depth * panel_columns(plan) * 4 } else { 0 };
-    let panel = b.ins().iadd_imm_s(scratch, local_bytes as i64);
-    let sums = b.ins().iadd_imm_s(panel, panel_bytes.next_multiple_of(64) as i64);
+    let mut scratch_bytes = local_bytes;
+    let mut memory = |bytes: usize| {
+        let address = b.ins().iadd_imm_s(scratch, scratch_bytes as i64);
+        scratch_bytes += bytes.next_multiple_of(64);
+        address
+    };
+    let width = panel_columns(plan);
+    let scratch = Scratch {
+        panel: memory(if needs_panel(plan) { plan.inner_depth() * width * 4 } else { 0 }),
+        sums: memory(plan.tile_rows * width * 4),
+        waiting: memory(if plan.block.is_some() {
+            lines_of_chunk(plan, nest) * wide::waiting_bytes(plan, width)
+        } else {
+            0
+        }),
+    };
     let mut emitter = Emitter::new(&mut b, nest, &bases, target.wide());
     emitter.nodes(plan.contraction.prelude);
     let mut batches: Vec<(AxisId, Limit, Limit)> = (plan.contraction.batch.iter())
@@ -50,32 +93,36 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted
         let (from, to) = chunk_limits(&mut emitter, begin, end, size, nest.extent(axis));
         batches[0] = (axis, Limit::Dynamic(from), Limit::Dynamic(to));
     }
-    emitter.batches(&batches, &mut |emitter| {
-        let left = emitter.base_address(plan.contraction.left);
-        let right = emitter.base_address(plan.contraction.right);
-        emit_batch(emitter, plan, Operands { left, right, panel, sums }, begin, end);
-    });
+    emitter.batches(&batches, &mut |emitter| emit_batch(emitter, plan, scratch, begin, end));
     let wide = std::mem::take(&mut emitter.functions);
     b.ins().return_(&[]);
     b.seal_all_blocks();
     b.finalize(target.isa.frontend_config());
-    let sums_bytes = plan.tile_rows * panel_columns(plan) * 4;
-    let scratch_bytes = local_bytes + panel_bytes.next_multiple_of(64) + sums_bytes.next_multiple_of(64);
     let chunks = match plan.chunks {
         Chunks::Batches(size) => nest.extent(plan.contraction.batch[0]).div_ceil(size),
-        Chunks::Panels(size) => panels(plan).div_ceil(size),
+        Chunks::Grid { panels, lines } => {
+            panel_count(plan).div_ceil(panels) * plan.lines(nest).div_ceil(lines)
+        }
         Chunks::Rows(size) => plan.rows.div_ceil(size),
     };
     Emitted { function, wide, chunks: chunks as u64, scratch_bytes }
 }
 
 /// The columns of a whole panel.
-fn panel_columns(plan: &ContractionPlan<'_>) -> usize {
+pub fn panel_columns(plan: &ContractionPlan<'_>) -> usize {
     plan.tile_vectors * plan.lanes
 }
 
-fn panels(plan: &ContractionPlan<'_>) -> usize {
+fn panel_count(plan: &ContractionPlan<'_>) -> usize {
     plan.columns.div_ceil(panel_columns(plan))
+}
+
+/// The lines that are done one after the other for a panel.
+fn lines_of_chunk(plan: &ContractionPlan<'_>, nest: &Nest) -> usize {
+    match plan.chunks {
+        Chunks::Grid { lines, .. } => lines,
+        _ => plan.lines(nest),
+    }
 }
 
 /// Whether any panel is packed: the last one is where it is not whole.
@@ -83,47 +130,58 @@ fn needs_panel(plan: &ContractionPlan<'_>) -> bool {
     plan.is_packed || (plan.wide.is_none() && !plan.columns.is_multiple_of(panel_columns(plan)))
 }
 
-/// The panels and rows of one batch that chunks `begin .. end` cover.
+/// The part of one batch that chunks `begin .. end` cover.
 fn emit_batch(
     emitter: &mut Emitter<'_, '_>,
     plan: &ContractionPlan<'_>,
-    operands: Operands,
+    scratch: Scratch,
     begin: Value,
     end: Value,
 ) {
-    let width = panel_columns(plan);
-    let whole = plan.columns / width;
-    let edge = plan.columns % width;
-    let constant =
-        |emitter: &mut Emitter<'_, '_>, value: usize| emitter.b.ins().iconst(types::I64, value as i64);
-    if let Chunks::Rows(size) = plan.chunks {
-        // Chunks of rows: every chunk does all panels.
-        let rows = chunk_limits(emitter, begin, end, size, plan.rows);
-        let (zero, last) = (constant(emitter, 0), constant(emitter, whole));
-        each(emitter, zero, last, &mut |emitter, panel| {
-            emit_panel(emitter, plan, operands, panel, width, rows)
-        });
-        if edge > 0 {
-            emit_panel(emitter, plan, operands, last, edge, rows);
+    let [zero, panels, lines, rows] = [0, panel_count(plan), plan.lines(emitter.nest()), plan.rows]
+        .map(|value| emitter.b.ins().iconst(types::I64, value as i64));
+    let whole = Part { panels: (zero, panels), lines: (zero, lines), rows: (zero, rows) };
+    match plan.chunks {
+        Chunks::Batches(_) => emit_part(emitter, plan, scratch, whole),
+        Chunks::Rows(size) => {
+            let rows = chunk_limits(emitter, begin, end, size, plan.rows);
+            emit_part(emitter, plan, scratch, Part { rows, ..whole });
         }
-        return;
+        Chunks::Grid { panels: size, lines: line_size } if line_size >= plan.lines(emitter.nest()) => {
+            let panels = chunk_limits(emitter, begin, end, size, panel_count(plan));
+            emit_part(emitter, plan, scratch, Part { panels, ..whole });
+        }
+        Chunks::Grid { panels: size, lines: line_size } => {
+            let line_count = plan.lines(emitter.nest());
+            let groups = line_count.div_ceil(line_size) as i64;
+            each(emitter, begin, end, &mut |emitter, chunk| {
+                let groups = emitter.b.ins().iconst(types::I64, groups);
+                let panel_group = emitter.b.ins().udiv(chunk, groups);
+                let line_group = emitter.b.ins().urem(chunk, groups);
+                let panels = group_limits(emitter, panel_group, size, panel_count(plan));
+                let lines = group_limits(emitter, line_group, line_size, line_count);
+                emit_part(emitter, plan, scratch, Part { panels, lines, ..whole });
+            });
+        }
     }
-    let (zero, rows) = (constant(emitter, 0), constant(emitter, plan.rows));
-    let (from, to) = match plan.chunks {
-        Chunks::Panels(size) => chunk_limits(emitter, begin, end, size, panels(plan)),
-        _ => (zero, constant(emitter, panels(plan))),
-    };
-    let last_whole = emitter.b.ins().iconst(types::I64, whole as i64);
+}
+
+/// The panels of a part: whole ones, and that at the edge.
+fn emit_part(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, scratch: Scratch, part: Part) {
+    let width = panel_columns(plan);
+    let edge = plan.columns % width;
+    let (from, to) = part.panels;
+    let last_whole = emitter.b.ins().iconst(types::I64, (plan.columns / width) as i64);
     let until = emitter.b.ins().smin(to, last_whole);
     each(emitter, from, until, &mut |emitter, panel| {
-        emit_panel(emitter, plan, operands, panel, width, (zero, rows))
+        emit_panel(emitter, plan, scratch, part, panel, width);
     });
     if edge > 0 {
         let is_last = emitter.b.ins().icmp(IntCC::SignedGreaterThan, to, last_whole);
         let [then, after] = [(); 2].map(|()| emitter.b.create_block());
         emitter.b.ins().brif(is_last, then, &[], after, &[]);
         emitter.b.switch_to_block(then);
-        emit_panel(emitter, plan, operands, last_whole, edge, (zero, rows));
+        emit_panel(emitter, plan, scratch, part, last_whole, edge);
         emitter.b.ins().jump(after, &[]);
         emitter.b.switch_to_block(after);
     }
@@ -175,101 +233,152 @@ pub fn steps(
     index
 }
 
-/// One panel: packing, then its tiles.
+/// One item of each group of `size` items, of `count`.
+fn group_limits(emitter: &mut Emitter<'_, '_>, group: Value, size: usize, count: usize) -> (Value, Value) {
+    let next = emitter.b.ins().iadd_imm_s(group, 1);
+    chunk_limits(emitter, group, next, size, count)
+}
+
+/// One panel: the blocks of its depth, one after the other.
 fn emit_panel(
     emitter: &mut Emitter<'_, '_>,
     plan: &ContractionPlan<'_>,
-    operands: Operands,
+    scratch: Scratch,
+    part: Part,
     panel: Value,
     columns: usize,
+) {
+    let column = emitter.b.ins().imul_imm_s(panel, panel_columns(plan) as i64);
+    let is_packed = plan.is_packed || (plan.wide.is_none() && columns < panel_columns(plan));
+    let panel = |right: Value| Panel { column, columns, right, is_packed };
+    let Some(block) = plan.block else {
+        return emit_block(emitter, plan, scratch, part, None, &panel);
+    };
+    let outside: Vec<(AxisId, Limit, Limit)> = (plan.loops[..block.level].iter())
+        .filter_map(|depth| Some((depth.axis?, Limit::Static(0), Limit::Static(depth.extent as i64))))
+        .collect();
+    let extent = plan.loops[block.level].extent;
+    let blocks = extent.div_ceil(block.steps);
+    let rounds = outside.iter().map(|(axis, ..)| emitter.nest().extent(*axis)).product::<usize>() * blocks;
+    emitter.batches(&outside, &mut |emitter| {
+        let [zero, all] = [0, blocks as i64].map(|at| emitter.b.ins().iconst(types::I64, at));
+        each(emitter, zero, all, &mut |emitter, number| {
+            let steps = group_limits(emitter, number, block.steps, extent);
+            let mut round = number;
+            let mut size = blocks as i64;
+            for (axis, ..) in outside.iter().rev() {
+                let index = emitter.index_of(*axis);
+                let ahead = emitter.b.ins().imul_imm_s(index, size);
+                round = emitter.b.ins().iadd(round, ahead);
+                size *= emitter.nest().extent(*axis) as i64;
+            }
+            let waiting = wide::what_becomes_of_sums(emitter, round, rounds);
+            let current = CurrentBlock { steps, waiting };
+            emit_block(emitter, plan, scratch, part, Some(current), &panel);
+        });
+    });
+}
+
+/// The block of the depth that is being done.
+#[derive(Clone, Copy)]
+pub struct CurrentBlock {
+    /// Its first step and its end.
+    pub steps: (Value, Value),
+    /// What becomes of the sums: see [`crate::wide::tile::SUMS_ARE_WAITING`].
+    pub waiting: Value,
+}
+
+/// A block of the depth of a panel: packing, then its lines.
+fn emit_block(
+    emitter: &mut Emitter<'_, '_>,
+    plan: &ContractionPlan<'_>,
+    scratch: Scratch,
+    part: Part,
+    block: Option<CurrentBlock>,
+    panel: &dyn Fn(Value) -> Panel,
+) {
+    let contraction = &plan.contraction;
+    let right = emitter.base_address(contraction.right);
+    let Panel { column, is_packed, .. } = panel(right);
+    let column_step = contraction.right.offset.coefficient(contraction.column);
+    let offset = emitter.b.ins().imul_imm_s(column, column_step * 4);
+    let source = emitter.b.ins().iadd(right, offset);
+    let here = if is_packed {
+        let packed = panel(scratch.panel);
+        pack_panel(emitter, plan, source, &packed, block);
+        packed
+    } else {
+        panel(source)
+    };
+    if contraction.lines.is_empty() {
+        return emit_line(emitter, plan, scratch, &here, block, part.rows);
+    }
+    each(emitter, part.lines.0, part.lines.1, &mut |emitter, line| {
+        let done = emitter.b.ins().isub(line, part.lines.0);
+        let bytes = wide::waiting_bytes(plan, here.columns) as i64;
+        let offset = emitter.b.ins().imul_imm_s(done, bytes);
+        let waiting = emitter.b.ins().iadd(scratch.waiting, offset);
+        emitter.at_point(&contraction.lines, line, &mut |emitter| {
+            emit_line(emitter, plan, Scratch { waiting, ..scratch }, &here, block, part.rows);
+        });
+    });
+}
+
+/// The tiles of a line.
+fn emit_line(
+    emitter: &mut Emitter<'_, '_>,
+    plan: &ContractionPlan<'_>,
+    scratch: Scratch,
+    panel: &Panel,
+    block: Option<CurrentBlock>,
     rows: (Value, Value),
 ) {
-    let width = panel_columns(plan);
-    let column = emitter.b.ins().imul_imm_s(panel, width as i64);
-    let contraction = &plan.contraction;
-    let column_step = contraction.right.offset.coefficient(contraction.column);
-    let depth_step = contraction.right.offset.coefficient(contraction.depth);
-    let offset = emitter.b.ins().imul_imm_s(column, column_step * 4);
-    let source = emitter.b.ins().iadd(operands.right, offset);
-    let padded = columns.next_multiple_of(plan.lanes);
-    let is_packed = plan.is_packed || (plan.wide.is_none() && columns < width);
-    let (right, right_step) = match is_packed {
-        true => {
-            let steps = (column_step * 4, depth_step * 4);
-            if !wide::pack(emitter, plan, source, operands.panel, columns, steps) {
-                pack(emitter, source, operands.panel, (plan.depth, columns, padded), steps);
-            }
-            (operands.panel, padded as i64 * 4)
-        }
-        false => (source, depth_step * 4),
-    };
-    let here = Operands { right, ..operands };
+    let left = emitter.base_address(plan.contraction.left);
     if let Some(isa) = plan.wide {
-        let panel = wide::Panel { column, columns, right_step, is_packed };
-        return wide::emit_tiles(emitter, isa, plan, here, panel, rows);
+        let ranges: Vec<DepthRange> = depth_ranges(emitter, plan, block);
+        let line = wide::Line { left, panel: *panel, waiting: scratch.waiting, block, ranges: &ranges };
+        return wide::emit_tiles(emitter, isa, plan, &line, rows);
     }
+    let contraction = &plan.contraction;
+    let padded = panel.columns.next_multiple_of(LANES);
+    let [depth] = contraction.depth.as_slice() else {
+        unreachable!("narrow tiles have one loop over the depth")
+    };
     let tile = |rows: usize| Tile {
         rows,
         vectors: padded / LANES,
-        columns,
-        depth: plan.depth,
+        columns: panel.columns,
+        depth: plan.depth(),
         left_row_step: plan.left_row_step,
-        left_depth_step: contraction.left.offset.coefficient(contraction.depth) * 4,
-        right_depth_step: right_step,
+        left_depth_step: contraction.left.offset.coefficient(*depth) * 4,
+        right_depth_step: match panel.is_packed {
+            true => padded as i64 * 4,
+            false => contraction.right.offset.coefficient(*depth) * 4,
+        },
         has_fma: plan.has_fma,
-        spills: plan.spills || !columns.is_multiple_of(LANES),
+        spills: plan.spills || !panel.columns.is_multiple_of(LANES),
     };
+    let operands = Operands { left, right: panel.right, sums: scratch.sums };
     let main = tile(plan.tile_rows);
     let left_over = steps(emitter, rows.0, rows.1, plan.tile_rows as i64, &mut |emitter, row| {
-        emit_tile(emitter, contraction, &main, here, row, column);
+        emit_tile(emitter, contraction, &main, operands, row, panel.column);
     });
     // The rows that are left: their number is the same for every chunk that has any.
     let rest = plan.rows % plan.tile_rows;
     if rest > 0 {
         steps(emitter, left_over, rows.1, rest as i64, &mut |emitter, row| {
-            emit_tile(emitter, contraction, &tile(rest), here, row, column);
+            emit_tile(emitter, contraction, &tile(rest), operands, row, panel.column);
         });
     }
 }
 
-/// Copies `columns` columns of all depths to a dense panel, zeros up to `padded` columns.
-fn pack(
-    emitter: &mut Emitter<'_, '_>,
-    source: Value,
-    panel: Value,
-    (depth, columns, padded): (usize, usize, usize),
-    (column_bytes, depth_bytes): (i64, i64),
-) {
-    let [zero, all] = [0, depth as i64].map(|k| emitter.b.ins().iconst(types::I64, k));
-    each(emitter, zero, all, &mut |emitter, k| {
-        let offset = emitter.b.ins().imul_imm_s(k, depth_bytes);
-        let from = emitter.b.ins().iadd(source, offset);
-        let offset = emitter.b.ins().imul_imm_s(k, padded as i64 * 4);
-        let to = emitter.b.ins().iadd(panel, offset);
-        let mut column = 0;
-        if column_bytes == 4 {
-            while column + LANES <= columns {
-                let vector = emitter.b.ins().load(types::F32X4, memory::flags(), from, column as i32 * 4);
-                emitter.b.ins().store(memory::flags(), vector, to, column as i32 * 4);
-                column += LANES;
-            }
-        }
-        let values: SmallVec<[Value; 16]> = (column..columns)
-            .map(|column| {
-                let from_offset = column as i64 * column_bytes;
-                match i32::try_from(from_offset) {
-                    Ok(offset) => emitter.b.ins().load(types::F32, memory::flags(), from, offset),
-                    Err(_) => {
-                        let from = emitter.b.ins().iadd_imm_s(from, from_offset);
-                        emitter.b.ins().load(types::F32, memory::flags(), from, 0)
-                    }
-                }
-            })
-            .collect();
-        let nothing = emitter.b.ins().f32const(0.0);
-        for at in column..padded {
-            let value = values.get(at - column).copied().unwrap_or(nothing);
-            emitter.b.ins().store(memory::flags(), value, to, at as i32 * 4);
-        }
-    });
+/// The operands of a narrow tile.
+#[derive(Clone, Copy)]
+pub struct Operands {
+    /// The address of `left[0, 0]`.
+    pub left: Value,
+    /// The address of the panel.
+    pub right: Value,
+    /// The address of the sums of a tile, where they are spilled.
+    pub sums: Value,
 }

@@ -1,21 +1,27 @@
 //! The contraction engine: sums of products on register tiles.
 //!
-//! In: a nest that is a contraction. Out: a function that computes it block by block.
+//! In: a nest that is a contraction: a product of matrices, a convolution, or the gradient of one. Out: a function that
+//! computes it block by block.
 //!
-//! The result is cut into panels of columns, a panel into tiles of rows. A tile is kept in registers while the whole sum
-//! over the depth runs, in ascending order of the depth with one fused multiply-add per product (or a product and a sum, where the target has none); so the order of additions
-//! depends neither on threads nor on the cuts. The epilogue runs on the registers of the tile. The columns of a panel are
-//! read in place where they are contiguous and few rows use them, and are packed otherwise: transposed where the operand
-//! is, and filled up with zeros at the edge of the result.
+//! The result is cut into panels of columns, a panel into lines (the rows of images, the taps of a filter), a line into tiles
+//! of rows. A tile is kept in registers while the sum over the depth runs, in ascending order of the depth with one fused
+//! multiply-add per product (or a product and a sum, where the target has none); so the order of additions depends neither
+//! on threads nor on the cuts. The epilogue runs on the registers of the tile. The columns of a panel are read in place where
+//! they are contiguous and few rows use them, and are packed otherwise: transposed where the operand is, and filled up with
+//! zeros at the edge of the result. The left operand is always read in place: a convolution needs no copy of its patches.
 //!
-//! Chunks are groups of batches, of panels, or of rows where there are few of the others.
+//! Chunks are groups of batches, of panels and lines, or of rows where there are few of the others.
 //!
 //! Cost model: a tile of `r` rows and `v` vectors takes `r v` multiply-adds, `v` vector loads and `r` broadcasts per step;
 //! 12 sums hide the latency of multiply-adds on two ports and leave registers for operands. With the 32 registers of
 //! AVX-512, tiles of 14 rows and two vectors need a load in two multiply-adds, and as few bytes per step as the second
-//! level of cache provides.
+//! level of cache provides. Where both operands of a long sum (the gradient of a filter: over all places of all images) are
+//! larger than that, the depth is done in blocks that fit, and the sums wait in memory in between.
 
+mod bounds;
 mod emit;
+mod limits;
+mod pack;
 mod recognise;
 mod tile;
 mod wide;
@@ -25,6 +31,7 @@ use crate::kernel::Emitted;
 use crate::nest::Nest;
 use crate::schedule::primitives;
 use crate::wide::Isa;
+use bounds::{DepthLoop, depth_loops};
 use recognise::{Contraction, recognise};
 use wide::is_tile;
 
@@ -32,9 +39,12 @@ use wide::is_tile;
 #[derive(Clone, Debug)]
 pub struct ContractionPlan<'a> {
     contraction: Contraction<'a>,
+    /// The loops over the depth, outermost first.
+    loops: Vec<DepthLoop>,
+    /// Where the depth is cut into blocks.
+    block: Option<Block>,
     rows: usize,
     columns: usize,
-    depth: usize,
     /// The instruction set of wide code, where tiles are that.
     wide: Option<Isa>,
     /// The lanes of a vector.
@@ -58,16 +68,50 @@ pub struct ContractionPlan<'a> {
 impl ContractionPlan<'_> {
     /// The multiply-adds of all batches.
     pub fn multiply_adds(&self, nest: &Nest) -> f64 {
-        let batch: usize = self.contraction.batch.iter().map(|&axis| nest.extent(axis)).product();
-        (batch * self.rows * self.columns * self.depth) as f64
+        let axes = self.contraction.batch.iter().chain(&self.contraction.lines);
+        let outer: usize = axes.map(|&axis| nest.extent(axis)).product();
+        (outer * self.rows * self.columns * self.depth()) as f64
+    }
+
+    /// The length of the sum.
+    fn depth(&self) -> usize {
+        self.loops.iter().map(|depth| depth.extent).product()
+    }
+
+    /// The first loop that runs inside of tiles.
+    fn first_inner(&self) -> usize {
+        self.block.map_or(0, |block| block.level)
+    }
+
+    /// The most steps of a loop inside of tiles.
+    fn steps(&self, level: usize) -> usize {
+        let extent = self.loops[level].extent;
+        self.block.filter(|block| block.level == level).map_or(extent, |block| block.steps.min(extent))
+    }
+
+    /// The length of the sum inside of tiles.
+    fn inner_depth(&self) -> usize {
+        (self.first_inner()..self.loops.len()).map(|level| self.steps(level)).product()
+    }
+
+    /// The number of lines.
+    fn lines(&self, nest: &Nest) -> usize {
+        self.contraction.lines.iter().map(|&axis| nest.extent(axis)).product()
     }
 }
 
-/// What a chunk is: so many of the outermost batches, of the panels or of the rows, and all of the others.
+/// How the depth is cut: the loops before `level` step by step, that one in blocks of so many steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Block {
+    level: usize,
+    steps: usize,
+}
+
+/// What a chunk is: so many of the outermost batches, of the panels and lines, or of the rows, and all of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chunks {
     Batches(usize),
-    Panels(usize),
+    Grid { panels: usize, lines: usize },
     Rows(usize),
 }
 
@@ -85,17 +129,22 @@ const CHUNK_WORK: usize = 1 << 12;
 /// Plans a contraction; `None` where the nest is none, or one that ordinary loops do as well.
 pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> {
     let contraction = recognise(nest)?;
+    let loops = depth_loops(nest, &contraction)?;
     let rows = contraction.row.map_or(1, |axis| nest.extent(axis));
-    let (columns, depth) = (nest.extent(contraction.column), nest.extent(contraction.depth));
+    let columns = nest.extent(contraction.column);
     let is_contiguous = contraction.right.offset.coefficient(contraction.column) == 1;
     if columns < LANES || (!is_contiguous && rows < 4) {
         return None;
     }
-    if rows == 1 && target.wide().is_some() {
+    let is_matrix_product = is_matrix_product(&contraction, &loops);
+    if is_matrix_product && rows == 1 && target.wide().is_some() {
         // A panel would be read in short pieces: sums of columns read whole rows.
         return None;
     }
     let wide = target.wide().filter(|_| is_tile(nest, &contraction));
+    if !is_matrix_product && wide.is_none() {
+        return None;
+    }
     let lanes = wide.map_or(LANES, Isa::lanes);
     let left_row_step = left_row_step(nest, &contraction);
     let (tile_rows, tile_vectors) = match wide {
@@ -106,17 +155,30 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         None => narrow_tile(rows, columns / LANES),
     };
     let panel = tile_vectors * lanes;
-    let depth_step = contraction.right.offset.coefficient(contraction.depth).unsigned_abs() as usize;
-    let is_scattered = depth_step > SPREAD_TO_PACK * panel;
-    let is_packed = !is_contiguous || (rows.div_ceil(tile_rows) >= TILES_TO_PACK && is_scattered);
+    let right_step = |depth: &DepthLoop| {
+        depth.axis.map_or(0, |axis| contraction.right.offset.coefficient(axis).unsigned_abs() as usize)
+    };
+    let is_scattered = loops.last().is_some_and(|depth| right_step(depth) > SPREAD_TO_PACK * panel);
+    let lines: usize = contraction.lines.iter().map(|&axis| nest.extent(axis)).product();
+    let tiles = lines * rows.div_ceil(tile_rows);
+    let is_packed = !is_contiguous || (tiles >= TILES_TO_PACK && is_scattered);
     let spills = primitives(nest, &contraction.epilogue) > SHORT_EPILOGUE;
+    let depth: usize = loops.iter().map(|depth| depth.extent).product();
     let batches: Vec<usize> = contraction.batch.iter().map(|&axis| nest.extent(axis)).collect();
-    let chunks = chunks(&batches, (rows, tile_rows), (columns, panel), depth, CHUNK_WORK * lanes);
+    // Places at edges are known when the code is made, so rows are not cut there.
+    let has_edges = loops.iter().any(|depth| !depth.row_limits.is_empty());
+    let most_rows = if has_edges { rows } else { tile_rows };
+    // A panel that is packed serves so many lines at least.
+    let least_lines = if is_packed { TILES_TO_PACK.div_ceil(rows.div_ceil(tile_rows)) } else { 1 };
+    let lines = (lines, least_lines);
+    let chunks = chunks(&batches, lines, (rows, most_rows), (columns, panel), depth, CHUNK_WORK * lanes);
+    let block = wide.and_then(|_| block(&contraction, &loops, panel, target));
     Some(ContractionPlan {
         contraction,
+        loops,
+        block,
         rows,
         columns,
-        depth,
         wide,
         lanes,
         left_row_step,
@@ -129,10 +191,46 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     })
 }
 
-/// How a result is cut into chunks of at least `work` multiply-adds, 64 of them at most: batches where there are many, or
-/// panels, or rows in multiples of a tile's where there are few panels.
+/// Whether there is one loop over the depth, without bounds, and no lines.
+fn is_matrix_product(contraction: &Contraction<'_>, loops: &[DepthLoop]) -> bool {
+    let [depth] = loops else { return false };
+    contraction.lines.is_empty() && !depth.is_limited() && depth.row_limits.is_empty()
+}
+
+/// Where the depth is cut into blocks: where a panel is larger than the second level of cache and both operands can be read
+/// block by block, because a loop over the depth is outermost in both.
+fn block(contraction: &Contraction<'_>, loops: &[DepthLoop], panel: usize, target: &Target) -> Option<Block> {
+    const ELEMENT: usize = 4;
+    let budget = target.l2_bytes / 8 * 5;
+    let depth: usize = loops.iter().map(|depth| depth.extent).product();
+    if loops.len() < 2 || depth * panel * ELEMENT <= budget {
+        return None;
+    }
+    // What a step of a loop reads of the left operand, about: everything up to the next step.
+    let left_bytes = |depth: &DepthLoop| {
+        let step = depth.axis.map_or(0, |axis| contraction.left.offset.coefficient(axis).unsigned_abs());
+        step as usize * ELEMENT
+    };
+    for level in 0..loops.len() - 1 {
+        let inner: usize = loops[level + 1..].iter().map(|depth| depth.extent).product();
+        let bytes = inner * panel * ELEMENT + left_bytes(&loops[level]);
+        let steps = (budget / bytes.max(1)).min(loops[level].extent);
+        if steps >= 1 {
+            let is_whole = level == 0 && steps == loops[level].extent;
+            return (!is_whole).then_some(Block { level, steps });
+        }
+        if loops[level].is_limited() || !loops[level].row_limits.is_empty() {
+            return None;
+        }
+    }
+    None
+}
+
+/// How a result is cut into chunks of at least `work` multiply-adds, 64 of them at most: batches where there are many,
+/// panels and lines, or rows in multiples of a tile's where there are few panels.
 fn chunks(
     batches: &[usize],
+    (lines, least_lines): (usize, usize),
     (rows, tile_rows): (usize, usize),
     (columns, panel): (usize, usize),
     depth: usize,
@@ -145,13 +243,21 @@ fn chunks(
     let cut = |count: usize, work_of_one: usize| {
         (work / work_of_one.max(1)).max(count.div_ceil(MOST)).clamp(1, count)
     };
-    let matrix = rows * columns * depth;
-    let has_rows = rows >= 4 * tile_rows;
+    let matrix = lines * rows * columns * depth;
+    let has_rows = lines == 1 && rows >= 4 * tile_rows;
+    let parts = panels * lines;
     match batches.first() {
-        Some(&first) if first >= ENOUGH || (panels < ENOUGH && !has_rows) => {
+        Some(&first) if first >= ENOUGH || (parts < ENOUGH && !has_rows) => {
             Chunks::Batches(cut(first, batch / first * matrix))
         }
-        _ if panels >= ENOUGH || !has_rows => Chunks::Panels(cut(panels, batch * rows * panel * depth)),
+        _ if panels >= ENOUGH || (lines == 1 && !has_rows) => {
+            Chunks::Grid { panels: cut(panels, batch * lines * rows * panel * depth), lines }
+        }
+        _ if lines > 1 => {
+            let groups = (2 * ENOUGH).div_ceil(panels);
+            let size = lines.div_ceil(groups).max(least_lines).min(lines);
+            Chunks::Grid { panels: 1, lines: size.max(cut(lines, batch * rows * panel * depth)) }
+        }
         _ => Chunks::Rows(cut(rows, batch * columns * depth).next_multiple_of(tile_rows)),
     }
 }
@@ -248,13 +354,15 @@ mod tests {
 
     #[test]
     fn chunks_are_cut_along_what_there_is_most_of() {
-        let cut = |batches: &[usize], rows, columns| chunks(batches, (rows, 14), (columns, 32), 64, 1 << 18);
-        assert_eq!(cut(&[], 64, 256), Chunks::Panels(2));
+        let cut =
+            |batches: &[usize], rows, columns| chunks(batches, (1, 1), (rows, 14), (columns, 32), 64, 1 << 18);
+        let panels = |panels| Chunks::Grid { panels, lines: 1 };
+        assert_eq!(cut(&[], 64, 256), panels(2));
         assert_eq!(cut(&[], 1024, 64), Chunks::Rows(70));
-        assert_eq!(cut(&[], 20, 64), Chunks::Panels(2));
+        assert_eq!(cut(&[], 20, 64), panels(2));
         assert_eq!(cut(&[16], 64, 64), Chunks::Batches(1));
         assert_eq!(cut(&[2], 20, 64), Chunks::Batches(2));
-        assert_eq!(cut(&[2, 3], 1024, 256), Chunks::Panels(1));
+        assert_eq!(cut(&[2, 3], 1024, 256), panels(1));
     }
 
     #[test]

@@ -1,31 +1,43 @@
-//! Tiles and packing as calls of wide code.
+//! Tiles as calls of wide code.
+
+use std::ops::Range;
 
 use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
 use ir::AxisId;
 use smallvec::SmallVec;
 
 use super::ContractionPlan;
-use super::emit::Operands;
+use super::emit::{CurrentBlock, Panel};
+use super::limits::DepthRange;
 use super::recognise::Contraction;
 use crate::emit::Emitter;
 use crate::emit::runs::is_epilogue;
 use crate::emit::strips::StripBuilder;
 use crate::nest::{Nest, Place};
 use crate::wide::Isa;
-use crate::wide::pack::{PackSpec, emit_pack};
-use crate::wide::tile::{self, TileSpec, emit_tile};
+use crate::wide::tile::{self, Count, Level, TileSpec, emit_tile};
 
-/// A panel of columns.
-#[derive(Clone, Copy)]
-pub struct Panel {
-    /// The first column.
-    pub column: Value,
-    /// The columns.
-    pub columns: usize,
-    /// From a depth to the next, in bytes.
-    pub right_step: i64,
-    /// Whether it is packed, with zeros up to the next whole vector.
-    pub is_packed: bool,
+/// A line of a panel.
+pub struct Line<'a> {
+    /// The address of the left operand at row 0 and depth 0.
+    pub left: Value,
+    /// The panel.
+    pub panel: Panel,
+    /// The address of the sums that wait between blocks of the depth.
+    pub waiting: Value,
+    /// The block of the depth that is being done.
+    pub block: Option<CurrentBlock>,
+    /// The steps of each loop over the depth that runs inside of tiles.
+    pub ranges: &'a [DepthRange],
+}
+
+/// Tiles one below the other that are alike.
+struct Run {
+    /// The first row, counted from that of the line's part, and the number of tiles, where they are known.
+    place: Option<(usize, usize)>,
+    height: usize,
+    /// Whether some steps of the depth are for some of the rows alone.
+    is_edge: bool,
 }
 
 /// Whether a contraction can run as tiles of wide code, its epilogue on their registers.
@@ -38,7 +50,8 @@ pub fn is_tile(nest: &Nest, contraction: &Contraction<'_>) -> bool {
 /// element.
 fn has_short_steps(contraction: &Contraction<'_>) -> bool {
     let fits = |place: &Place, axis: AxisId| tile::is_step(place.offset.coefficient(axis).saturating_mul(4));
-    let mut all = [contraction.left, contraction.right].iter().all(|place| fits(place, contraction.depth));
+    let operands = [contraction.left, contraction.right];
+    let mut all = operands.iter().all(|place| contraction.depth.iter().all(|&axis| fits(place, axis)));
     if let Some(row) = contraction.row {
         all &= fits(contraction.left, row);
         Nest::accesses(&contraction.epilogue, &mut |place, _| all &= fits(place, row));
@@ -46,92 +59,219 @@ fn has_short_steps(contraction: &Contraction<'_>) -> bool {
     all
 }
 
-/// Packs a panel where there is wide code for it; whether there was. `steps` are those from a column and from a depth to
-/// the next, in bytes.
-pub fn pack(
-    emitter: &mut Emitter<'_, '_>,
-    plan: &ContractionPlan<'_>,
-    source: Value,
-    panel: Value,
-    columns: usize,
-    steps: (i64, i64),
-) -> bool {
-    let spec = PackSpec { columns, depth: plan.depth, column_step: steps.0, depth_step: steps.1 };
-    let Some(isa) = plan.wide.filter(|_| spec.is_packable()) else { return false };
-    let function = emit_pack(isa, &spec);
-    let slot = emitter.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3));
-    for (word, value) in [source, panel].into_iter().enumerate() {
-        emitter.b.ins().stack_store(types::I64, value, slot, 8 * word as i32);
-    }
-    let frame = emitter.b.ins().stack_addr(types::I64, slot, 0);
-    emitter.call_wide(function, frame);
-    true
+/// What becomes of the sums in round `round` of `rounds` blocks of the depth, as the word that tiles read.
+pub fn what_becomes_of_sums(emitter: &mut Emitter<'_, '_>, round: Value, rounds: usize) -> Value {
+    use cranelift_codegen::ir::condcodes::IntCC::NotEqual;
+    let b = &mut *emitter.b;
+    let flags =
+        [(0, tile::SUMS_ARE_WAITING), (rounds as i64 - 1, tile::SUMS_WAIT_AGAIN)].map(|(at, flag)| {
+            let is_other = b.ins().icmp_imm_s(NotEqual, round, at);
+            let is_other = b.ins().uextend(types::I64, is_other);
+            b.ins().imul_imm_s(is_other, flag)
+        });
+    b.ins().bor(flags[0], flags[1])
 }
 
-/// Emits the tiles of a panel for rows `rows.0 .. rows.1`: those of full height, then that of the rows that are left.
+/// What the sums of a line of a panel with so many columns take in memory, in bytes.
+pub fn waiting_bytes(plan: &ContractionPlan<'_>, columns: usize) -> usize {
+    plan.rows * columns.next_multiple_of(plan.lanes) * 4
+}
+
+/// Emits the tiles of a line for rows `rows.0 .. rows.1`.
 pub fn emit_tiles(
     emitter: &mut Emitter<'_, '_>,
     isa: Isa,
     plan: &ContractionPlan<'_>,
-    operands: Operands,
-    panel: Panel,
+    line: &Line<'_>,
     rows: (Value, Value),
 ) {
-    let count = emitter.b.ins().isub(rows.1, rows.0);
-    let height = emitter.b.ins().iconst(types::I64, plan.tile_rows as i64);
-    let tiles = emitter.b.ins().udiv(count, height);
-    call_tiles(emitter, isa, plan, operands, panel, (rows.0, tiles, plan.tile_rows));
-    // The rows that are left: their number is the same for every chunk that has any.
-    let rest = plan.rows % plan.tile_rows;
-    if rest > 0 {
+    let runs = runs(plan);
+    if runs.iter().all(|run| run.place.is_some()) {
+        for run in &runs {
+            let (row, tiles) = run.place.expect("it has just been checked");
+            let [row, tiles] = [row, tiles].map(|at| emitter.b.ins().iconst(types::I64, at as i64));
+            call_tiles(emitter, isa, plan, line, run, (row, tiles));
+        }
+        return;
+    }
+    let mut row = rows.0;
+    for run in &runs {
+        // The rows that are left after the last whole tile: their number is the same for every chunk that has any.
+        let count = emitter.b.ins().isub(rows.1, row);
+        let height = emitter.b.ins().iconst(types::I64, run.height as i64);
+        let tiles = emitter.b.ins().udiv(count, height);
+        call_tiles(emitter, isa, plan, line, run, (row, tiles));
         let done = emitter.b.ins().imul(tiles, height);
-        let row = emitter.b.ins().iadd(rows.0, done);
-        let left = emitter.b.ins().isub(rows.1, row);
-        let rest_height = emitter.b.ins().iconst(types::I64, rest as i64);
-        let tiles = emitter.b.ins().udiv(left, rest_height);
-        call_tiles(emitter, isa, plan, operands, panel, (row, tiles, rest));
+        row = emitter.b.ins().iadd(row, done);
     }
 }
 
-/// Calls the function of tiles of some height: the first row, the number of tiles, the height.
+/// The tiles of a line: those of full height, then that of the rows that are left. Where bounds have rows in them, places
+/// are known, and tiles at an edge are told apart.
+fn runs(plan: &ContractionPlan<'_>) -> Vec<Run> {
+    let rest = plan.rows % plan.tile_rows;
+    if plan.loops.iter().all(|depth| depth.row_limits.is_empty()) {
+        let heights = [plan.tile_rows, rest].into_iter().filter(|&height| height > 0);
+        return heights.map(|height| Run { place: None, height, is_edge: false }).collect();
+    }
+    let mut runs: Vec<Run> = Vec::new();
+    for first in (0..plan.rows).step_by(plan.tile_rows) {
+        let height = plan.tile_rows.min(plan.rows - first);
+        let is_edge = plan
+            .loops
+            .iter()
+            .any(|depth| taps(plan, depth, first, height).iter().any(|rows| *rows != (0..height)));
+        match runs.last_mut() {
+            Some(Run { place: Some((_, tiles)), height: last, is_edge: false })
+                if !is_edge && *last == height =>
+            {
+                *tiles += 1;
+            }
+            _ => runs.push(Run { place: Some((first, 1)), height, is_edge }),
+        }
+    }
+    runs
+}
+
+/// The rows of a tile that each step of a loop is for; all where there are no bounds with rows in them.
+fn taps(
+    plan: &ContractionPlan<'_>,
+    depth: &super::bounds::DepthLoop,
+    first: usize,
+    height: usize,
+) -> Vec<Range<usize>> {
+    if depth.row_limits.is_empty() {
+        return Vec::new();
+    }
+    (0..depth.extent).map(|step| depth.rows_of_step(plan.contraction.row, step, first, height)).collect()
+}
+
+/// The loops over the depth of some tiles, with what goes into their frame.
+struct Depth {
+    levels: Vec<Level>,
+    /// How often loops run.
+    counts: Vec<Value>,
+    /// How far the first step is from depth 0, in bytes.
+    left: Value,
+    right: Value,
+}
+
+/// The loops over the depth of a run of tiles. Loops that step through both operands as one are one.
+fn depth(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, line: &Line<'_>, run: &Run) -> Depth {
+    let zero = emitter.b.ins().iconst(types::I64, 0);
+    let mut depth = Depth { levels: Vec::new(), counts: Vec::new(), left: zero, right: zero };
+    let first_inner = plan.first_inner();
+    for level in first_inner..plan.loops.len() {
+        let bounds = &plan.loops[level];
+        let step = |place: &Place| bounds.axis.map_or(0, |axis| place.offset.coefficient(axis) * 4);
+        let left_step = step(plan.contraction.left);
+        let right_step = match line.panel.is_packed {
+            true => {
+                let inner: usize = (level + 1..plan.loops.len()).map(|level| plan.steps(level)).product();
+                (inner * line.panel.padded(plan) * 4) as i64
+            }
+            false => step(plan.contraction.right),
+        };
+        let is_tapped = run.is_edge && !bounds.row_limits.is_empty();
+        let count = match line.ranges[level - first_inner] {
+            DepthRange::All if is_tapped => Count::Taps(row_ranges(plan, bounds, run), None),
+            DepthRange::All => Count::Static(bounds.extent),
+            DepthRange::Some(from, to) if is_tapped => {
+                depth.counts.extend([from, to]);
+                Count::Taps(row_ranges(plan, bounds, run), Some(depth.counts.len() - 2))
+            }
+            DepthRange::Some(from, to) => {
+                let count = emitter.b.ins().isub(to, from);
+                let count = emitter.b.ins().smax(count, zero);
+                depth.counts.push(count);
+                // A packed block begins with its own first step.
+                let is_cut = plan.block.is_some_and(|block| block.level == level);
+                let origin = line.block.filter(|_| is_cut && line.panel.is_packed).map(|block| block.steps.0);
+                let in_panel = origin.map_or(from, |origin| emitter.b.ins().isub(from, origin));
+                let ahead = emitter.b.ins().imul_imm_s(from, left_step);
+                depth.left = emitter.b.ins().iadd(depth.left, ahead);
+                let ahead = emitter.b.ins().imul_imm_s(in_panel, right_step);
+                depth.right = emitter.b.ins().iadd(depth.right, ahead);
+                Count::Word(depth.counts.len() - 1)
+            }
+        };
+        match (depth.levels.last_mut(), &count) {
+            (_, Count::Static(1)) => {}
+            (Some(last), Count::Static(inner)) if is_one_loop(last, *inner as i64, left_step, right_step) => {
+                let Count::Static(outer) = last.count else {
+                    unreachable!("only such loops are one with others")
+                };
+                *last = Level { count: Count::Static(outer * inner), left_step, right_step };
+            }
+            _ => depth.levels.push(Level { count, left_step, right_step }),
+        }
+    }
+    depth
+}
+
+/// The rows that each step of a loop is for in the one tile of a run.
+fn row_ranges(plan: &ContractionPlan<'_>, depth: &super::bounds::DepthLoop, run: &Run) -> Vec<Range<usize>> {
+    let (first, _) = run.place.expect("the places of tiles at an edge are known");
+    taps(plan, depth, first, run.height)
+}
+
+/// Whether a loop and one inside of it step through both operands as one.
+fn is_one_loop(outer: &Level, count: i64, left_step: i64, right_step: i64) -> bool {
+    matches!(outer.count, Count::Static(_))
+        && outer.left_step == count * left_step
+        && outer.right_step == count * right_step
+}
+
+/// Calls the function of a run of tiles at the first row, so many times.
 fn call_tiles(
     emitter: &mut Emitter<'_, '_>,
     isa: Isa,
     plan: &ContractionPlan<'_>,
-    operands: Operands,
-    panel: Panel,
-    (row, tiles, height): (Value, Value, usize),
+    line: &Line<'_>,
+    run: &Run,
+    (row, tiles): (Value, Value),
 ) {
     let contraction = &plan.contraction;
+    let depth = depth(emitter, plan, line, run);
     let builder =
         StripBuilder::of_epilogue(emitter.nest(), contraction.column, contraction.row, contraction.sum);
     let open: SmallVec<[_; 2]> = contraction
         .row
         .map(|axis| (axis, row))
         .into_iter()
-        .chain([(contraction.column, panel.column)])
+        .chain([(contraction.column, line.panel.column)])
         .collect();
     let epilogue = emitter.epilogue_strip(builder, &open, &contraction.epilogue);
     let row_steps: SmallVec<[i64; 4]> = epilogue.row_steps.iter().map(|step| step * 4).collect();
     let spec = TileSpec {
-        rows: height,
-        columns: panel.columns,
-        depth: plan.depth,
+        rows: run.height,
+        columns: line.panel.columns,
+        depth: &depth.levels,
+        count_words: depth.counts.len(),
+        is_blocked: line.block.is_some(),
         left_row_step: plan.left_row_step,
-        left_depth_step: contraction.left.offset.coefficient(contraction.depth) * 4,
-        right_depth_step: panel.right_step,
-        is_padded: panel.is_packed,
+        is_padded: line.panel.is_packed,
         epilogue: &epilogue.strip,
         row_steps: &row_steps,
     };
     let function = emit_tile(isa, &spec);
-    let words = tile::frame_words(&epilogue.strip);
-    let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * words as u32, 3);
+    let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * spec.frame_words() as u32, 3);
     let slot = emitter.b.create_sized_stack_slot(data);
     let offset = emitter.b.ins().imul_imm_s(row, spec.left_row_step);
-    let left = emitter.b.ins().iadd(operands.left, offset);
-    let first = [left, operands.right, tiles];
-    let words = first.into_iter().chain(epilogue.pointers).chain(epilogue.uniforms);
+    let left = emitter.b.ins().iadd(line.left, offset);
+    let left = emitter.b.ins().iadd(left, depth.left);
+    let right = emitter.b.ins().iadd(line.panel.right, depth.right);
+    let waiting = line.block.map(|block| {
+        let row_bytes = waiting_bytes(plan, line.panel.columns) / plan.rows;
+        let offset = emitter.b.ins().imul_imm_s(row, row_bytes as i64);
+        [emitter.b.ins().iadd(line.waiting, offset), block.waiting]
+    });
+    let words = [left, right, tiles]
+        .into_iter()
+        .chain(depth.counts)
+        .chain(waiting.into_iter().flatten())
+        .chain(epilogue.pointers)
+        .chain(epilogue.uniforms);
     for (word, value) in words.enumerate() {
         emitter.b.ins().stack_store(types::I64, value, slot, 8 * word as i32);
     }

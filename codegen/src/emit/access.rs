@@ -38,7 +38,7 @@ impl Emitter<'_, '_> {
     }
 
     /// The value of an affine function of the axes at lane 0.
-    pub(super) fn affine(&mut self, affine: &Affine) -> Value {
+    pub fn affine(&mut self, affine: &Affine) -> Value {
         let mut sum = self.b.ins().iconst(types::I64, affine.offset());
         for &(axis, coefficient) in affine.terms() {
             let index = self.indices[axis.0 as usize].expect("the verifier has checked that axes are open");

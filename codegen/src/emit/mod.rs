@@ -170,6 +170,35 @@ impl<'a, 'b> Emitter<'a, 'b> {
         });
     }
 
+    /// Emits `body` at point `number` of the loops over some axes, counted with the last axis innermost.
+    pub fn at_point(&mut self, axes: &[AxisId], number: Value, body: &mut dyn FnMut(&mut Self)) {
+        let mut rest = number;
+        let mut indices: SmallVec<[Value; 4]> = smallvec![];
+        for (position, &axis) in axes.iter().enumerate().rev() {
+            let extent = self.nest.extent(axis) as i64;
+            indices.push(if position == 0 {
+                rest
+            } else {
+                let extent = self.b.ins().iconst(types::I64, extent);
+                let index = self.b.ins().urem(rest, extent);
+                rest = self.b.ins().udiv(rest, extent);
+                index
+            });
+        }
+        for (&axis, &index) in axes.iter().zip(indices.iter().rev()) {
+            self.open(axis, index);
+        }
+        body(self);
+        for &axis in axes.iter().rev() {
+            self.close(axis);
+        }
+    }
+
+    /// Where the loop over `axis`, which is open, is.
+    pub fn index_of(&self, axis: AxisId) -> Value {
+        self.indices[axis.0 as usize].expect("the loop is open")
+    }
+
     /// The address of a place at the open loops, 0 for the others.
     pub fn base_address(&mut self, place: &Place) -> Value {
         let (address, offset) = self.address(place);

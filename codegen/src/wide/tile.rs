@@ -1,15 +1,24 @@
 //! Register tiles of a contraction as a function: `(frame)`.
 //!
-//! A tile is a few rows by a few vectors of columns. It stays in registers while the whole sum over the depth runs, in
+//! A tile is a few rows by a few vectors of columns. It stays in registers while the sum over the depth runs, in
 //! ascending order with one fused multiply-add per product, so the bits depend neither on the width of vectors nor on how
 //! the result is cut. Then the epilogue, a strip's program, runs on the registers, vector by vector. Where it needs more
 //! registers than the tile leaves over, some sums wait on the stack.
 //!
+//! The depth is a nest of loops, as a convolution has it: over the rows of the filter, its columns and the channels.
+//! How often a loop runs may be known only when the tile does (at the upper and lower edge of an image), and a step of a
+//! loop may concern some rows of the tile alone (at its left and right edge). Where the depth is done in blocks, the sums
+//! wait in memory between them.
+//!
 //! The function does the tiles of a panel one below the other. Its frame is 64-bit words: the addresses of the left and
-//! the right operand, the number of tiles, the pointers of the epilogue, its uniform values.
+//! the right operand, the number of tiles, the counts of loops, the address of waiting sums and what becomes of them, the
+//! pointers of the epilogue, its uniform values.
+
+use std::ops::Range;
 
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 
+use super::assembler::Label;
 use super::body::{Frame, Source, emit_body};
 use super::function::{POINTERS, restore, save, set_mask};
 use super::isa::{self, Isa};
@@ -24,14 +33,14 @@ pub struct TileSpec<'a> {
     pub rows: usize,
     /// The columns; those beyond the last whole vector are masked.
     pub columns: usize,
-    /// The length of the sum.
-    pub depth: usize,
+    /// The loops over the depth, outermost first.
+    pub depth: &'a [Level],
+    /// The number of words of the frame in which loops find how often they run.
+    pub count_words: usize,
+    /// Whether the depth is done in blocks, between which the sums are in memory.
+    pub is_blocked: bool,
     /// From a row of the left operand to the next, in bytes.
     pub left_row_step: i64,
-    /// From a depth of the left operand to the next, in bytes.
-    pub left_depth_step: i64,
-    /// From a depth of the right operand to the next, in bytes.
-    pub right_depth_step: i64,
     /// Whether columns beyond the result can be read, because the panel has zeros there.
     pub is_padded: bool,
     /// What follows from the sum.
@@ -40,18 +49,59 @@ pub struct TileSpec<'a> {
     pub row_steps: &'a [i64],
 }
 
-/// Words of the frame.
-pub const LEFT: usize = 0;
-/// The address of the right operand.
-pub const RIGHT: usize = 1;
-/// The number of tiles.
-pub const TILES: usize = 2;
-/// The first pointer of the epilogue; its uniform values follow.
-pub const POINTER: usize = 3;
+/// A loop over part of the depth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Level {
+    /// How often it runs.
+    pub count: Count,
+    /// From a step to the next in the left operand, in bytes.
+    pub left_step: i64,
+    /// From a step to the next in the right operand, in bytes.
+    pub right_step: i64,
+}
 
-/// The number of words in the frame of a tile with this epilogue.
-pub fn frame_words(epilogue: &Strip) -> usize {
-    POINTER + epilogue.pointers + epilogue.uniforms
+/// How often a loop runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Count {
+    /// So often.
+    Static(usize),
+    /// As often as this word of the frame's counts says.
+    Word(usize),
+    /// Once for each of these, which are the rows that the step is for. Where there is a word, steps from the one on that
+    /// it says are done, and those from the next word's on are not.
+    Taps(Vec<Range<usize>>, Option<usize>),
+}
+
+/// What becomes of sums that wait between blocks of the depth: bits of a word of the frame.
+pub const SUMS_ARE_WAITING: i64 = 1;
+/// They go back to memory.
+pub const SUMS_WAIT_AGAIN: i64 = 2;
+
+/// Words of the frame.
+const LEFT: usize = 0;
+const RIGHT: usize = 1;
+const TILES: usize = 2;
+const COUNTS: usize = 3;
+
+impl TileSpec<'_> {
+    /// The number of words in the frame.
+    pub fn frame_words(&self) -> usize {
+        self.first_pointer() + self.epilogue.pointers + self.epilogue.uniforms
+    }
+
+    /// The word with the address of waiting sums; in the next one is what becomes of them.
+    fn waiting(&self) -> usize {
+        COUNTS + self.count_words
+    }
+
+    fn first_pointer(&self) -> usize {
+        self.waiting() + if self.is_blocked { 2 } else { 0 }
+    }
+
+    /// What the sums of a tile take in memory, in bytes.
+    pub fn sums_bytes(&self, isa: Isa) -> usize {
+        self.rows * self.columns.div_ceil(isa.lanes()) * isa.vector_bytes()
+    }
 }
 
 const FRAME: Register = Register::RDI;
@@ -62,6 +112,10 @@ const ROUNDS: Register = Register::RCX;
 const ROW: Register = Register::R10;
 /// Steps of the sum in one round of the loop.
 const UNROLL: usize = 4;
+/// Words on the stack for each loop over the depth.
+const LEVEL_WORDS: usize = 3;
+/// The most steps of a loop that are done one after the other, each for rows of its own.
+pub const MOST_TAPS: usize = 16;
 
 struct Tile<'a> {
     w: Writer,
@@ -82,7 +136,7 @@ pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> WideFunction {
     let mut tile = Tile { w: Writer::new(isa), spec, vectors, mask };
     let (saved, stack) = save(&mut tile.w, spec.epilogue.pointers);
     for (pointer, &register) in POINTERS.iter().enumerate().take(spec.epilogue.pointers) {
-        tile.load_word(register, POINTER + pointer);
+        tile.load_word(register, spec.first_pointer() + pointer);
     }
     if is_partial {
         let lanes = (spec.columns % isa.lanes()) as i32;
@@ -95,7 +149,10 @@ pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> WideFunction {
     tile.w.assembler.jump(Code::Je_rel32_64, done);
     tile.w.assembler.bind(again);
     tile.sum_over_depth();
+    let after = tile.w.assembler.label();
+    tile.put_sums_back(after);
     let slots = tile.epilogue();
+    tile.w.assembler.bind(after);
     tile.advance();
     tile.w.push(Instruction::with1(Code::Dec_rm64, count));
     tile.w.assembler.jump(Code::Jne_rel32_64, again);
@@ -123,21 +180,193 @@ impl Tile<'_> {
     fn sum_over_depth(&mut self) {
         self.load_word(LEFT_AT, LEFT);
         self.load_word(RIGHT_AT, RIGHT);
+        self.start_sums();
+        let spec = self.spec;
+        match spec.depth {
+            [Level { count: Count::Static(count), .. }] => {
+                let fetched = self.fetched();
+                let fetching = if fetched.is_empty() { 0 } else { spec.rows.min(count / UNROLL) };
+                self.straight(&spec.depth[0], *count, (fetching, &fetched), 0..spec.rows);
+            }
+            _ => self.levels(0, 0..spec.rows),
+        }
+    }
+
+    /// Zeros, or what waits in memory.
+    fn start_sums(&mut self) {
+        let [zero, start] = [(); 2].map(|()| self.w.assembler.label());
+        if self.spec.is_blocked {
+            self.test(SUMS_ARE_WAITING);
+            self.w.assembler.jump(Code::Je_rel32_64, zero);
+            self.load_word(ROW, self.spec.waiting());
+            for sum in 0..self.spare() {
+                let from = memory(ROW, Register::None, i64::from(sum) * self.w.isa.vector_bytes() as i64);
+                let sum = self.w.register(sum);
+                self.w.unary(isa::LOAD, sum, Operand::Memory(from));
+            }
+            self.w.assembler.jump(Code::Jmp_rel32_64, start);
+        }
+        self.w.assembler.bind(zero);
         for sum in 0..self.spare() {
             let sum = self.w.register(sum);
             self.w.binary(isa::XOR, sum, sum, Operand::Register(sum));
         }
-        let (rounds, rest) = (self.spec.depth / UNROLL, self.spec.depth % UNROLL);
-        let fetched = self.fetched();
-        let fetching = if fetched.is_empty() { 0 } else { self.spec.rows.min(rounds) };
+        self.w.assembler.bind(start);
+    }
+
+    /// Puts the sums into memory and goes on at `after`, where another block of the depth follows.
+    fn put_sums_back(&mut self, after: Label) {
+        if !self.spec.is_blocked {
+            return;
+        }
+        let finished = self.w.assembler.label();
+        self.test(SUMS_WAIT_AGAIN);
+        self.w.assembler.jump(Code::Je_rel32_64, finished);
+        self.load_word(ROW, self.spec.waiting());
+        for sum in 0..self.spare() {
+            let to = memory(ROW, Register::None, i64::from(sum) * self.w.isa.vector_bytes() as i64);
+            let from = self.w.register(sum);
+            self.w.store(isa::STORE, to, from, None);
+        }
+        self.w.assembler.jump(Code::Jmp_rel32_64, after);
+        self.w.assembler.bind(finished);
+    }
+
+    /// Tests a bit of what becomes of waiting sums.
+    fn test(&mut self, bit: i64) {
+        let word = memory(FRAME, Register::None, 8 * (self.spec.waiting() as i64 + 1));
+        self.w.push(Instruction::with2(Code::Test_rm64_imm32, word, bit as i32));
+    }
+
+    /// The loops over the depth from this level on, for some of the rows.
+    fn levels(&mut self, at: usize, rows: Range<usize>) {
+        let spec = self.spec;
+        let Some(level) = spec.depth.get(at) else { return self.multiply_add((0, 0), rows) };
+        let is_innermost = at + 1 == spec.depth.len();
+        match &level.count {
+            Count::Static(count) if is_innermost => self.straight(level, *count, (0, &[]), rows),
+            Count::Word(word) if is_innermost => self.counted(level, *word, rows),
+            Count::Static(count) => {
+                self.w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), *count as i32));
+                self.outer(at, rows);
+            }
+            Count::Word(word) => {
+                self.load_word(ROUNDS, COUNTS + word);
+                let skip = self.w.assembler.label();
+                self.w.push(Instruction::with2(Code::Test_rm64_r64, ROUNDS, ROUNDS));
+                self.w.assembler.jump(Code::Je_rel32_64, skip);
+                self.outer(at, rows);
+                self.w.assembler.bind(skip);
+            }
+            Count::Taps(taps, limits) => self.taps(at, taps, *limits, rows),
+        }
+    }
+
+    /// The words on the stack that belong to a level: the left and the right address, and the rounds that are left.
+    fn level_word(&self, at: usize, word: usize) -> MemoryOperand {
+        memory(Register::RSP, Register::None, 8 * (LEVEL_WORDS * at + word) as i64)
+    }
+
+    /// The vectors on the stack that hold what belongs to levels.
+    fn level_slots(&self) -> usize {
+        (8 * LEVEL_WORDS * self.spec.depth.len()).div_ceil(self.w.isa.vector_bytes())
+    }
+
+    fn put(&mut self, at: usize, word: usize, from: Register) {
+        let to = self.level_word(at, word);
+        self.w.push(Instruction::with2(Code::Mov_rm64_r64, to, from));
+    }
+
+    fn get(&mut self, to: Register, at: usize, word: usize) {
+        let from = self.level_word(at, word);
+        self.w.push(Instruction::with2(Code::Mov_r64_rm64, to, from));
+    }
+
+    /// A loop around others; how often it runs is in the register of rounds.
+    fn outer(&mut self, at: usize, rows: Range<usize>) {
+        let level = &self.spec.depth[at];
+        self.put(at, 2, ROUNDS);
+        let again = self.w.assembler.label();
+        self.w.assembler.bind(again);
+        self.put(at, 0, LEFT_AT);
+        self.put(at, 1, RIGHT_AT);
+        self.levels(at + 1, rows);
+        self.get(LEFT_AT, at, 0);
+        self.get(RIGHT_AT, at, 1);
+        self.add(LEFT_AT, level.left_step);
+        self.add(RIGHT_AT, level.right_step);
+        let rounds = self.level_word(at, 2);
+        self.w.push(Instruction::with1(Code::Dec_rm64, rounds));
+        self.w.assembler.jump(Code::Jne_rel32_64, again);
+    }
+
+    /// Steps one after the other, each for rows of its own.
+    fn taps(&mut self, at: usize, taps: &[Range<usize>], limits: Option<usize>, rows: Range<usize>) {
+        let level = &self.spec.depth[at];
+        let is_innermost = at + 1 == self.spec.depth.len();
+        if !is_innermost {
+            self.put(at, 0, LEFT_AT);
+            self.put(at, 1, RIGHT_AT);
+        }
+        for (tap, tap_rows) in taps.iter().enumerate() {
+            let rows = rows.start.max(tap_rows.start)..rows.end.min(tap_rows.end);
+            if rows.is_empty() {
+                continue;
+            }
+            let skip = self.w.assembler.label();
+            if let Some(word) = limits {
+                for (word, jump) in [(word, Code::Jg_rel32_64), (word + 1, Code::Jle_rel32_64)] {
+                    let limit = memory(FRAME, Register::None, 8 * (COUNTS + word) as i64);
+                    self.w.push(Instruction::with2(Code::Cmp_rm64_imm32, limit, tap as i32));
+                    self.w.assembler.jump(jump, skip);
+                }
+            }
+            let steps = (tap as i64 * level.left_step, tap as i64 * level.right_step);
+            if is_innermost {
+                self.multiply_add(steps, rows);
+            } else {
+                self.get(LEFT_AT, at, 0);
+                self.get(RIGHT_AT, at, 1);
+                self.add(LEFT_AT, steps.0);
+                self.add(RIGHT_AT, steps.1);
+                self.levels(at + 1, rows);
+            }
+            self.w.assembler.bind(skip);
+        }
+    }
+
+    /// An innermost loop of so many steps. In each of the first rounds a row of what the epilogue reads is brought into the
+    /// cache.
+    fn straight(
+        &mut self,
+        level: &Level,
+        count: usize,
+        (fetching, fetched): (usize, &[MemoryOperand]),
+        rows: Range<usize>,
+    ) {
         if fetching > 0 {
             self.w.push(Instruction::with2(Code::Xor_r32_rm32, ROW.full_register32(), ROW.full_register32()));
         }
-        self.rounds(fetching, &fetched);
-        self.rounds(rounds - fetching, &[]);
-        for step in 0..rest {
-            self.multiply_add(step);
+        self.rounds(level, fetching, fetched, rows.clone());
+        self.rounds(level, count / UNROLL - fetching, &[], rows.clone());
+        for step in 0..(count % UNROLL) as i64 {
+            self.multiply_add((step * level.left_step, step * level.right_step), rows.clone());
         }
+    }
+
+    /// An innermost loop of as many steps as a word of the frame says.
+    fn counted(&mut self, level: &Level, word: usize, rows: Range<usize>) {
+        let [rest, done] = [(); 2].map(|()| self.w.assembler.label());
+        self.load_word(ROUNDS, COUNTS + word);
+        self.w.push(Instruction::with2(Code::Shr_rm64_imm8, ROUNDS, UNROLL.trailing_zeros()));
+        self.w.assembler.jump(Code::Je_rel32_64, rest);
+        self.repeat(level, UNROLL, &[], rows.clone());
+        self.w.assembler.bind(rest);
+        self.load_word(ROUNDS, COUNTS + word);
+        self.w.push(Instruction::with2(Code::And_rm64_imm32, ROUNDS, UNROLL as i32 - 1));
+        self.w.assembler.jump(Code::Je_rel32_64, done);
+        self.repeat(level, 1, &[], rows);
+        self.w.assembler.bind(done);
     }
 
     /// What the epilogue reads row by row: each place, and the step to the next row, the same for all.
@@ -168,23 +397,27 @@ impl Tile<'_> {
         self.spec.row_steps.iter().copied().max().unwrap_or(0)
     }
 
-    /// Rounds of the sum. In each, a row of `fetched` is brought into the cache, so that the epilogue finds it there.
-    fn rounds(&mut self, count: usize, fetched: &[MemoryOperand]) {
-        if count == 0 {
-            return;
+    /// So many rounds of the sum.
+    fn rounds(&mut self, level: &Level, count: usize, fetched: &[MemoryOperand], rows: Range<usize>) {
+        if count > 0 {
+            self.w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), count as i32));
+            self.repeat(level, UNROLL, fetched, rows);
         }
-        self.w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), count as i32));
+    }
+
+    /// As many rounds of `steps` steps as the register of rounds says, at least one.
+    fn repeat(&mut self, level: &Level, steps: usize, fetched: &[MemoryOperand], rows: Range<usize>) {
         let again = self.w.assembler.label();
         self.w.assembler.bind(again);
         for &place in fetched {
             self.w.push(Instruction::with1(Code::Prefetcht0_m8, place));
         }
-        for step in 0..UNROLL {
-            self.multiply_add(step);
+        let steps = steps as i64;
+        for step in 0..steps {
+            self.multiply_add((step * level.left_step, step * level.right_step), rows.clone());
         }
-        let steps = UNROLL as i64;
-        self.add(LEFT_AT, self.spec.left_depth_step * steps);
-        self.add(RIGHT_AT, self.spec.right_depth_step * steps);
+        self.add(LEFT_AT, level.left_step * steps);
+        self.add(RIGHT_AT, level.right_step * steps);
         if !fetched.is_empty() {
             let step = self.fetch_step();
             self.add(ROW, step);
@@ -194,16 +427,17 @@ impl Tile<'_> {
     }
 
     fn add(&mut self, register: Register, bytes: i64) {
+        if bytes == 0 {
+            return;
+        }
         self.w.push(Instruction::with2(Code::Add_rm64_imm32, register, bytes as i32));
     }
 
-    /// One step of the sum: `sum[r, v] += left[r] * right[v]`.
-    fn multiply_add(&mut self, step: usize) {
+    /// One step of the sum, this far from the current addresses: `sum[r, v] += left[r] * right[v]`.
+    fn multiply_add(&mut self, (left, right): (i64, i64), rows: Range<usize>) {
         let (spec, isa) = (self.spec, self.w.isa);
-        let right = |vector: usize| {
-            let displacement = step as i64 * spec.right_depth_step + (vector * isa.vector_bytes()) as i64;
-            memory(RIGHT_AT, Register::None, displacement)
-        };
+        let right =
+            |vector: usize| memory(RIGHT_AT, Register::None, right + (vector * isa.vector_bytes()) as i64);
         let first = self.spare();
         for vector in 0..self.vectors {
             let to = self.w.register(first + vector as u8);
@@ -221,8 +455,8 @@ impl Tile<'_> {
             }
         }
         let factor = self.w.register(first + self.vectors as u8);
-        for row in 0..spec.rows {
-            let displacement = step as i64 * spec.left_depth_step + row as i64 * spec.left_row_step;
+        for row in rows {
+            let displacement = left + row as i64 * spec.left_row_step;
             self.w.broadcast(factor, memory(LEFT_AT, Register::None, displacement));
             for vector in 0..self.vectors {
                 let sum = self.w.register(self.sum(row, vector));
@@ -244,7 +478,10 @@ impl Tile<'_> {
         let mut free = all & !(((1u64 << sums) - 1) as u32);
         // The last sums wait on the stack.
         let waiting = needed.saturating_sub(free.count_ones() as usize).min(sums);
-        let slot = |index: usize| memory(Register::RSP, Register::None, (index * isa.vector_bytes()) as i64);
+        let kept = self.level_slots();
+        let slot = |index: usize| {
+            memory(Register::RSP, Register::None, ((kept + index) * isa.vector_bytes()) as i64)
+        };
         for index in 0..waiting {
             let sum = (sums - 1 - index) as u8;
             let from = self.w.register(sum);
@@ -258,12 +495,12 @@ impl Tile<'_> {
                 index if index < waiting => Source::Spilled(slot(index)),
                 _ => Source::Owned(sum as u8),
             };
-            slots = slots.max(self.epilogue_of(row, vector, source, free, waiting));
+            slots = slots.max(self.epilogue_of(row, vector, source, free, kept + waiting));
             if let Source::Owned(register) = source {
                 free |= 1 << register;
             }
         }
-        waiting + slots
+        kept + waiting + slots
     }
 
     /// The most registers that the epilogue of one vector takes, the sum not counted.
@@ -292,6 +529,11 @@ impl Tile<'_> {
         let left = memory(FRAME, Register::None, 8 * LEFT as i64);
         let bytes = (self.spec.left_row_step * rows) as i32;
         self.w.push(Instruction::with2(Code::Add_rm64_imm32, left, bytes));
+        if self.spec.is_blocked {
+            let waiting = memory(FRAME, Register::None, 8 * self.spec.waiting() as i64);
+            let bytes = self.spec.sums_bytes(self.w.isa) as i32;
+            self.w.push(Instruction::with2(Code::Add_rm64_imm32, waiting, bytes));
+        }
         for (&register, &step) in POINTERS.iter().zip(self.spec.row_steps) {
             if step != 0 {
                 self.add(register, step * rows);
@@ -316,8 +558,8 @@ impl TileFrame {
                 + (vector * tile.w.isa.vector_bytes()) as i64;
             memory(POINTERS[stream.pointer], Register::None, displacement)
         };
-        let uniform =
-            |number: usize| memory(FRAME, Register::None, 8 * (POINTER + strip.pointers + number) as i64);
+        let first_uniform = tile.spec.first_pointer() + strip.pointers;
+        let uniform = |number: usize| memory(FRAME, Register::None, 8 * (first_uniform + number) as i64);
         let sources = strip.arguments.iter().map(|argument| match *argument {
             Argument::Sum => sum,
             Argument::Stream(stream) => Source::Vector(place(stream, vector)),
@@ -344,7 +586,8 @@ impl TileFrame {
 }
 
 /// Whether a step from a row or a depth to the next, in bytes, fits into the instructions of every tile: they reach over
-/// fewer than 32 rows and 4 depths, in an epilogue behind a displacement of less than 2^30, and add 2^31 at most.
+/// fewer than 32 rows and [`MOST_TAPS`] depths, in an epilogue behind a displacement of less than 2^30, and add 2^31 at
+/// most.
 pub fn is_step(bytes: i64) -> bool {
     bytes.unsigned_abs() < 1 << 24
 }

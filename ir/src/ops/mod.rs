@@ -2,6 +2,7 @@
 
 mod concat;
 mod constant;
+mod conv;
 mod elementwise;
 mod fused;
 mod gather;
@@ -15,6 +16,8 @@ mod slice;
 mod source;
 #[cfg(test)]
 mod testing;
+mod window;
+mod windows;
 
 use smallvec::SmallVec;
 
@@ -23,6 +26,7 @@ use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Type, Typ
 
 pub use concat::{Concat, Split};
 pub use constant::Constant;
+pub use conv::{Conv, ConvOf};
 pub use elementwise::Elementwise;
 pub use fused::{Fused, FusedKind};
 pub use gather::{Gather, ScatterAdd};
@@ -34,6 +38,8 @@ pub use random::{Distribution, Random};
 pub use reduce::{ArgMax, Reduce};
 pub use slice::{Pad, Slice};
 pub use source::{Input, State};
+pub use window::Window;
+pub use windows::Windows;
 
 /// The gradients of the operands of a node; `None` where none flows.
 pub type Gradients = SmallVec<[Option<Value>; 3]>;
@@ -181,6 +187,8 @@ ops! {
     Reduce,
     ArgMax,
     MatMul,
+    Conv,
+    Window,
     Gather,
     ScatterAdd,
     Iota,

@@ -7,8 +7,7 @@ use crate::eval::Array;
 use crate::ops::{
     Differentiated, Gradients, OpDef, SHAPES, Sample, SampleOperand, expect_operands, sample, sample_of,
 };
-use crate::{Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Scalar, Tensor};
-use crate::{Type, Types};
+use crate::{Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Scalar, Type, Types};
 
 /// `operand[starts[i] .. ends[i]]`, every `strides[i]`-th element, along each axis `i`.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,32 +135,18 @@ impl OpDef for Pad {
     }
 
     fn attrs(&self) -> Attrs {
-        let value = match self.value {
-            Scalar::Bool(value) => Attr::Bool(value),
-            Scalar::I32(value) => Attr::Int(i64::from(value)),
-            Scalar::I64(value) => Attr::Int(value),
-            Scalar::F32(_) | Scalar::F64(_) => Attr::Tensor(Tensor::scalar(self.value)),
-        };
         vec![
             ("low", ints(&self.low)),
             ("high", ints(&self.high)),
             ("interior", ints(&self.interior)),
-            ("value", value),
+            ("value", Attr::element(self.value)),
         ]
     }
 
     fn from_attrs(_: &str, attrs: &mut AttrReader<'_>) -> Result<Self, Error> {
         let mut list = |name| attrs.sizes(name).map(SmallVec::from_vec);
         let (low, high, interior) = (list("low")?, list("high")?, list("interior")?);
-        let dtype = attrs.declared_type()?.dtype;
-        let value = match (attrs.required("value")?, dtype) {
-            (Attr::Bool(value), DType::Bool) => Some(Scalar::Bool(value)),
-            (Attr::Int(value), dtype) => Some(Scalar::from_i64(dtype, value)),
-            (Attr::Float(value), DType::F32 | DType::F64) => Some(Scalar::from_f64(dtype, value)),
-            (Attr::Tensor(tensor), _) if tensor.dtype() == dtype => tensor.splat_value(),
-            _ => None,
-        };
-        let value = value.ok_or_else(|| attrs.expected("value", &format!("an element of dtype {dtype}")))?;
+        let value = attrs.element("value")?;
         Ok(Pad { low, high, interior, value })
     }
 

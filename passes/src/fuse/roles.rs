@@ -1,6 +1,7 @@
 //! What each node is to fusion.
 
-use ir::{Graph, Lowering, Node, NodeId, Value, View};
+use ir::{Contraction, Graph, Lowering, Node, NodeId, Value, View};
+use smallvec::{SmallVec, smallvec};
 
 use crate::access::{Access, as_view, compose, lowering, resolve, work};
 
@@ -52,8 +53,10 @@ impl Roles {
             let role = roles.role_of(graph, id, node, merge, total);
             roles.roles.push(role);
             roles.work.push(if role == Role::Free { total } else { 0 });
-            if merge && as_view(graph, node, 0).is_some() {
-                roles.keep_bounds(graph, node);
+            if merge {
+                for (views, &operand) in views_of(graph, node).iter().zip(&node.operands) {
+                    roles.keep_bounds(graph, operand, views);
+                }
             }
         }
         roles
@@ -106,20 +109,42 @@ impl Roles {
         work <= MOST_FREE_WORK && !self.contracted[id.0 as usize] && node.operands.iter().all(in_memory)
     }
 
-    /// Where the bounds of a view's operand would be lost, the operand is computed to memory.
-    fn keep_bounds(&mut self, graph: &Graph, node: &Node) {
-        let below = self.resolve(graph, node.operands[0]);
-        let (base, between) = (&graph.ty(below.base).shape, &graph.ty(node.operands[0]).shape);
-        let views = (0..node.results.len() as u32).filter_map(|result| as_view(graph, node, result));
-        let views: Vec<View> = views.collect();
+    /// Where the bounds of an operand that is read through these views would be lost, it has memory of just its shape.
+    fn keep_bounds(&mut self, graph: &Graph, operand: Value, views: &[View]) {
+        let below = self.resolve(graph, operand);
+        let (base, between) = (&graph.ty(below.base).shape, &graph.ty(operand).shape);
         if views.iter().any(|view| compose(&below.view, view, base, between).is_none()) {
-            self.roles[node.operands[0].node.0 as usize] = Role::Member;
-        } else if views.iter().any(|view| view.fill.is_some()) && self.of(below.base.node) == Role::Free {
-            let base = graph.node(below.base.node);
-            let role =
-                if matches!(lowering(graph, base), Lowering::Leaf) { Role::Source } else { Role::Member };
-            self.roles[below.base.node.0 as usize] = role;
+            self.store(graph, operand.node);
+        } else if views.iter().any(|view| view.fill.is_some()) {
+            self.store(graph, below.base.node);
         }
+    }
+
+    /// Puts the results of a node that would be free into memory; those of a reshape are that of its operand.
+    fn store(&mut self, graph: &Graph, id: NodeId) {
+        self.pinned[id.0 as usize] = true;
+        if self.of(id) != Role::Free {
+            return;
+        }
+        let node = graph.node(id);
+        self.roles[id.0 as usize] = match lowering(graph, node) {
+            Lowering::Leaf => Role::Source,
+            Lowering::Alias => {
+                self.store(graph, node.operands[0].node);
+                Role::Alias
+            }
+            _ => Role::Member,
+        };
+    }
+}
+
+/// Through which views a node reads each of its operands, where it does so through others than the operands themselves.
+fn views_of(graph: &Graph, node: &Node) -> SmallVec<[SmallVec<[View; 1]>; 2]> {
+    match lowering(graph, node) {
+        Lowering::Contract(Contraction { left, right, .. }) => smallvec![smallvec![left], smallvec![right]],
+        Lowering::View(views) => smallvec![views],
+        Lowering::Alias => as_view(graph, node, 0).into_iter().map(|view| smallvec![view]).collect(),
+        _ => SmallVec::new(),
     }
 }
 
