@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use ir::{DType, Tensor};
-use nn::{Context, Layer, Linear, Mode, Relu, Sequential, Sigmoid, Tanh, models::Mlp};
+use nn::{Context, Embedding, Flatten, Layer, Linear, Mode, Relu, Sequential, Sigmoid, Tanh, models::Mlp};
 use support::{assert_close, draw, floats, run};
 
 /// `x W^T + b` for one row after the other.
@@ -83,4 +83,40 @@ fn parameters_start_as_documented() {
     assert!((most("plain.weight") - 0.125).abs() < 1e-3 && (most("plain.bias") - 0.125).abs() < 3e-3);
     assert!((most("fc1.weight") - (6.0f64 / 64.0).sqrt()).abs() < 1e-3);
     assert_eq!(most("fc1.bias"), 0.0);
+}
+
+#[test]
+fn embedding_picks_rows_and_its_gradient_adds_them_up() {
+    let mut cx = Context::with("words", Mode::Train, DType::F64);
+    let x = cx.input("x", DType::I64, [2, 2]).unwrap();
+    let y = cx.layer("table", &Embedding::new(4, 3), x).unwrap();
+    let sum = cx.reduce_sum(y, &[0, 1, 2], false).unwrap();
+    let gradient = cx.gradients(sum).unwrap()[0];
+    cx.output("y", y).unwrap();
+    cx.output("gradient", gradient).unwrap();
+    let weight = draw(&[4, 3], 1);
+    let states = BTreeMap::from([("table.weight".to_owned(), weight.clone())]);
+    let indices = Tensor::new([2, 2], vec![2i64, 0, 2, 9]).unwrap();
+    let outputs = run(&cx.finish(), &[("x", indices)], &states).outputs;
+    let rows = floats(&weight);
+    let expected = [&rows[6..9], &rows[..3], &rows[6..9], &[0.0; 3]].concat(); // 9 is outside
+    assert_close("y", &floats(&outputs["y"]), &expected);
+    let counts = [[1.0; 3], [0.0; 3], [2.0; 3], [0.0; 3]].concat();
+    assert_close("gradient", &floats(&outputs["gradient"]), &counts);
+}
+
+#[test]
+fn flatten_keeps_rows_and_order() {
+    let mut cx = Context::new("flat");
+    let x = cx.input("x", DType::F32, [2, 2, 3]).unwrap();
+    let y = Flatten.forward(&mut cx, x).unwrap();
+    cx.output("y", y).unwrap();
+    let x = Tensor::new([2, 2, 3], (0..12).map(|i| i as f32).collect()).unwrap();
+    let y = &run(&cx.finish(), &[("x", x)], &BTreeMap::new()).outputs["y"];
+    assert_eq!(y.shape()[..], [2, 6]);
+    assert_eq!(floats(y), (0..12).map(f64::from).collect::<Vec<f64>>());
+    let mut cx = Context::new("g");
+    let x = cx.input("x", DType::F32, []).unwrap();
+    let error = Flatten.forward(&mut cx, x).unwrap_err().to_string();
+    assert_eq!(error, "flatten: x is f32[]; give x of [batch, ..]");
 }

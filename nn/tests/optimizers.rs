@@ -189,7 +189,7 @@ fn the_learning_rate_is_a_state_that_every_step_reads() {
         let graph = toy(&optimizer);
         let target = ("target", tensor(&[3], TARGET.to_vec()));
         let mut states = BTreeMap::from([("p".to_owned(), tensor(&[3], START.to_vec()))]);
-        states = run(&graph, &[target.clone()], &states).states;
+        states = run(&graph, std::slice::from_ref(&target), &states).states;
         assert_close("rate", &floats(&states[LEARNING_RATE]), &[0.02]);
         let before = floats(&states["p"]);
         assert_ne!(before, START);

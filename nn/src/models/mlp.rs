@@ -5,7 +5,8 @@ use ir::{Error, Init, Value};
 use crate::{Activation, BatchNorm, Context, Dropout, Layer, Linear, init};
 
 /// Dense layers `fc1`, `fc2`, .. with an activation after each but the last; where asked for, batch normalisation before
-/// each activation (`bn1`, ..) and dropout after it.
+/// each activation (`bn1`, ..) and dropout after it. Layers that are normalised have no bias: the mean that is taken off
+/// would hold it.
 ///
 /// Weights start as suits the activation: He et al. for relu and its kin, 1 / fan_in for SELU, Glorot and Bengio otherwise.
 /// Biases start at zero.
@@ -79,9 +80,9 @@ impl Layer for Mlp {
     fn forward(&self, cx: &mut Context, x: Value) -> Result<Value, Error> {
         let last = self.sizes.len().saturating_sub(1);
         (self.sizes.windows(2).zip(1..)).try_fold(x, |x, (sizes, number)| {
-            let linear = Linear::new(sizes[0], sizes[1])
-                .weight_init(self.weight_init(sizes[0], sizes[1]))
-                .bias_init(init::zeros());
+            let linear = Linear::new(sizes[0], sizes[1]).weight_init(self.weight_init(sizes[0], sizes[1]));
+            let is_normalised = self.batch_norm && number < last;
+            let linear = if is_normalised { linear.without_bias() } else { linear.bias_init(init::zeros()) };
             let y = cx.layer(format!("fc{number}"), &linear, x)?;
             match self.output_activation {
                 _ if number < last => self.hidden(cx, number, y),
