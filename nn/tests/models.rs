@@ -17,7 +17,7 @@ const ROWS: usize = 30;
 /// Points in the plane, and which of three sectors they are in: classes that lines separate.
 fn sectors() -> (Tensor, Tensor) {
     let points: Vec<f32> = floats(&draw(&[ROWS, 2], 1)).iter().map(|&x| x as f32).collect();
-    let sector = |p: &[f32]| ((p[1].atan2(p[0]) + 3.1415927) / 2.0943952).clamp(0.0, 2.0) as i64;
+    let sector = |p: &[f32]| ((p[1].atan2(p[0]) + std::f32::consts::PI) / 2.0943952).clamp(0.0, 2.0) as i64;
     let labels = points.chunks(2).map(sector).collect();
     (Tensor::new([ROWS, 2], points).unwrap(), Tensor::new([ROWS], labels).unwrap())
 }
