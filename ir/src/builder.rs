@@ -361,6 +361,34 @@ impl Builder {
         self.op(Window { sizes, windows, extents, fill }, &[x])
     }
 
+    /// The greatest element of each window of these sizes along the last axes of `x`, `[.., r..]` with `r` below `extents`,
+    /// and its index in the window, `i32`; of several the first. See [`Pool`].
+    pub fn max_pool(
+        &mut self,
+        x: Value,
+        sizes: &[usize],
+        windows: &Windows,
+        extents: &[usize],
+    ) -> Result<[Value; 2], Error> {
+        let (windows, sizes, extents) = (windows.clone(), sizes.into(), extents.into());
+        let node = self.push(Pool { of: PoolOf::Maxima, sizes, windows, extents }, &[x])?;
+        Ok([0, 1].map(|result| Value { node, result }))
+    }
+
+    /// Each element of `y`, of a window of these sizes, added to the element of that window that `indices` name, in a tensor
+    /// with these extents: what undoes [`Builder::max_pool`] but for the elements that were not maxima.
+    pub fn max_unpool(
+        &mut self,
+        y: Value,
+        indices: Value,
+        sizes: &[usize],
+        windows: &Windows,
+        extents: &[usize],
+    ) -> Result<Value, Error> {
+        let (windows, sizes, extents) = (windows.clone(), sizes.into(), extents.into());
+        self.op(Pool { of: PoolOf::Unpooled, sizes, windows, extents }, &[y, indices])
+    }
+
     /// `result[a.., i.., b..] = x[a.., indices[i..], b..]` with the index on `axis`; 0 where an index is outside.
     pub fn gather(&mut self, x: Value, indices: Value, axis: usize) -> Result<Value, Error> {
         self.op(Gather { axis }, &[x, indices])

@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::{Access, Init, Kernel, Tensor, Type};
+use crate::{Access, Init, Kernel, Shape, Tensor, Type};
 
 /// A kernel of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,9 +33,65 @@ pub enum Place {
     State {
         /// What it holds before the first run.
         init: Init,
+        /// The order of its axes in memory.
+        order: AxisOrder,
     },
     /// Part of the plan.
     Constant(Tensor),
+}
+
+/// In which order the axes of a tensor lie in memory: axis `i` of what is in memory, from the outermost on, is axis
+/// `order[i]` of what the user knows. Row-major memory has no axes out of order.
+///
+/// ```
+/// use ir::{AxisOrder, Shape};
+/// let channels_last = AxisOrder::new(&[0, 2, 3, 1]);
+/// let known = Shape::from([8, 3, 224, 224]);
+/// assert_eq!(channels_last.in_memory(&known), Shape::from([8, 224, 224, 3]));
+/// assert_eq!(channels_last.known(&channels_last.in_memory(&known)), known);
+/// assert!(AxisOrder::new(&[0, 1, 2]).is_row_major());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AxisOrder(SmallVec<[usize; 4]>);
+
+impl AxisOrder {
+    /// This order, a permutation of the axes.
+    pub fn new(order: &[usize]) -> AxisOrder {
+        let is_row_major = order.iter().enumerate().all(|(at, &axis)| at == axis);
+        AxisOrder(if is_row_major { SmallVec::new() } else { SmallVec::from_slice(order) })
+    }
+
+    /// Whether memory is row-major.
+    pub fn is_row_major(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The axes in the order in which they lie in memory; none where memory is row-major.
+    pub fn axes(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// The shape of what is in memory.
+    pub fn in_memory(&self, known: &Shape) -> Shape {
+        if self.is_row_major() { known.clone() } else { self.0.iter().map(|&axis| known[axis]).collect() }
+    }
+
+    /// The shape that the user knows.
+    pub fn known(&self, in_memory: &Shape) -> Shape {
+        let place = |axis: usize| self.0.iter().position(|&other| other == axis).unwrap_or(axis);
+        (0..in_memory.rank()).map(|axis| in_memory[place(axis)]).collect()
+    }
+
+    /// For each element in memory, in order, its row-major number in the shape that the user knows.
+    pub fn elements(&self, known: &Shape) -> Vec<usize> {
+        let strides = known.strides();
+        let axes: Vec<usize> =
+            if self.is_row_major() { (0..known.rank()).collect() } else { self.0.to_vec() };
+        axes.into_iter().fold(vec![0], |before, axis| {
+            let steps = |&first: &usize| (0..known[axis]).map(move |at| (first, at));
+            before.iter().flat_map(steps).map(|(first, at)| first + at * strides[axis]).collect()
+        })
+    }
 }
 
 /// A piece of memory that holds one value.

@@ -126,7 +126,11 @@ mod tests {
 
     /// Two states that start random, and one of each dtype.
     fn states() -> (State, Vec<String>) {
-        let slot = |name: &str, ty: Type, init| Slot { name: name.into(), ty, place: Place::State { init } };
+        let slot = |name: &str, ty: Type, init| Slot {
+            name: name.into(),
+            ty,
+            place: Place::State { init, order: Default::default() },
+        };
         let uniform = Init::Uniform { low: -1.0, high: 1.0, stream: 0 };
         let mut slots = vec![
             slot("fc1.weight", Type::new(DType::F32, [3, 2]), uniform),

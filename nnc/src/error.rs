@@ -46,3 +46,26 @@ impl Error {
         Error::Io { path: path.to_owned(), action, source }
     }
 }
+
+/// The most characters of a text out of a file that an error shows.
+const SHOWN_CHARACTERS: usize = 40;
+
+/// A text out of a file as errors show it: in quotes, without control characters, and no longer than a line.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => format!("{:?}..", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_shown_in_part() {
+        assert_eq!(quoted("a\nb"), "\"a\\nb\"");
+        assert_eq!(quoted(&"é".repeat(41)), format!("\"{}\"..", "é".repeat(40)));
+        assert_eq!(quoted(&"é".repeat(40)), format!("\"{}\"", "é".repeat(40)));
+    }
+}

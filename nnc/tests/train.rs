@@ -9,7 +9,7 @@ use codegen::Target;
 use ir::Tensor;
 use nn::models::{Mlp, mlp};
 use nn::{Adam, Relu, Sgd};
-use nnc::data::{Dataset, digits};
+use nnc::data::{Dataset, Targets, digits};
 use nnc::{Error, Options, Trainer, TrainerOptions, checkpoint};
 use serde_json::Value;
 
@@ -175,8 +175,8 @@ fn training_that_diverges_is_an_error_that_names_a_weight() {
 #[test]
 fn data_that_do_not_fit_the_model_are_errors() {
     let dataset = |columns: usize, classes: usize, rows: usize| {
-        let features = Tensor::new([rows, columns], vec![0.0f32; rows * columns]).unwrap();
-        Dataset::new("toy", features, Tensor::new([rows], vec![0i64; rows]).unwrap(), classes).unwrap()
+        Dataset::new("toy", [columns], vec![0.0; rows * columns], Targets::classes(vec![0; rows], classes))
+            .unwrap()
     };
     let mut trainer = Trainer::new("small", 64, small(), Adam::default(), options(4, 0, 1)).unwrap();
     let mut message = |data: &Dataset| trainer.fit(data, None, 1, &mut |_| {}).unwrap_err().to_string();
@@ -188,6 +188,9 @@ fn data_that_do_not_fit_the_model_are_errors() {
     assert!(empty.starts_with("toy: the data set has no rows"), "{empty}");
     let few = message(&dataset(64, 10, 3));
     assert_eq!(few, "batch: it is 4, and there are 3 rows to train on; give from 1 to 3");
+    let values = Dataset::new("toy", [64], vec![0.0; 512], Targets::values(vec![0.0; 8], 1)).unwrap();
+    let expected = "toy: its targets are values, not classes; give a data set of classes";
+    assert_eq!(message(&values), expected);
     let y = Tensor::new([1], vec![10i64]).unwrap();
     let error = trainer.step(&Tensor::new([1, 64], vec![0.0f32; 64]).unwrap(), &y).unwrap_err().to_string();
     assert_eq!(error, "y: the label of row 0 is 10; give labels from 0 to 9");

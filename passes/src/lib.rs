@@ -8,6 +8,7 @@ pub mod dce;
 pub mod expand;
 pub mod fold;
 pub mod fuse;
+pub mod layout;
 pub mod lower;
 mod order;
 pub mod pipeline;

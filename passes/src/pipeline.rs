@@ -16,6 +16,7 @@ use crate::dce::dce;
 use crate::expand::expand;
 use crate::fold::fold;
 use crate::fuse::fuse;
+use crate::layout::layout;
 use crate::lower::lower;
 use crate::plan_memory::plan_memory;
 use crate::prepack::prepack;
@@ -33,6 +34,7 @@ pub static PASSES: &[Pass] = &[
     Pass::graph("split_reduce", Stage::Canonical, |graph, _| split_reduce(graph)),
     Pass::graph("fuse", Stage::Fused, |graph, options| fuse(graph, options.optimize)),
     Pass { name: "lower", stage: Stage::Kernels, optional: false, run: Run::Lower(lower) },
+    Pass { name: "layout", stage: Stage::Kernels, optional: true, run: Run::Plan(|plan, _| layout(plan)) },
     Pass { name: "prepack", stage: Stage::Kernels, optional: true, run: Run::Plan(|plan, _| prepack(plan)) },
     Pass {
         name: "plan_memory",

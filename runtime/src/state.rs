@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ir::{DType, Element, Init, Place, Plan, Tensor, Type, with_elements};
+use ir::{AxisOrder, DType, Element, Init, Place, Plan, Tensor, Type, with_elements};
 
 use crate::{Buffer, RunError};
 
@@ -37,7 +37,9 @@ pub(crate) struct Stamp {
 #[derive(Debug)]
 struct Entry {
     name: String,
+    /// Its type as the user knows it, and the order of its axes in memory.
     ty: Type,
+    order: AxisOrder,
     /// The block that it is in, and its first byte there.
     block: usize,
     offset: usize,
@@ -88,12 +90,13 @@ impl State {
         let mut missing: Vec<(Entry, &Init)> = Vec::new();
         let mut bytes = 0;
         for slot in &plan.slots {
-            let Place::State { init } = &slot.place else { continue };
+            let Place::State { init, order } = &slot.place else { continue };
+            let ty = Type::new(slot.ty.dtype, order.known(&slot.ty.shape));
             match self.by_name.get(&slot.name) {
-                Some(&index) => self.entries[index].check(&slot.ty)?,
+                Some(&index) => self.entries[index].check(&ty)?,
                 None => {
-                    let (name, ty) = (slot.name.clone(), slot.ty.clone());
-                    missing.push((Entry { name, ty, block: self.blocks.len(), offset: bytes }, init));
+                    let (name, order, block) = (slot.name.clone(), order.clone(), self.blocks.len());
+                    missing.push((Entry { name, ty, order, block, offset: bytes }, init));
                     bytes += slot.ty.size_bytes().next_multiple_of(Plan::ALIGNMENT) + GAP_BYTES;
                 }
             }
@@ -131,7 +134,17 @@ impl State {
     /// Where there is none; the error lists those that there are.
     pub fn get(&self, name: &str) -> Result<Tensor, RunError> {
         let index = self.index(name)?;
-        Ok(read_tensor(&self.entries[index].ty, self.read(index)))
+        let Entry { ty, order, .. } = &self.entries[index];
+        let bytes = self.read(index);
+        if order.is_row_major() {
+            return Ok(read_tensor(ty, bytes));
+        }
+        let mut row_major = vec![0; bytes.len()];
+        let size = ty.dtype.size_bytes();
+        for (element, at) in bytes.chunks_exact(size).zip(order.elements(&ty.shape)) {
+            row_major[at * size..][..size].copy_from_slice(element);
+        }
+        Ok(read_tensor(ty, &row_major))
     }
 
     /// Overwrites the state of this name.
@@ -145,14 +158,6 @@ impl State {
         Ok(())
     }
 
-    /// The bytes of the state of this name, row-major, each element in the byte order of the machine.
-    ///
-    /// # Errors
-    /// Where there is none.
-    pub fn bytes(&self, name: &str) -> Result<&[u8], RunError> {
-        Ok(self.read(self.index(name)?))
-    }
-
     /// Which values these are.
     pub(crate) fn stamp(&self) -> Stamp {
         Stamp { id: self.id, version: self.version }
@@ -163,12 +168,18 @@ impl State {
         self.version += 1;
     }
 
-    /// The address of the state of this name, which must be of type `ty`.
-    pub(crate) fn address(&self, name: &str, ty: &Type) -> Result<*mut u8, RunError> {
-        let missing = || RunError::MissingState { name: name.to_owned(), ty: ty.clone().into() };
+    /// The address of the state of this name, which must be of type `ty` in memory; its axes lie in `order` from now on.
+    pub(crate) fn address(&mut self, name: &str, ty: &Type, order: &AxisOrder) -> Result<*mut u8, RunError> {
+        let known = Type::new(ty.dtype, order.known(&ty.shape));
+        let missing = || RunError::MissingState { name: name.to_owned(), ty: known.clone().into() };
         let &index = self.by_name.get(name).ok_or_else(missing)?;
+        self.entries[index].check(&known)?;
+        if self.entries[index].order != *order {
+            let value = self.get(name)?;
+            self.entries[index].order = order.clone();
+            self.write(index, &value);
+        }
         let entry = &self.entries[index];
-        entry.check(ty)?;
         Ok(self.blocks[entry.block].as_ptr().wrapping_add(entry.offset))
     }
 
@@ -182,7 +193,17 @@ impl State {
     fn write(&mut self, index: usize, tensor: &Tensor) {
         let entry = &self.entries[index];
         let bytes = &mut self.blocks[entry.block].as_mut_slice()[entry.range()];
-        with_elements!(tensor.elements(), elements => bytes.copy_from_slice(bytemuck::cast_slice(elements)));
+        with_elements!(tensor.elements(), elements => {
+            let row_major: &[u8] = bytemuck::cast_slice(elements);
+            if entry.order.is_row_major() {
+                bytes.copy_from_slice(row_major);
+            } else {
+                let size = entry.ty.dtype.size_bytes();
+                for (element, at) in bytes.chunks_exact_mut(size).zip(entry.order.elements(&entry.ty.shape)) {
+                    element.copy_from_slice(&row_major[at * size..][..size]);
+                }
+            }
+        });
         self.note_change();
     }
 
@@ -237,7 +258,7 @@ mod tests {
 
     /// A plan with nothing but these states, all of which start at 2.
     fn plan(states: &[(&str, Type)]) -> Plan {
-        let place = Place::State { init: Init::Constant(2.0) };
+        let place = Place::State { init: Init::Constant(2.0), order: AxisOrder::default() };
         let slot =
             |(name, ty): &(&str, Type)| Slot { name: (*name).into(), ty: ty.clone(), place: place.clone() };
         Plan {
@@ -305,6 +326,29 @@ mod tests {
         state.set("w", &Tensor::zeros(&ty(DType::F32, &[2]))).unwrap();
         assert_ne!(state.stamp(), before);
         assert_ne!(State::empty().stamp(), State::empty().stamp());
+    }
+
+    #[test]
+    fn a_state_whose_axes_lie_in_another_order_is_known_as_it_was() {
+        let placed = |order: AxisOrder| {
+            let mut plan = plan(&[("w", Type::new(DType::F32, order.in_memory(&[2, 3, 1].into())))]);
+            let init = Init::Uniform { low: 0.0, high: 1.0, stream: 3 };
+            plan.slots[0].place = Place::State { init, order };
+            plan
+        };
+        let plain = State::new(&placed(AxisOrder::default()), 5).unwrap();
+        let order = AxisOrder::new(&[2, 1, 0]);
+        let mut state = State::new(&placed(order.clone()), 5).unwrap();
+        assert_eq!(state.get("w").unwrap(), plain.get("w").unwrap());
+        let value = Tensor::new([2, 3, 1], vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+        state.set("w", &value).unwrap();
+        let in_memory: Vec<u8> =
+            [1.0f32, 4.0, 2.0, 5.0, 3.0, 6.0].iter().flat_map(|x| x.to_ne_bytes()).collect();
+        assert_eq!(state.read(0), in_memory);
+        // A program that wants it row-major finds it so.
+        state.address("w", &ty(DType::F32, &[2, 3, 1]), &AxisOrder::default()).unwrap();
+        assert_eq!(state.get("w").unwrap(), value);
+        assert_eq!(state.read(0)[4..8], 2.0f32.to_ne_bytes());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! so far, and is left out where it does not fit. Values stay of moderate size (a bound is kept for each), and what is
 //! discontinuous is applied only to values that every backend knows exactly, so that `f32` and `f64` may be compared.
 
+mod windows;
+
 use ir::ops::Distribution;
 use ir::{Builder, DType, Error, Graph, Init, ReduceOp, Scalar, Shape, Value};
 use proptest::prelude::*;
@@ -127,7 +129,7 @@ impl Maker {
     fn step(&mut self, choice: &Choice) -> Result<Vec<Known>, Error> {
         let [p, q, r, s] = choice.picks;
         let x = self.float(p);
-        match choice.kind % 20 {
+        match choice.kind % 23 {
             0..=3 => self.unary(x, q),
             4..=7 => self.binary(x, self.float(q), r),
             8 => self.matmul(x, self.float(q), r),
@@ -140,6 +142,8 @@ impl Maker {
             16 => self.softmax(x, q),
             17 => self.normalise(x, q),
             18 => self.count(x, q),
+            19 | 20 => self.convolve(x, self.float(q), r, s),
+            21 => self.slide(x, q, r),
             _ => self.draw(x, q, r),
         }
     }

@@ -25,7 +25,7 @@ pub fn run_plan(plan: &Plan, seed: u64) -> Result<StepResult, String> {
         memory.bytes_mut(state).copy_from_slice(&bytes);
     }
     let named = |is: fn(&Place) -> bool| -> BTreeMap<String, Tensor> {
-        plan.slots_where(is).map(|(id, slot)| (slot.name.clone(), memory.tensor(id, &slot.ty))).collect()
+        plan.slots_where(is).map(|(id, slot)| (slot.name.clone(), memory.known_tensor(id, slot))).collect()
     };
     let states = named(|place| matches!(place, Place::State { .. }));
     Ok(StepResult { outputs: named(|place| *place == Place::Output), states })
@@ -58,7 +58,12 @@ impl Memory {
                 }
                 Place::Unplaced | Place::Output => None,
                 Place::Constant(tensor) => Some(tensor.clone()),
-                Place::State { init } => Some(init.materialize(ty, seed)),
+                Place::State { init, order } => {
+                    let known = Type::new(ty.dtype, order.known(&ty.shape));
+                    let value = init.materialize(&known, seed);
+                    let elements = order.elements(&known.shape);
+                    Some(Tensor::from_fn(ty, |index| value.get(elements[index])))
+                }
                 Place::Input => {
                     inputs += 1;
                     Some(seeded_tensor(ty, seed, inputs - 1))
@@ -89,6 +94,16 @@ impl Memory {
     fn copy(&mut self, from: &Location, to: SlotId) {
         let bytes = self.pieces[from.piece][from.offset..from.offset + from.size_bytes].to_vec();
         self.bytes_mut(to).copy_from_slice(&bytes);
+    }
+
+    /// The tensor as the user knows it.
+    fn known_tensor(&self, id: SlotId, slot: &Slot) -> Tensor {
+        let in_memory = self.tensor(id, &slot.ty);
+        let Place::State { order, .. } = &slot.place else { return in_memory };
+        let known = Type::new(slot.ty.dtype, order.known(&slot.ty.shape));
+        let mut places = vec![0; known.shape.elements()];
+        order.elements(&known.shape).into_iter().enumerate().for_each(|(at, element)| places[element] = at);
+        Tensor::from_fn(&known, |index| in_memory.get(places[index]))
     }
 
     fn tensor(&self, slot: SlotId, ty: &Type) -> Tensor {

@@ -132,7 +132,13 @@ fn without_sums(graph: &Graph) -> Graph {
     for (id, node) in graph.nodes() {
         let sums = matches!(
             node.op,
-            Op::Reduce(_) | Op::ArgMax(_) | Op::MatMul(_) | Op::ScatterAdd(_) | Op::Grad(_)
+            Op::Reduce(_)
+                | Op::ArgMax(_)
+                | Op::MatMul(_)
+                | Op::Conv(_)
+                | Op::Pool(_)
+                | Op::ScatterAdd(_)
+                | Op::Grad(_)
         );
         is_free.push(!sums && node.operands.iter().all(|operand| is_free[operand.node.0 as usize]));
         if is_free[id.0 as usize] && !node.operands.is_empty() {

@@ -51,6 +51,11 @@ fn lower() {
 }
 
 #[test]
+fn layout() {
+    check_pass("layout");
+}
+
+#[test]
 fn prepack() {
     check_pass("prepack");
 }

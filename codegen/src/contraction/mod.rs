@@ -354,8 +354,9 @@ mod tests {
 
     #[test]
     fn chunks_are_cut_along_what_there_is_most_of() {
-        let cut =
-            |batches: &[usize], rows, columns| chunks(batches, (1, 1), (rows, 14), (columns, 32), 64, 1 << 18);
+        let cut = |batches: &[usize], rows, columns| {
+            chunks(batches, (1, 1), (rows, 14), (columns, 32), 64, 1 << 18)
+        };
         let panels = |panels| Chunks::Grid { panels, lines: 1 };
         assert_eq!(cut(&[], 64, 256), panels(2));
         assert_eq!(cut(&[], 1024, 64), Chunks::Rows(70));

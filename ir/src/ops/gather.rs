@@ -99,9 +99,10 @@ impl OpDef for Gather {
 type Case = (usize, &'static [usize], &'static [usize]);
 
 fn cases() -> impl Iterator<Item = Case> {
-    const BY_HAND: [Case; 6] = [
+    const BY_HAND: [Case; 7] = [
         (0, &[7], &[5]),
         (0, &[5, 3], &[]),
+        (0, &[5], &[]),
         (1, &[3, 7, 2], &[4]),
         (1, &[2, 1], &[3, 2]),
         (0, &[13, 4], &[0]),

@@ -10,6 +10,7 @@ mod grad;
 mod iota;
 mod layout;
 mod matmul;
+mod pool;
 mod random;
 mod reduce;
 mod slice;
@@ -34,6 +35,7 @@ pub use grad::{Grad, StopGradient};
 pub use iota::Iota;
 pub use layout::{Broadcast, Reshape, Transpose};
 pub use matmul::MatMul;
+pub use pool::{Pool, PoolOf};
 pub use random::{Distribution, Random};
 pub use reduce::{ArgMax, Reduce};
 pub use slice::{Pad, Slice};
@@ -189,6 +191,7 @@ ops! {
     MatMul,
     Conv,
     Window,
+    Pool,
     Gather,
     ScatterAdd,
     Iota,

@@ -51,7 +51,7 @@ impl OpDef for Window {
     fn infer(&self, operands: &[&Type], _: Option<&Graph>) -> Result<Types, Error> {
         expect_operands("window", operands, 1)?;
         let x = operands[0];
-        let axes = check(self.name(), &x.shape, &self.sizes, &self.extents)?;
+        let axes = check_axes(self.name(), &x.shape, &self.sizes, &self.extents)?;
         self.windows.check("window", axes)?;
         if self.fill.dtype() != x.dtype {
             let problem = format!("the fill is of dtype {}, the operand {x}", self.fill.dtype());
@@ -153,8 +153,8 @@ impl OpDef for Window {
     }
 }
 
-/// Checks that there are as many counts as sizes of windows, and axes for them; gives their number.
-fn check(op: &str, x: &Shape, sizes: &[usize], extents: &[usize]) -> Result<usize, Error> {
+/// Checks that there are as many counts of windows as sizes, and axes for them; gives their number.
+pub(super) fn check_axes(op: &str, x: &Shape, sizes: &[usize], extents: &[usize]) -> Result<usize, Error> {
     if sizes.len() != extents.len() || sizes.len() > x.rank() {
         let problem = format!("windows of {sizes:?}, {extents:?} of them, along axes of {x}");
         return Err(Error::new(

@@ -15,7 +15,7 @@ use crate::{
 ///   the buffer for all iterations. An index read from data is `i32` or `i64`.
 /// - What is stored has the dtype of the buffer, which is not read-only, and iterations of a parallel loop store to
 ///   elements of their own: each of its axes occurs in the indices. An `add` to an index read from data is in a
-///   `for seq`.
+///   `for seq`, or in no loop that has axes.
 ///
 /// # Errors
 /// The first of these that does not hold.
@@ -292,7 +292,7 @@ impl Verifier<'_> {
         let is_sequential = self.loops.iter().any(|open| open.is_sequential);
         if indices.iter().any(|index| index.var.is_some()) {
             let help = "put it in a `for seq`";
-            return if is_sequential {
+            return if is_sequential || self.loops.is_empty() {
                 Ok(())
             } else {
                 self.fail(format!("parallel stores to %{name} may collide"), help)

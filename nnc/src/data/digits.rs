@@ -1,18 +1,16 @@
 //! The embedded data set: 1,797 handwritten digits of 8x8 pixels. `data/README.md` says where they come from.
 
-use std::io::Read;
-
-use flate2::read::GzDecoder;
-use ir::Tensor;
-
-use super::Dataset;
+use super::records::Records;
+use super::{Dataset, Targets};
 use crate::Error;
+use crate::error::quoted;
 
 /// Lines of 64 pixels, 0..16, and the digit.
 static DIGITS: &[u8] = include_bytes!("../../../data/digits.csv.gz");
 
-/// The pixels of a digit.
-const PIXELS: usize = 64;
+/// The channels, rows and columns of a digit.
+const SHAPE: [usize; 3] = [1, 8, 8];
+const PIXELS: usize = SHAPE[1] * SHAPE[2];
 /// The greatest value of a pixel.
 const WHITE: f32 = 16.0;
 const CLASSES: usize = 10;
@@ -22,40 +20,36 @@ const CLASSES: usize = 10;
 ///
 /// ```
 /// let (train, test) = nnc::data::digits();
-/// assert_eq!((train.len(), test.len(), train.features(), train.classes()), (1437, 360, 64, 10));
+/// assert_eq!((train.len(), test.len(), train.features(), train.outputs()), (1437, 360, 64, 10));
 /// ```
 pub fn digits() -> (Dataset, Dataset) {
-    let all = read(GzDecoder::new(DIGITS)).expect("the embedded file is sound, as the tests have checked");
-    all.split(|index| index % 5 == 0)
+    let all = read(DIGITS).expect("the embedded file is sound, as the tests have checked");
+    all.split_off_every_fifth()
 }
 
 /// Reads lines of 64 pixels and a digit.
-fn read(source: impl Read) -> Result<Dataset, Error> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(source);
+fn read(file: &[u8]) -> Result<Dataset, Error> {
+    let mut records = Records::new(file, "digits")?;
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    for (line, record) in (1..).zip(reader.records()) {
-        let malformed = |what: String| {
-            Error::invalid(
-                format!("digits, line {line}"),
-                what,
-                "give 64 numbers and a digit, separated by commas",
-            )
+    while let Some(record) = records.next_record()? {
+        let malformed = |problem: String| {
+            let help = "give 64 numbers and a digit, separated by commas";
+            Error::invalid(format!("digits, line {}", record.line), problem, help)
         };
-        let record = record.map_err(|error| malformed(error.to_string()))?;
         if record.len() != PIXELS + 1 {
             return Err(malformed(format!("there are {} fields", record.len())));
         }
-        for field in record.iter().take(PIXELS) {
-            let pixel: f32 = field.parse().map_err(|_| malformed(format!("{field:?} is no number")))?;
-            pixels.push(pixel / WHITE);
+        for (index, field) in record.fields().enumerate() {
+            if index < PIXELS {
+                let pixel: f32 =
+                    field.parse().map_err(|_| malformed(format!("{} is no number", quoted(field))))?;
+                pixels.push(pixel / WHITE);
+            } else {
+                labels.push(field.parse().map_err(|_| malformed(format!("{} is no digit", quoted(field))))?);
+            }
         }
-        let label = &record[PIXELS];
-        labels.push(label.parse::<i64>().map_err(|_| malformed(format!("{label:?} is no digit")))?);
     }
-    let rows = labels.len();
-    let features = Tensor::new([rows, PIXELS], pixels).expect("each line has added as many");
-    let labels = Tensor::new([rows], labels).expect("each line has added one");
-    Dataset::new("digits", features, labels, CLASSES)
+    Dataset::new("digits", SHAPE, pixels, Targets::classes(labels, CLASSES))
 }
 
 #[cfg(test)]
@@ -68,7 +62,7 @@ mod tests {
         assert_eq!(train.len() + test.len(), 1797);
         // The counts that scikit-learn's description of the set gives.
         let count = |digit: i64| {
-            let of = |part: &Dataset| (0..part.len()).filter(|&index| part.label(index) == digit).count();
+            let of = |part: &Dataset| part.labels().unwrap().iter().filter(|&&label| label == digit).count();
             of(&train) + of(&test)
         };
         let counts: Vec<usize> = (0..10).map(count).collect();
@@ -76,7 +70,7 @@ mod tests {
         let most =
             |part: &Dataset| (0..part.len()).flat_map(|i| part.row(i)).fold(0.0, |a: f32, &b| a.max(b));
         assert_eq!((most(&train), most(&test)), (1.0, 1.0));
-        assert_eq!((test.label(0), test.label(1), train.label(0)), (0, 5, 1));
+        assert_eq!((&test.labels().unwrap()[..2], train.labels().unwrap()[0]), (&[0, 5][..], 1));
     }
 
     #[test]

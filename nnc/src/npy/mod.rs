@@ -37,8 +37,10 @@ pub fn decode(bytes: &[u8], subject: &str) -> Result<Tensor, Error> {
         |problem: String| Error::invalid(subject, problem, "write it again with numpy.save or numpy.savez");
     check_header(bytes).map_err(broken)?;
     let mut rest = bytes;
-    let header =
-        npyz::NpyHeader::from_reader(&mut rest).map_err(|e| broken(format!("this is no .npy file: {e}")))?;
+    let header = npyz::NpyHeader::from_reader(&mut rest).map_err(|error| {
+        let message = error.to_string(); // the first line, without the drawing that follows
+        broken(format!("this is no .npy file: {}", message.lines().next().unwrap_or_default()))
+    })?;
     let descriptor = header.dtype().descr();
     let descriptor = descriptor.trim_matches('\'');
     let (dtype, is_big_endian) = dtype_of(descriptor).ok_or_else(|| {

@@ -5,6 +5,7 @@ use std::path::Path;
 use ir::Tensor;
 
 use super::zip;
+use crate::error::quoted;
 use crate::{Error, files};
 
 /// What NumPy adds to the name of an array.
@@ -32,7 +33,10 @@ fn decode(bytes: &[u8], subject: &str) -> Result<Vec<(String, Tensor)>, Error> {
     let entries = zip::read(bytes).map_err(|problem| Error::invalid(subject, problem, help))?;
     let arrays = entries.into_iter().filter_map(|(name, bytes)| {
         let name = name.strip_suffix(EXTENSION)?.to_owned();
-        Some(super::decode(&bytes, &format!("{subject}, array {name}")).map(|tensor| (name, tensor)))
+        Some(
+            super::decode(&bytes, &format!("{subject}, array {}", quoted(&name)))
+                .map(|tensor| (name, tensor)),
+        )
     });
     arrays.collect()
 }
@@ -55,7 +59,7 @@ mod tests {
         let mut archive = Vec::new();
         zip::write(&[("x.npy".to_owned(), b"no array".to_vec())], &mut archive).unwrap();
         let error = decode(&archive, "a.npz").unwrap_err().to_string();
-        assert!(error.starts_with("a.npz, array x: this is no .npy file"), "{error}");
+        assert!(error.starts_with("a.npz, array \"x\": this is no .npy file"), "{error}");
         let error = decode(b"", "a.npz").unwrap_err().to_string();
         let expected =
             "a.npz: this is no zip archive, or its end is missing; write it again with numpy.savez";

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
+use crate::error::quoted;
+
 const LOCAL_HEADER: u32 = 0x0403_4b50;
 const CENTRAL_HEADER: u32 = 0x0201_4b50;
 const END_OF_DIRECTORY: u32 = 0x0605_4b50;
@@ -33,7 +35,7 @@ pub fn read(archive: &[u8]) -> Result<Vec<Entry<'_>>, String> {
     let end = end_of_directory(archive).ok_or("this is no zip archive, or its end is missing")?;
     let count = u16_at(archive, end + 10).ok_or("its end is cut")?;
     let mut at = u32_at(archive, end + 16).ok_or("its end is cut")? as usize;
-    let mut entries = Vec::new();
+    let (mut entries, mut unread) = (Vec::new(), archive.len());
     for _ in 0..count {
         let header = archive.get(at..).unwrap_or_default();
         if u32_at(header, 0) != Some(CENTRAL_HEADER) {
@@ -45,7 +47,11 @@ pub fn read(archive: &[u8]) -> Result<Vec<Entry<'_>>, String> {
             .get(CENTRAL_HEADER_BYTES..CENTRAL_HEADER_BYTES + name_length)
             .ok_or("its directory is cut")?;
         let name = String::from_utf8_lossy(name).into_owned();
-        let contents = contents(archive, header).map_err(|problem| format!("entry {name}: {problem}"))?;
+        // Entries that share their bytes could stand for more memory than there is.
+        let packed_size = u32_at(header, 20).ok_or("its directory is cut")? as usize;
+        unread = unread.checked_sub(packed_size).ok_or("its entries overlap")?;
+        let contents =
+            contents(archive, header).map_err(|problem| format!("entry {}: {problem}", quoted(&name)))?;
         entries.push((name, contents));
         at += CENTRAL_HEADER_BYTES + name_length + extra_length + comment_length;
     }
@@ -189,7 +195,18 @@ mod tests {
         bytes[directory + 24..directory + 28].copy_from_slice(&20u32.to_le_bytes());
         assert_eq!(*read(&bytes).unwrap()[0].1, *b"abababababababababab");
         bytes[directory + 27] = 0x7f; // claims two gigabytes
-        assert_eq!(read(&bytes).unwrap_err(), "entry a: it claims to be larger than it can be");
+        assert_eq!(read(&bytes).unwrap_err(), "entry \"a\": it claims to be larger than it can be");
+    }
+
+    #[test]
+    fn entries_that_share_their_bytes_are_an_error() {
+        let bytes = archive(&[("a", &[7; 100])]);
+        let (start, end) = (bytes.len() - END_OF_DIRECTORY_BYTES - CENTRAL_HEADER_BYTES - 1, bytes.len());
+        let (entry, mut end) =
+            (&bytes[start..end - END_OF_DIRECTORY_BYTES], bytes[end - END_OF_DIRECTORY_BYTES..].to_vec());
+        end[10] = 9;
+        let overlapping = [&bytes[..start], &entry.repeat(9), &end].concat();
+        assert_eq!(read(&overlapping).unwrap_err(), "its entries overlap");
     }
 
     #[test]
@@ -200,7 +217,7 @@ mod tests {
         }
         let mut damaged = whole.clone();
         damaged[LOCAL_HEADER_BYTES + 5] ^= 1;
-        let expected = "entry a.npy: its contents are damaged: size or checksum do not agree";
+        let expected = "entry \"a.npy\": its contents are damaged: size or checksum do not agree";
         assert_eq!(read(&damaged).unwrap_err(), expected);
     }
 

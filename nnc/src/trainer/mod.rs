@@ -134,7 +134,7 @@ impl Trainer {
         epochs: usize,
         observe: &mut dyn FnMut(&Progress),
     ) -> Result<History, Error> {
-        self.check_fits(train)?;
+        self.labels_that_fit(train)?;
         let (batch, rows) = (self.options.batch, train.len());
         if batch > rows {
             let problem = format!("it is {batch}, and there are {rows} rows to train on");
@@ -199,14 +199,14 @@ impl Trainer {
     /// # Errors
     /// Where the data set does not fit the model or is empty.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation, Error> {
-        self.check_fits(data)?;
+        let labels = self.labels_that_fit(data)?;
         let rows: Vec<u32> = (0..data.len() as u32).collect();
         let mut sum = Evaluation::default();
         for rows in rows.chunks(EVALUATION_BATCH) {
             self.inference_program(rows.len())?;
             let program = self.inference.get_mut(&rows.len()).expect("it has just been compiled");
             let logits = program.infer_on(&mut self.state, data, rows)?;
-            sum.add(logits, rows.iter().map(|&row| data.label(row as usize)));
+            sum.add(logits, rows.iter().map(|&row| labels[row as usize]));
         }
         Ok(sum.finish())
     }
@@ -272,7 +272,8 @@ impl Trainer {
         Ok(Program::new(executable, batch, self.features))
     }
 
-    fn check_fits(&self, data: &Dataset) -> Result<(), Error> {
+    /// The classes of a data set, which must fit the model.
+    fn labels_that_fit<'a>(&self, data: &'a Dataset) -> Result<&'a [i64], Error> {
         let name = data.name();
         if data.is_empty() {
             return Err(Error::invalid(name, "the data set has no rows", "give at least one"));
@@ -281,15 +282,18 @@ impl Trainer {
             let problem = format!("a row has {} values, the model takes {}", data.features(), self.features);
             return Err(Error::invalid(name, problem, "make the first layer of the model as wide as a row"));
         }
-        if data.classes() > self.classes {
+        let labels = data.labels().ok_or_else(|| {
+            Error::invalid(name, "its targets are values, not classes", "give a data set of classes")
+        })?;
+        if data.outputs() > self.classes {
             let problem =
-                format!("there are {} classes, the model returns {} logits", data.classes(), self.classes);
+                format!("there are {} classes, the model returns {} logits", data.outputs(), self.classes);
             return Err(Error::invalid(
                 name,
                 problem,
                 "make the last layer of the model as wide as there are classes",
             ));
         }
-        Ok(())
+        Ok(labels)
     }
 }

@@ -51,9 +51,10 @@ impl Program {
     fn gather(&mut self, data: &Dataset, rows: &[u32]) {
         let x = self.x.as_mut_slice::<f32>().expect("x was made with this dtype");
         let y = self.y.as_mut_slice::<i64>().expect("y was made with this dtype");
+        let labels = data.labels().expect("the trainer has checked that there are classes");
         for ((x, y), &row) in x.chunks_exact_mut(data.features()).zip(y).zip(rows) {
             x.copy_from_slice(data.row(row as usize));
-            *y = data.label(row as usize);
+            *y = labels[row as usize];
         }
     }
 

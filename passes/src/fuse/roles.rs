@@ -53,6 +53,9 @@ impl Roles {
             let role = roles.role_of(graph, id, node, merge, total);
             roles.roles.push(role);
             roles.work.push(if role == Role::Free { total } else { 0 });
+            if role == Role::Alias {
+                roles.store(graph, node.operands[0].node);
+            }
             if merge {
                 for (views, &operand) in views_of(graph, node).iter().zip(&node.operands) {
                     roles.keep_bounds(graph, operand, views);

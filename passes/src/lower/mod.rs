@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use ir::ops::FusedKind;
 use ir::{
-    Error, Graph, Kernel, KernelId, Lowering, Node, NodeId, Op, Place, Plan, Slot, SlotId, Step, Value,
+    AxisOrder, Error, Graph, Kernel, KernelId, Lowering, Node, NodeId, Op, Place, Plan, Slot, SlotId, Step,
+    Value,
 };
 
 use crate::access::lowering;
@@ -75,7 +76,7 @@ impl Lowerer<'_> {
 
     fn leaf(&mut self, id: NodeId, node: &Node) {
         let place = match &node.op {
-            Op::State(state) => Place::State { init: state.init },
+            Op::State(state) => Place::State { init: state.init, order: AxisOrder::default() },
             Op::Constant(constant) => Place::Constant(constant.tensor.clone()),
             _ => Place::Input,
         };

@@ -278,14 +278,15 @@ impl Executable {
         if self.bound_state == Some(stamp) {
             return Ok(true);
         }
-        if self.bound_state.is_none_or(|bound| bound.id != stamp.id) {
-            // Until all have been found, addresses of two states may be mixed.
-            self.bound_state = None;
-            for &slot in &self.states {
-                let described = self.plan.slot(slot);
-                self.program.set(slot, state.address(&described.name, &described.ty)?);
-            }
+        // Until all have been found, addresses of two states may be mixed. Another program may have wanted axes in another
+        // order since.
+        self.bound_state = None;
+        for &slot in &self.states {
+            let described = self.plan.slot(slot);
+            let Place::State { order, .. } = &described.place else { unreachable!("the list is of states") };
+            self.program.set(slot, state.address(&described.name, &described.ty, order)?);
         }
+        let stamp = state.stamp();
         self.bound_state = Some(stamp);
         Ok(false)
     }

@@ -1,3 +1,5 @@
+//! Convolutions: what they refuse, and what they lower to.
+
 use crate::ops::testing::mistake;
 use crate::ops::{Conv, ConvOf, Op, Windows};
 use crate::{Builder, DType, Lowering, Value};

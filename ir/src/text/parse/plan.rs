@@ -10,7 +10,7 @@ use super::did_you_mean;
 use super::kernel::parse_kernel;
 use super::lexer::TokenKind;
 use super::literal::{parse_init, parse_literal, parse_natural, parse_type};
-use crate::{KernelId, Place, Plan, Slot, SlotId, Step, Type};
+use crate::{AxisOrder, KernelId, Place, Plan, Slot, SlotId, Step, Type};
 
 /// A plan that is being read.
 struct PlanParser {
@@ -154,7 +154,11 @@ fn parse_place(cursor: &mut Cursor<'_>, ty: &Type) -> Parsed<Place> {
         "at" => Place::Arena { offset: parse_natural(cursor, "number of bytes")? },
         "input" => Place::Input,
         "output" => Place::Output,
-        "state" => Place::State { init: parse_init(cursor)? },
+        "state" => {
+            let init = parse_init(cursor)?;
+            let order = if cursor.eat("order") { parse_order(cursor, ty)? } else { AxisOrder::default() };
+            Place::State { init, order }
+        }
         "constant" => {
             let start = cursor.peek().start;
             let literal = parse_literal(cursor)?;
@@ -163,6 +167,26 @@ fn parse_place(cursor: &mut Cursor<'_>, ty: &Type) -> Parsed<Place> {
         }
         _ => return Err(cursor.error(token.span(), format!("there is no place `{}`", token.text), HELP)),
     })
+}
+
+/// `(0, 2, 3, 1)`, after `order`.
+fn parse_order(cursor: &mut Cursor<'_>, ty: &Type) -> Parsed<AxisOrder> {
+    const HELP: &str = "an order names each axis once, counted from 0: `order(0, 2, 3, 1)`";
+    let start = cursor.peek().start;
+    cursor.expect("(", HELP)?;
+    let mut axes: Vec<usize> = Vec::new();
+    while !cursor.eat(")") {
+        axes.push(parse_natural(cursor, "number of an axis")?);
+        if !cursor.is(")") {
+            cursor.expect(",", HELP)?;
+        }
+    }
+    let rank = ty.shape.rank();
+    if axes.len() != rank || (0..rank).any(|axis| !axes.contains(&axis)) {
+        let problem = format!("this is no order of {rank} axes");
+        return Err(cursor.error(cursor.span_from(start), problem, HELP));
+    }
+    Ok(AxisOrder::new(&axes))
 }
 
 fn define<T>(cursor: &Cursor<'_>, names: &mut HashMap<Label, T>, name: Reference, id: T) -> Parsed<()> {

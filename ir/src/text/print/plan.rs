@@ -81,7 +81,10 @@ impl fmt::Display for PlaceText<'_> {
             Place::Arena { offset } => write!(f, "at {offset}"),
             Place::Input => f.write_str("input"),
             Place::Output => f.write_str("output"),
-            Place::State { init } => write!(f, "state {}", InitText(*init)),
+            Place::State { init, order } => {
+                write!(f, "state {}", InitText(*init))?;
+                if order.is_row_major() { Ok(()) } else { write!(f, " order({})", List(order.axes().iter())) }
+            }
             Place::Constant(tensor) => write!(f, "constant {}", TensorText(tensor)),
         }
     }

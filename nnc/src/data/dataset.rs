@@ -1,0 +1,328 @@
+//! A data set: rows of numbers with a target each, checked when it is made so that training need not.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ir::Shape;
+
+use super::targets::{MAX_CLASSES, Targets, rows_of};
+use crate::Error;
+
+/// Rows with their targets. All numbers are finite, and all labels below the number of classes. A clone shares them.
+///
+/// ```
+/// use nnc::data::{Dataset, Targets};
+/// let rows = vec![0.0, 0.1, 1.0, 0.9, 0.2, 0.0];
+/// let dataset = Dataset::new("toy", [2], rows, Targets::classes(vec![0, 1, 0], 2))?;
+/// assert_eq!((dataset.len(), dataset.features(), dataset.outputs()), (3, 2, 2));
+/// assert_eq!(dataset.to_string(), "toy: 3 rows of [2], classes 0, 1");
+/// # Ok::<(), nnc::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    name: Arc<str>,
+    row_shape: Shape,
+    len: usize,
+    rows: Arc<Vec<f32>>,
+    targets: Arc<Targets>,
+}
+
+impl Dataset {
+    /// The data set of these rows, each of shape `row_shape` (`[64]`; of an image `[channels, height, width]`), one
+    /// after another in row-major order, and their targets.
+    ///
+    /// # Errors
+    /// Where there are not as many rows as targets, or more than fit `u32`; a number is NaN or infinite, or a label
+    /// is out of range (the row is named); or there are more than [`MAX_CLASSES`] classes.
+    pub fn new(
+        name: &str,
+        row_shape: impl Into<Shape>,
+        rows: Vec<f32>,
+        targets: Targets,
+    ) -> Result<Dataset, Error> {
+        let (row_shape, invalid) =
+            (row_shape.into(), |problem, help: &str| Error::invalid(name, problem, help));
+        let width = row_shape.elements();
+        let len = targets.rows().filter(|&len| len.checked_mul(width) == Some(rows.len()));
+        let Some(len) = len.filter(|&len| u32::try_from(len).is_ok()) else {
+            let counts = match &targets {
+                Targets::Classes { labels, .. } => format!("{} labels", labels.len()),
+                Targets::Values { values, names } => format!("{} values for {}", values.len(), names.len()),
+            };
+            let problem = format!("there are {} numbers for rows of {row_shape}, and {counts}", rows.len());
+            return Err(invalid(problem, "give as many rows as targets, fewer than 2^32"));
+        };
+        if let Some(at) = rows.iter().position(|x| !x.is_finite()) {
+            let problem = format!("row {}, column {} holds {}", at / width, at % width, rows[at]);
+            return Err(invalid(problem, "give finite numbers"));
+        }
+        match &targets {
+            Targets::Classes { names, .. } if names.len() > MAX_CLASSES => {
+                let help = format!("give at most {MAX_CLASSES}, with labels from 0 on");
+                return Err(invalid("there are too many classes".into(), &help));
+            }
+            Targets::Classes { labels, names } => {
+                let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < names.len());
+                if let Some(row) = labels.iter().position(|label| !is_class(label)) {
+                    let problem = format!("the label of row {row} is {}", labels[row]);
+                    let help = format!("give labels from 0 to {}", names.len().saturating_sub(1));
+                    return Err(invalid(problem, &help));
+                }
+            }
+            Targets::Values { values, names } => {
+                if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+                    let (row, name) = (at / names.len(), &names[at % names.len()]);
+                    let problem = format!("the value `{name}` of row {row} is {}", values[at]);
+                    return Err(invalid(problem, "give finite numbers"));
+                }
+            }
+        }
+        Ok(Dataset { name: name.into(), row_shape, len, rows: rows.into(), targets: targets.into() })
+    }
+
+    /// The same under another name.
+    pub fn named(&self, name: &str) -> Dataset {
+        Dataset { name: name.into(), ..self.clone() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The shape of a row.
+    pub fn row_shape(&self) -> &Shape {
+        &self.row_shape
+    }
+
+    /// The number of values in a row.
+    pub fn features(&self) -> usize {
+        self.row_shape.elements()
+    }
+
+    /// The targets of all rows.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// The number of outputs of a model that predicts the targets: the number of classes, or of values per row.
+    pub fn outputs(&self) -> usize {
+        self.targets.names().len()
+    }
+
+    /// The values of a row, in row-major order.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.rows[index * self.features()..][..self.features()]
+    }
+
+    /// The values of all rows, `f32[rows, ..]`, in row-major order.
+    pub fn rows(&self) -> &[f32] {
+        &self.rows
+    }
+
+    /// The classes of the rows; `None` where the targets are values.
+    pub fn labels(&self) -> Option<&[i64]> {
+        match &*self.targets {
+            Targets::Classes { labels, .. } => Some(labels),
+            Targets::Values { .. } => None,
+        }
+    }
+
+    /// The target values, `f32[rows, outputs]`; `None` where the targets are classes.
+    pub fn values(&self) -> Option<&[f32]> {
+        match &*self.targets {
+            Targets::Classes { .. } => None,
+            Targets::Values { values, .. } => Some(values),
+        }
+    }
+
+    /// The same rows in another shape, as `[64]` for `[1, 8, 8]`.
+    ///
+    /// # Errors
+    /// Where the shape has another number of elements.
+    pub fn reshaped(&self, row_shape: impl Into<Shape>) -> Result<Dataset, Error> {
+        let row_shape = row_shape.into();
+        if row_shape.elements() != self.features() {
+            let problem = format!("its rows are of {}, which cannot become {row_shape}", self.row_shape);
+            let help = format!("give a shape of {} elements", self.features());
+            return Err(Error::invalid(self.name(), problem, help));
+        }
+        Ok(Dataset { row_shape, ..self.clone() })
+    }
+
+    /// The same rows with a value per class as targets: 1 for the class of the row, 0 for the others. A data set of
+    /// values stays as it is.
+    pub fn one_hot(&self) -> Dataset {
+        let Targets::Classes { labels, names } = &*self.targets else { return self.clone() };
+        let mut values = vec![0.0; labels.len() * names.len()];
+        let rows = values.chunks_exact_mut(names.len().max(1)).zip(labels);
+        rows.for_each(|(row, &label)| row[label as usize] = 1.0);
+        Dataset { targets: Targets::Values { values, names: names.clone() }.into(), ..self.clone() }
+    }
+
+    /// These rows, in this order.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn subset(&self, rows: &[u32]) -> Dataset {
+        Dataset {
+            name: Arc::clone(&self.name),
+            row_shape: self.row_shape.clone(),
+            len: rows.len(),
+            rows: rows_of(&self.rows, self.features(), rows).into(),
+            targets: self.targets.of_rows(rows).into(),
+        }
+    }
+
+    /// The rows for which `is_held_out(index)` is false, and those for which it is true, both in order.
+    pub fn split(&self, is_held_out: impl Fn(usize) -> bool) -> (Dataset, Dataset) {
+        let (held_out, rest): (Vec<u32>, Vec<u32>) =
+            (0..self.len as u32).partition(|&index| is_held_out(index as usize));
+        (self.subset(&rest), self.subset(&held_out))
+    }
+
+    /// The first four fifths of the rows, and the rest.
+    pub(super) fn split_off_last_fifth(&self) -> (Dataset, Dataset) {
+        let rest = self.len - self.len / 5;
+        self.split(|index| index >= rest)
+    }
+
+    /// The rows but for every fifth from the first on, and these.
+    pub(super) fn split_off_every_fifth(&self) -> (Dataset, Dataset) {
+        self.split(|index| index.is_multiple_of(5))
+    }
+}
+
+/// The greatest number of names that are shown.
+const SHOWN_NAMES: usize = 12;
+
+impl fmt::Display for Dataset {
+    /// `digits: 1437 rows of [1, 8, 8], classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &*self.targets {
+            Targets::Classes { .. } => "classes",
+            Targets::Values { .. } => "values",
+        };
+        write!(f, "{}: {} rows of {}, ", self.name, self.len, self.row_shape)?;
+        match self.targets.names() {
+            names if names.len() <= SHOWN_NAMES => write!(f, "{kind} {}", names.join(", ")),
+            names => write!(f, "{} {kind}", names.len()),
+        }
+    }
+}
+
+/// Checks that what a model is trained on is like what it is tested on.
+pub(super) fn check_alike(train: &Dataset, test: &Dataset, subject: &str) -> Result<(), Error> {
+    let traits = |set: &Dataset| {
+        let kind = if set.labels().is_some() { "classes" } else { "values" };
+        format!("rows of {} with {} {kind}", set.row_shape, set.outputs())
+    };
+    if traits(train) == traits(test) {
+        return Ok(());
+    }
+    let problem = format!("to train on there are {}, to test on {}", traits(train), traits(test));
+    Err(Error::invalid(subject, problem, "give rows and targets of one kind"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dataset(rows: &[f32], labels: &[i64]) -> Result<Dataset, Error> {
+        Dataset::new("toy", [2], rows.to_vec(), Targets::classes(labels.to_vec(), 3))
+    }
+
+    fn message(result: Result<Dataset, Error>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nan_is_an_error_that_names_row_and_column() {
+        let error = message(dataset(&[0.0, 1.0, 2.0, f32::NAN], &[0, 1]));
+        assert_eq!(error, "toy: row 1, column 1 holds NaN; give finite numbers");
+        let error = message(dataset(&[0.0, 1.0, f32::NEG_INFINITY, 3.0], &[0, 1]));
+        assert_eq!(error, "toy: row 1, column 0 holds -inf; give finite numbers");
+        let targets = Targets::values(vec![0.0, 1.0, f32::INFINITY, 3.0], 2);
+        let error = message(Dataset::new("toy", [1], vec![0.0; 2], targets));
+        assert_eq!(error, "toy: the value `0` of row 1 is inf; give finite numbers");
+    }
+
+    #[test]
+    fn labels_out_of_range_are_errors_that_name_the_row() {
+        let error = message(dataset(&[0.0; 4], &[2, 3]));
+        assert_eq!(error, "toy: the label of row 1 is 3; give labels from 0 to 2");
+        let error = message(dataset(&[0.0; 4], &[-1, 0]));
+        assert_eq!(error, "toy: the label of row 0 is -1; give labels from 0 to 2");
+        let error = message(Dataset::new("toy", [1], vec![0.0], Targets::classes(vec![0], usize::MAX)));
+        assert_eq!(error, "toy: there are too many classes; give at most 65536, with labels from 0 on");
+    }
+
+    #[test]
+    fn numbers_of_rows_that_differ_are_errors_that_show_both() {
+        let expected = "toy: there are 4 numbers for rows of [2], and 3 labels; \
+                        give as many rows as targets, fewer than 2^32";
+        assert_eq!(message(dataset(&[0.0; 4], &[0, 0, 0])), expected);
+        for (values, outputs) in [(3, 2), (1, 0), (8, 2)] {
+            let targets = Targets::values(vec![0.0; values], outputs);
+            let error = message(Dataset::new("toy", [2], vec![0.0; 4], targets));
+            assert!(error.contains(&format!("and {values} values for {outputs}")), "{error}");
+        }
+        let huge = message(Dataset::new("toy", [usize::MAX, 2], vec![], Targets::classes(vec![0], 1)));
+        assert!(huge.starts_with("toy: there are 0 numbers for rows of"), "{huge}");
+    }
+
+    #[test]
+    fn rows_can_have_no_values() {
+        let dataset = Dataset::new("toy", [0], vec![], Targets::classes(vec![0, 0], 1)).unwrap();
+        assert_eq!((dataset.len(), dataset.row(1)), (2, [].as_slice()));
+    }
+
+    #[test]
+    fn a_split_keeps_every_row_once_and_in_order() {
+        let whole = dataset(&[0.0, 0.5, 1.0, 1.5, 2.0, 2.5], &[0, 1, 2]).unwrap();
+        let (rest, held_out) = whole.split(|index| index == 1);
+        assert_eq!((rest.len(), rest.row(1), rest.labels()), (2, [2.0, 2.5].as_slice(), Some(&[0, 2][..])));
+        assert_eq!(
+            (held_out.len(), held_out.row(0), held_out.labels()),
+            (1, [1.0, 1.5].as_slice(), Some(&[1][..]))
+        );
+    }
+
+    #[test]
+    fn a_subset_takes_values_along() {
+        let targets = Targets::values(vec![1.0, 2.0, 3.0, 4.0], 2);
+        let whole = Dataset::new("toy", [1, 1], vec![0.5, 1.5], targets).unwrap();
+        let subset = whole.subset(&[1, 0, 1]);
+        assert_eq!(subset.values(), Some(&[3.0, 4.0, 1.0, 2.0, 3.0, 4.0][..]));
+        assert_eq!((subset.row(0), subset.len(), subset.labels()), ([1.5].as_slice(), 3, None));
+        assert_eq!(subset.to_string(), "toy: 3 rows of [1, 1], values 0, 1");
+    }
+
+    #[test]
+    fn one_hot_values_are_1_for_the_class_of_the_row() {
+        let hot = dataset(&[0.5; 4], &[2, 0]).unwrap().one_hot();
+        assert_eq!(hot.values(), Some(&[0.0, 0.0, 1.0, 1.0, 0.0, 0.0][..]));
+        assert_eq!((hot.row(1), hot.outputs(), hot.one_hot()), (&[0.5; 2][..], 3, hot.clone()));
+    }
+
+    #[test]
+    fn another_shape_needs_as_many_elements() {
+        let images = Dataset::new("toy", [1, 2, 2], vec![0.0; 8], Targets::classes(vec![0, 1], 99)).unwrap();
+        assert_eq!(images.reshaped([4]).unwrap().to_string(), "toy: 2 rows of [4], 99 classes");
+        let expected = "toy: its rows are of [1, 2, 2], which cannot become [3]; give a shape of 4 elements";
+        assert_eq!(message(images.reshaped([3])), expected);
+    }
+}

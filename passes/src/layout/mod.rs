@@ -1,0 +1,128 @@
+//! Pass `layout`: the axes of images and filters lie in memory in the order in which convolutions read them.
+//!
+//! In and out: a plan of stage `kernels`. Users see images as `[batch, channels, height, width]`. A convolution that reads
+//! all channels of a place side by side walks through memory in one direction, whichever way it goes: forward, to the
+//! gradient of its input, to that of its filter. So images have their channels last, and filters are
+//! `[height, width, input channels, output channels]`.
+//!
+//! Nothing is converted: each slot has one order of axes, the kernels that write it write it so, and those that read it read
+//! it so. What the user sees keeps its order: inputs, outputs, constants; states are known to the user in their own order,
+//! and say in which they lie. A reshape that moves nothing binds the axes that it merges: they stay side by side.
+//!
+//! 1. `bundles`: the axes of each slot that all kernels agree on.
+//! 2. `classes`: which bundles are the same axis of the model (one loop runs along both), and what it is: places of images,
+//!    taps of filters, channels, or none of these.
+//! 3. `rewrite`: buffers with their axes in order, indices and loops that follow.
+
+mod bundles;
+mod classes;
+mod rewrite;
+
+use std::collections::BTreeSet;
+
+use ir::{AxisOrder, KernelId, Place, Plan, SlotId, Step};
+
+use bundles::{Bundles, bundles};
+use classes::{Kind, kinds};
+
+/// Puts the axes of images and filters in order.
+pub fn layout(mut plan: Plan) -> Plan {
+    let bundles = bundles(&plan);
+    let kinds = kinds(&plan, &bundles);
+    let mut orders: Vec<Vec<usize>> =
+        (0..plan.slots.len()).map(|slot| order(&bundles[slot], &kinds[slot])).collect();
+    for (slot, order) in orders.iter_mut().enumerate() {
+        if !is_free(&plan.slots[slot].place) {
+            *order = (0..order.len()).collect();
+        }
+    }
+    keep_copies_alike(&plan, &bundles, &mut orders);
+    let calls: Vec<Step> = plan.steps.clone();
+    let mut rewritten: BTreeSet<KernelId> = BTreeSet::new();
+    for step in &calls {
+        let &Step::Call { kernel: id, ref slots } = step else { continue };
+        let parameters: Vec<_> = plan.kernel(id).parameters().map(|(id, _)| id).collect();
+        for (&slot, buffer) in slots.iter().zip(parameters) {
+            let (bundles, order) = (&bundles[slot.0 as usize], &orders[slot.0 as usize]);
+            if !is_identity(order) {
+                let kernel = &mut plan.kernels[id.0 as usize];
+                let axes = bundles.axes_in_order(&kernel.buffers[buffer.0 as usize].ty.shape, order);
+                rewrite::permute(kernel, buffer, &axes);
+                rewritten.insert(id);
+            }
+        }
+    }
+    for (index, order) in orders.iter().enumerate().filter(|(_, order)| !is_identity(order)) {
+        let slot = &mut plan.slots[index];
+        let axes = bundles[index].axes_in_order(&slot.ty.shape, order);
+        let in_memory = AxisOrder::new(&axes);
+        slot.ty.shape = in_memory.in_memory(&slot.ty.shape);
+        if let Place::State { order, .. } = &mut slot.place {
+            *order = in_memory;
+        }
+    }
+    for id in rewritten {
+        rewrite::order_loops(&mut plan.kernels[id.0 as usize]);
+    }
+    plan
+}
+
+/// Whether the order of a slot's axes is the compiler's to choose.
+fn is_free(place: &Place) -> bool {
+    matches!(place, Place::Unplaced | Place::State { .. })
+}
+
+fn is_identity(order: &[usize]) -> bool {
+    order.iter().enumerate().all(|(at, &bundle)| at == bundle)
+}
+
+/// The order of a slot's bundles. Of a filter: groups, taps, input channels, output channels. Of an image: what is none of
+/// these, places, channels.
+fn order(bundles: &Bundles, kinds: &[Kind]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..bundles.len()).collect();
+    let has = |kind: Kind| kinds.contains(&kind);
+    if has(Kind::Tap) {
+        order.sort_by_key(|&bundle| match kinds[bundle] {
+            Kind::Tap => (1, bundle as i64),
+            Kind::Channel => (2, -(bundle as i64)),
+            _ => (0, bundle as i64),
+        });
+    } else if has(Kind::Place) {
+        order.sort_by_key(|&bundle| match kinds[bundle] {
+            Kind::Place => (1, bundle),
+            Kind::Channel => (2, bundle),
+            _ => (0, bundle),
+        });
+    }
+    order
+}
+
+/// Slots that are copied to each other, and states with what they become, lie in one order: where the orders differ, both
+/// are row-major.
+fn keep_copies_alike(plan: &Plan, bundles: &[Bundles], orders: &mut [Vec<usize>]) {
+    let copies = plan.steps.iter().filter_map(|step| match step {
+        Step::Copy { from, to } => Some((*from, *to)),
+        Step::Call { .. } => None,
+    });
+    let pairs: Vec<(SlotId, SlotId)> = copies.chain(plan.updates.iter().copied()).collect();
+    // A slot may be in several pairs.
+    loop {
+        let mut has_changed = false;
+        for &(a, b) in &pairs {
+            let axes = |slot: SlotId| {
+                let index = slot.0 as usize;
+                bundles[index].axes_in_order(&plan.slots[index].ty.shape, &orders[index])
+            };
+            let are_row_major = [a, b].iter().all(|slot| is_identity(&orders[slot.0 as usize]));
+            if !are_row_major && (plan.slot(a).ty != plan.slot(b).ty || axes(a) != axes(b)) {
+                for slot in [a, b] {
+                    orders[slot.0 as usize].sort_unstable();
+                }
+                has_changed = true;
+            }
+        }
+        if !has_changed {
+            return;
+        }
+    }
+}
