@@ -21,7 +21,7 @@ const BATCH: usize = 6;
 const FEATURES: usize = 7;
 const CLASSES: usize = 3;
 
-/// Inputs of a step: features, and targets of the type that the loss takes.
+/// Inputs of a step: features, targets that the loss takes, and weights where there are some.
 fn inputs(graph: &Graph, loss: &Loss) -> BTreeMap<String, Tensor> {
     let mut inputs = tests::compare::seeded_inputs(graph, SEED);
     let y = inputs.get_mut("y").expect("a step has targets");
@@ -40,13 +40,20 @@ fn inputs(graph: &Graph, loss: &Loss) -> BTreeMap<String, Tensor> {
             };
         }
     }
+    if let Some(weights) = inputs.get_mut("w") {
+        let weights = weights.as_mut_slice::<f32>().expect("weights are f32");
+        weights.iter_mut().for_each(|weight| *weight = weight.abs());
+    }
     inputs
 }
 
 /// Runs some steps as machine code for each target and in the interpreter, and compares all outputs and states.
 fn compare_steps(what: &str, model: &dyn Layer, loss: &Loss, optimizer: &dyn Optimizer) {
-    let batch = Batch::new(BATCH, [FEATURES]);
-    let graph = supervised::training_graph("model", model, &batch, loss, optimizer)
+    compare_steps_on(&Batch::new(BATCH, [FEATURES]), what, model, loss, optimizer);
+}
+
+fn compare_steps_on(batch: &Batch, what: &str, model: &dyn Layer, loss: &Loss, optimizer: &dyn Optimizer) {
+    let graph = supervised::training_graph("model", model, batch, loss, optimizer)
         .unwrap_or_else(|error| panic!("{what}: {error}"));
     let inputs = inputs(&graph, loss);
     let differentiated = passes::autodiff::autodiff(&graph).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -107,6 +114,14 @@ fn every_loss_trains_as_in_the_interpreter() {
         Loss::KlDivergence,
     ] {
         compare_steps(&format!("{loss:?}"), &mlp(), &loss, &Sgd::new(0.1));
+    }
+}
+
+#[test]
+fn weighted_examples_train_as_in_the_interpreter() {
+    let batch = Batch { is_weighted: true, ..Batch::new(BATCH, [FEATURES]) };
+    for loss in [Loss::cross_entropy(), Loss::SquaredError] {
+        compare_steps_on(&batch, &format!("weighted {loss:?}"), &mlp(), &loss, &Sgd::new(0.1));
     }
 }
 

@@ -1,17 +1,15 @@
 //! The graphs of the workloads.
 
-use ir::{Builder, DType, Error, Graph, Init, Value};
+use ir::{Builder, DType, Error, Graph, Value};
 use nn::activation::softmax;
 use nn::models::Mlp;
-use nn::{Activation, Adam, Context, Layer, Loss, Optimizer, Sgd};
+use nn::{Activation, Adam, Context, Layer, LayerNorm, Loss, Optimizer, Sgd};
 
 use super::workload::{Kind, Mode};
 
 /// Learning rates are so small that thousands of steps on the same data change little.
 const LEARNING_RATE: f64 = 1e-6;
 const MOMENTUM: f64 = 0.9;
-/// What is added to the variance in layer normalisation.
-const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 /// What a workload runs.
 pub struct Model {
@@ -80,7 +78,7 @@ fn micro(b: &mut Context, kind: &Kind) -> Result<Value, Error> {
         }
         Kind::LayerNorm(shape) => {
             let x = b.input("x", DType::F32, shape)?;
-            layer_norm(b, x)
+            LayerNorm::new(shape[1]).forward(b, x)
         }
         Kind::Sum { shape, axis } => {
             let x = b.input("x", DType::F32, shape)?;
@@ -108,21 +106,4 @@ fn elementwise_chain(b: &mut Builder, x: Value) -> Result<Value, Error> {
     let bell = b.exp(negative)?;
     let gated = b.mul(left, right)?;
     b.add(gated, bell)
-}
-
-/// `(x - mean) / sqrt(variance + epsilon) * scale + offset` over the last axis.
-fn layer_norm(b: &mut Context, x: Value) -> Result<Value, Error> {
-    let columns = b.shape(x)[1];
-    let scale = b.parameter("scale", [columns], Init::Constant(1.0))?;
-    let offset = b.parameter("offset", [columns], Init::Constant(0.0))?;
-    let epsilon = b.float(DType::F32, LAYER_NORM_EPSILON);
-    let mean = b.reduce_mean(x, &[1], true)?;
-    let centred = b.sub(x, mean)?;
-    let square = b.square(centred)?;
-    let variance = b.reduce_mean(square, &[1], true)?;
-    let variance = b.add(variance, epsilon)?;
-    let inverse = b.rsqrt(variance)?;
-    let normal = b.mul(centred, inverse)?;
-    let scaled = b.mul(normal, scale)?;
-    b.add(scaled, offset)
 }
