@@ -1,12 +1,25 @@
-//! The builder that knows the parameters of a model.
+//! The builder that knows the states of a model and whether it is trained or used.
 //!
-//! Layers ask it for parameters by short names (`weight`); it puts the scopes in front of them that they are in
-//! (`fc1.weight`), gives each random one a stream of random numbers of its own, and keeps the list from which an
-//! optimizer reads what it has to update. Everything else it leaves to [`Builder`], as which it can be used.
+//! Layers ask it for parameters (which are learned) and buffers (which are not) by short names (`weight`); it puts the
+//! scopes in front of them that they are in (`fc1.weight`), gives each random one a stream of random numbers of its own,
+//! and keeps the list from which an optimizer reads what it has to update. It remembers which layer built which nodes,
+//! for [`Summary`](crate::Summary). Everything else it leaves to [`Builder`], as which it can be used.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
-use ir::{Builder, DType, Error, Graph, Init, Shape, Value};
+use ir::ops::Distribution;
+use ir::{Builder, DType, Error, Graph, Init, Scalar, Shape, Value};
+
+use crate::Layer;
+
+/// What a graph is built for. Dropout, batch normalisation and their kin differ between the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// To train the model: there is noise, statistics are those of the batch, buffers follow them.
+    Train,
+    /// To use it: the result for a row depends on that row alone, and no state changes.
+    Infer,
+}
 
 /// A state that is learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,39 +44,88 @@ pub struct Parameter {
 /// ```
 pub struct Context {
     builder: Builder,
+    mode: Mode,
+    dtype: DType,
     parameters: Vec<Parameter>,
     scopes: Vec<String>,
-    next_stream: u32,
-    dtype: DType,
+    /// The number of random parameters so far, and of draws.
+    initial_streams: u32,
+    draws: u32,
+    /// The key of this step's random numbers, once something has drawn.
+    key: Option<Value>,
+    /// Updates take place where all of these are true.
+    conditions: Vec<Value>,
+    calls: Vec<LayerCall>,
+    depth: usize,
 }
 
+/// A layer that has been built.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerCall {
+    /// Its scope: `encoder.fc1`.
+    pub scope: String,
+    /// What it says of itself.
+    pub layer: String,
+    /// How many layers it is within.
+    pub depth: usize,
+    /// What it gave.
+    pub output: Value,
+    /// The nodes that it and the layers within it made.
+    pub nodes: Range<u32>,
+}
+
+/// Draws come from the upper half of all streams, so that they share none with initial values, and a model starts the
+/// same with and without layers that draw.
+const FIRST_DRAW: u32 = 1 << 31;
+/// What the key moves by from step to step: 2^64 over the golden ratio, odd, so that no two steps share a key and those of
+/// neighbouring seeds are far apart (the increment of G. L. Steele et al., "Fast splittable pseudorandom number
+/// generators", 2014).
+const KEY_INCREMENT: u64 = 0x9E37_79B9_7F4A_7C15;
+
 impl Context {
-    /// The context of an empty graph of this name, with parameters of `f32`.
+    /// The context of an empty graph of this name that uses a model, with parameters of `f32`.
     pub fn new(name: impl Into<String>) -> Context {
-        Context::with_dtype(name, DType::F32)
+        Context::with(name, Mode::Infer, DType::F32)
     }
 
-    /// The context of an empty graph of this name, with parameters of `dtype`, a float.
-    pub fn with_dtype(name: impl Into<String>, dtype: DType) -> Context {
-        let builder = Builder::new(name);
-        Context { builder, parameters: Vec::new(), scopes: Vec::new(), next_stream: 0, dtype }
+    /// The context of an empty graph of this name that trains a model, with parameters of `f32`.
+    pub fn training(name: impl Into<String>) -> Context {
+        Context::with(name, Mode::Train, DType::F32)
     }
 
-    /// A parameter of this name in the current scope. The stream of a random `init` is replaced by one that no other
-    /// parameter of this context has.
+    /// The context of an empty graph of this name and mode, with parameters of `dtype`, a float.
+    pub fn with(name: impl Into<String>, mode: Mode, dtype: DType) -> Context {
+        Context {
+            builder: Builder::new(name),
+            mode,
+            dtype,
+            parameters: Vec::new(),
+            scopes: Vec::new(),
+            initial_streams: 0,
+            draws: 0,
+            key: None,
+            conditions: Vec::new(),
+            calls: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    /// Whether the graph trains the model.
+    pub fn is_training(&self) -> bool {
+        self.mode == Mode::Train
+    }
+
+    /// A parameter of this name in the current scope: a state that an optimizer updates. The stream of a random `init` is
+    /// replaced by one that no other parameter of this context has.
     ///
     /// # Errors
     /// Where the scope has a parameter of this name already, or the name cannot stand in the text form.
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Value, Error> {
-        let name = self.scoped(name);
-        if self.parameters.iter().any(|parameter| parameter.name == name) {
-            let help = "give each layer a scope of its own: `cx.scope(\"fc1\", |cx| layer.forward(cx, x))`";
-            return Err(Error::new(name, "there is a parameter of this name", help));
-        }
+        let name = self.free_name(name)?;
         let init = match init {
-            Init::Uniform { low, high, .. } => Init::Uniform { low, high, stream: self.next_stream() },
+            Init::Uniform { low, high, .. } => Init::Uniform { low, high, stream: self.initial_stream() },
             Init::Normal { mean, deviation, .. } => {
-                Init::Normal { mean, deviation, stream: self.next_stream() }
+                Init::Normal { mean, deviation, stream: self.initial_stream() }
             }
             fixed => fixed,
         };
@@ -73,12 +135,74 @@ impl Context {
         Ok(value)
     }
 
+    /// A buffer of this name in the current scope: a state that belongs to the model, is kept with its parameters, and that
+    /// no optimizer updates; who makes it does, by [`Context::update`].
+    ///
+    /// # Errors
+    /// As [`Context::parameter`].
+    pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Value, Error> {
+        let name = self.free_name(name)?;
+        let dtype = self.dtype;
+        self.builder.state(&name, dtype, shape, init)
+    }
+
+    /// `name` with its scopes, where no state has it yet.
+    fn free_name(&self, name: &str) -> Result<String, Error> {
+        let name = self.scoped(name);
+        if self.graph().find(&name).is_some() {
+            let help = "give each layer a scope of its own: `cx.layer(\"fc1\", &layer, x)`";
+            return Err(Error::new(name, "this name is taken", help));
+        }
+        Ok(name)
+    }
+
+    fn initial_stream(&mut self) -> u32 {
+        self.initial_streams += 1;
+        self.initial_streams - 1
+    }
+
     /// What `build` builds, with `name.` before the names of its parameters.
     pub fn scope<T>(&mut self, name: impl Into<String>, build: impl FnOnce(&mut Context) -> T) -> T {
         self.scopes.push(name.into());
         let built = build(self);
         self.scopes.pop();
         built
+    }
+
+    /// `layer` on `x`, in a scope of this name.
+    ///
+    /// ```
+    /// use nn::{Context, Linear};
+    /// let mut cx = Context::new("one_layer");
+    /// let x = cx.input("x", ir::DType::F32, [2, 3])?;
+    /// let y = cx.layer("fc1", &Linear::new(3, 5), x)?;
+    /// assert_eq!(cx.parameters()[0].name, "fc1.weight");
+    /// # Ok::<(), ir::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the layer.
+    pub fn layer(&mut self, name: impl Into<String>, layer: &dyn Layer, x: Value) -> Result<Value, Error> {
+        self.scope(name, |cx| cx.call(layer, x))
+    }
+
+    /// `layer` on `x` in the scope that is open, noted as a call.
+    pub(crate) fn call(&mut self, layer: &dyn Layer, x: Value) -> Result<Value, Error> {
+        let (position, depth, start) = (self.calls.len(), self.depth, self.graph().len() as u32);
+        self.depth += 1;
+        let output = layer.forward(self, x);
+        self.depth -= 1;
+        let output = output?;
+        let nodes = start..self.graph().len() as u32;
+        let call =
+            LayerCall { scope: self.scopes.join("."), layer: layer.description(), depth, output, nodes };
+        self.calls.insert(position, call); // before those within it
+        Ok(output)
+    }
+
+    /// The layers built so far, each before those within it.
+    pub(crate) fn calls(&self) -> &[LayerCall] {
+        &self.calls
     }
 
     /// Whether no scope is open.
@@ -92,15 +216,59 @@ impl Context {
         parts.join(".")
     }
 
-    /// A stream of random numbers that nothing else in this context draws from.
-    pub fn next_stream(&mut self) -> u32 {
-        self.next_stream += 1;
-        self.next_stream - 1
-    }
-
     /// The parameters so far, in the order of their creation.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
+    }
+
+    /// Random numbers that differ from draw to draw and from step to step: they depend on the seed of the run, the number
+    /// of the step, the draw and the element alone. The states `random.seed` and `random.step` hold the first two, so that
+    /// a run that is resumed goes on with the same numbers.
+    ///
+    /// # Errors
+    /// Where the model has states of these names, or 2^31 elements or more are asked for.
+    pub fn draw(&mut self, distribution: Distribution, shape: impl Into<Shape>) -> Result<Value, Error> {
+        let key = match self.key {
+            Some(key) => key,
+            None => self.random_key()?,
+        };
+        self.key = Some(key);
+        self.draws += 1;
+        let (stream, dtype) = (FIRST_DRAW + self.draws - 1, self.dtype);
+        self.builder.random(key, distribution, dtype, shape, stream)
+    }
+
+    /// `seed + step * KEY_INCREMENT`, and the counting of steps.
+    fn random_key(&mut self) -> Result<Value, Error> {
+        let seed = self.builder.state("random.seed", DType::I64, [], Init::Seed)?;
+        let step = self.builder.state("random.step", DType::I64, [], Init::Constant(0.0))?;
+        let one = self.scalar(Scalar::I64(1));
+        let next = self.add(step, one)?;
+        self.builder.update(step, next)?;
+        let increment = self.scalar(Scalar::I64(KEY_INCREMENT as i64));
+        let moved = self.mul(step, increment)?;
+        self.add(seed, moved)
+    }
+
+    /// What `build` builds, with updates of states that take place where `condition`, a `bool[]`, is true; where it is
+    /// false the states keep their values.
+    pub fn when<T>(&mut self, condition: Value, build: impl FnOnce(&mut Context) -> T) -> T {
+        self.conditions.push(condition);
+        let built = build(self);
+        self.conditions.pop();
+        built
+    }
+
+    /// Makes `value` the value of `state` from the next run on; within [`Context::when`], where its condition holds.
+    ///
+    /// # Errors
+    /// As [`Builder::update`].
+    pub fn update(&mut self, state: Value, value: Value) -> Result<(), Error> {
+        let mut value = value;
+        for condition in self.conditions.clone() {
+            value = self.builder.select(condition, value, state)?;
+        }
+        self.builder.update(state, value)
     }
 
     /// The gradients of `loss` with respect to all parameters, in their order: one `grad` node for all.
@@ -174,10 +342,7 @@ mod tests {
         let mut cx = Context::new("g");
         cx.parameter("weight", [2], Init::Constant(0.0)).unwrap();
         let error = cx.parameter("weight", [2], Init::Constant(0.0)).unwrap_err().to_string();
-        assert!(
-            error.starts_with("weight: there is a parameter of this name; give each layer a scope"),
-            "{error}"
-        );
+        assert!(error.starts_with("weight: this name is taken; give each layer a scope"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,22 @@ pub trait Layer {
     /// # Errors
     /// Where `x` is of a type that the layer does not take, or the scope has parameters of its names already.
     fn forward(&self, cx: &mut Context, x: Value) -> Result<Value, Error>;
+
+    /// What a reader of a table of layers sees of it: the name of the type, unless it says more.
+    fn description(&self) -> String {
+        let path = std::any::type_name::<Self>().split('<').next().unwrap_or_default();
+        path.rsplit("::").next().unwrap_or_default().to_owned()
+    }
+}
+
+impl<T: Layer + ?Sized> Layer for Box<T> {
+    fn forward(&self, cx: &mut Context, x: Value) -> Result<Value, Error> {
+        (**self).forward(cx, x)
+    }
+
+    fn description(&self) -> String {
+        (**self).description()
+    }
 }
 
 /// Layers of which each takes what the one before it gives.
@@ -54,7 +70,7 @@ impl Layer for Sequential {
         let is_root = cx.is_at_root();
         let scope = |index: usize| if is_root { format!("layers.{index}") } else { index.to_string() };
         let mut layers = self.layers.iter().enumerate();
-        layers.try_fold(x, |x, (index, layer)| cx.scope(scope(index), |cx| layer.forward(cx, x)))
+        layers.try_fold(x, |x, (index, layer)| cx.layer(scope(index), layer, x))
     }
 }
 

@@ -3,27 +3,28 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`context`] | the builder that knows the parameters of a model: [`Context`] |
+//! | [`context`] | the builder that knows the states of a model: [`Context`] |
 //! | [`layer`] | the trait [`Layer`], and [`Sequential`] |
-//! | [`linear`], [`activation`] | layers |
+//! | [`linear`], [`embedding`], [`activation`], [`norm`], [`dropout`], [`flatten`] | layers |
 //! | [`init`] | how parameters start |
 //! | [`loss`], [`metric`] | what is minimised, and what is reported |
-//! | [`optimizer`] | [`Sgd`] and [`Adam`] |
-//! | [`models`] | whole models: [`models::Mlp`] |
-//! | [`classifier`] | the graphs with which a classifier is trained and used |
+//! | [`optimizer`], [`schedule`] | how parameters follow their gradients, and how fast |
+//! | [`models`] | whole models |
+//! | [`supervised`] | the graphs with which a model is trained and used |
+//! | [`summary`] | a model layer by layer |
 //!
 //! A training step of a small model, by hand:
 //!
 //! ```
 //! use ir::DType;
-//! use nn::{Adam, Context, Layer, Linear, Optimizer, Relu, Sequential, loss};
+//! use nn::{Activation, Adam, Context, Layer, Linear, Loss, Optimizer, Sequential};
 //!
-//! let mut cx = Context::new("two_layers");
+//! let mut cx = Context::training("two_layers");
 //! let x = cx.input("x", DType::F32, [32, 64])?;
 //! let labels = cx.input("y", DType::I64, [32])?;
-//! let model = Sequential::new().add(Linear::new(64, 16)).add(Relu).add(Linear::new(16, 10));
+//! let model = Sequential::new().add(Linear::new(64, 16)).add(Activation::Relu).add(Linear::new(16, 10));
 //! let logits = model.forward(&mut cx, x)?;
-//! let loss = loss::softmax_cross_entropy(&mut cx, logits, labels)?;
+//! let loss = Loss::cross_entropy().mean(&mut cx, logits, labels)?;
 //! cx.output("loss", loss)?;
 //! Adam::default().step(&mut cx, loss)?;
 //! assert_eq!(cx.parameters()[0].name, "layers.0.weight");
@@ -33,18 +34,33 @@
 //! ```
 
 pub mod activation;
-pub mod classifier;
 pub mod context;
+pub mod dropout;
+pub mod embedding;
+pub mod flatten;
 pub mod init;
 pub mod layer;
 pub mod linear;
 pub mod loss;
 pub mod metric;
 pub mod models;
+pub mod norm;
 pub mod optimizer;
+pub mod schedule;
+pub mod summary;
+pub mod supervised;
 
 pub use activation::Activation::{self, Relu, Sigmoid, Tanh};
-pub use context::{Context, Parameter};
+pub use activation::{PRelu, RRelu};
+pub use context::{Context, Mode, Parameter};
+pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use flatten::Flatten;
 pub use layer::{Layer, Sequential};
 pub use linear::Linear;
-pub use optimizer::{Adam, Optimizer, Sgd};
+pub use loss::Loss;
+pub use norm::{BatchNorm, LayerNorm};
+pub use optimizer::{Adagrad, Adam, AdamW, Clip, Gradient, Group, Optimizer, RmsProp, Sgd, TrainStep};
+pub use schedule::{Decay, Plateau, Schedule};
+pub use summary::Summary;
+pub use supervised::Batch;

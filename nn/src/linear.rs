@@ -11,11 +11,11 @@ use crate::{Context, Layer, init};
 ///
 /// ```
 /// use ir::DType;
-/// use nn::{Context, Layer, Linear, init};
+/// use nn::{Context, Linear, init};
 /// let mut cx = Context::new("dense");
 /// let x = cx.input("x", DType::F32, [32, 784])?;
 /// let fc1 = Linear::new(784, 128).weight_init(init::he_uniform(784)).bias_init(init::zeros());
-/// let y = cx.scope("fc1", |cx| fc1.forward(cx, x))?;
+/// let y = cx.layer("fc1", &fc1, x)?;
 /// assert_eq!(cx.ty(y).to_string(), "f32[32, 128]");
 /// # Ok::<(), ir::Error>(())
 /// ```
@@ -71,6 +71,10 @@ impl Layer for Linear {
         }
         let kept = shape[..shape.rank() - 1].iter().copied();
         cx.reshape(y, kept.chain([out_features]).collect::<ir::Shape>())
+    }
+
+    fn description(&self) -> String {
+        format!("Linear {} -> {}", self.in_features, self.out_features)
     }
 }
 

@@ -23,6 +23,25 @@ pub fn correct_count(b: &mut Builder, logits: Value, labels: Value) -> Result<Va
     check_classes("correct_count", b, logits, labels)?;
     let predicted = b.argmax(logits, 1)?;
     let is_correct = b.eq(predicted, labels)?;
-    let ones = b.cast(is_correct, DType::I64)?;
-    b.reduce_sum(ones, &[0], false)
+    count(b, is_correct)
+}
+
+/// How many elements of `scores` are above 0 where that of `target` is above `middle`, and not where it is not: an
+/// `i64[]`.
+///
+/// # Errors
+/// Where the two cannot be broadcast together.
+pub fn same_side_count(b: &mut Builder, scores: Value, target: Value, middle: f64) -> Result<Value, Error> {
+    let [zero, middle] = [0.0, middle].map(|number| b.float_like(scores, number));
+    let predicted = b.gt(scores, zero)?;
+    let expected = b.gt(target, middle)?;
+    let is_correct = b.eq(predicted, expected)?;
+    count(b, is_correct)
+}
+
+/// The number of elements that are true.
+fn count(b: &mut Builder, is_true: Value) -> Result<Value, Error> {
+    let ones = b.cast(is_true, DType::I64)?;
+    let axes: Vec<usize> = (0..b.shape(ones).rank()).collect();
+    b.reduce_sum(ones, &axes, false)
 }

@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use ir::{DType, Tensor};
-use nn::{Activation, Context, Layer, Linear, Relu, Sequential, Sigmoid, Tanh, models::Mlp};
+use nn::{Context, Embedding, Flatten, Layer, Linear, Mode, Relu, Sequential, Sigmoid, Tanh, models::Mlp};
 use support::{assert_close, draw, floats, run};
 
 /// `x W^T + b` for one row after the other.
@@ -21,7 +21,7 @@ fn dense(x: &[f64], weight: &[f64], bias: &[f64], in_features: usize) -> Vec<f64
 
 /// Runs a model on x, f64[3, 4], with parameters drawn at random; returns x, the parameters and the result.
 fn forward(model: &dyn Layer) -> (Vec<f64>, BTreeMap<String, Tensor>, Vec<f64>) {
-    let mut cx = Context::with_dtype("model", DType::F64);
+    let mut cx = Context::with("model", Mode::Infer, DType::F64);
     let x = cx.input("x", DType::F64, [3, 4]).unwrap();
     let y = model.forward(&mut cx, x).unwrap();
     cx.output("y", y).unwrap();
@@ -44,17 +44,6 @@ fn linear_without_a_bias_adds_none() {
     let (x, parameters, y) = forward(&Linear::new(4, 5).without_bias());
     assert_close("y", &y, &dense(&x, &floats(&parameters["weight"]), &[0.0; 5], 4));
     assert_eq!(parameters.len(), 1);
-}
-
-#[test]
-fn activations_are_their_formulas() {
-    type Formula = fn(f64) -> f64;
-    let formulas: [(Activation, Formula); 3] =
-        [(Relu, |x| x.max(0.0)), (Tanh, f64::tanh), (Sigmoid, |x| 1.0 / (1.0 + (-x).exp()))];
-    for (activation, formula) in formulas {
-        let (x, _, y) = forward(&activation);
-        assert_close(&format!("{activation:?}"), &y, &x.iter().map(|&x| formula(x)).collect::<Vec<f64>>());
-    }
 }
 
 #[test]
@@ -97,17 +86,37 @@ fn parameters_start_as_documented() {
 }
 
 #[test]
-fn softmax_is_the_exponentials_over_their_sum() {
-    let mut cx = Context::with_dtype("softmax", DType::F64);
-    let x = cx.input("x", DType::F64, [3, 4]).unwrap();
-    let y = nn::activation::softmax(&mut cx, x, 1).unwrap();
+fn embedding_picks_rows_and_its_gradient_adds_them_up() {
+    let mut cx = Context::with("words", Mode::Train, DType::F64);
+    let x = cx.input("x", DType::I64, [2, 2]).unwrap();
+    let y = cx.layer("table", &Embedding::new(4, 3), x).unwrap();
+    let sum = cx.reduce_sum(y, &[0, 1, 2], false).unwrap();
+    let gradient = cx.gradients(sum).unwrap()[0];
     cx.output("y", y).unwrap();
-    let x = draw(&[3, 4], 1);
-    let evaluation = run(&cx.finish(), &[("x", x.clone())], &BTreeMap::new());
-    let elements = floats(&x);
-    let expected = elements.chunks(4).flat_map(|row| {
-        let sum: f64 = row.iter().map(|x| x.exp()).sum();
-        row.iter().map(move |x| x.exp() / sum).collect::<Vec<f64>>()
-    });
-    assert_close("y", &floats(&evaluation.outputs["y"]), &expected.collect::<Vec<f64>>());
+    cx.output("gradient", gradient).unwrap();
+    let weight = draw(&[4, 3], 1);
+    let states = BTreeMap::from([("table.weight".to_owned(), weight.clone())]);
+    let indices = Tensor::new([2, 2], vec![2i64, 0, 2, 9]).unwrap();
+    let outputs = run(&cx.finish(), &[("x", indices)], &states).outputs;
+    let rows = floats(&weight);
+    let expected = [&rows[6..9], &rows[..3], &rows[6..9], &[0.0; 3]].concat(); // 9 is outside
+    assert_close("y", &floats(&outputs["y"]), &expected);
+    let counts = [[1.0; 3], [0.0; 3], [2.0; 3], [0.0; 3]].concat();
+    assert_close("gradient", &floats(&outputs["gradient"]), &counts);
+}
+
+#[test]
+fn flatten_keeps_rows_and_order() {
+    let mut cx = Context::new("flat");
+    let x = cx.input("x", DType::F32, [2, 2, 3]).unwrap();
+    let y = Flatten.forward(&mut cx, x).unwrap();
+    cx.output("y", y).unwrap();
+    let x = Tensor::new([2, 2, 3], (0..12).map(|i| i as f32).collect()).unwrap();
+    let y = &run(&cx.finish(), &[("x", x)], &BTreeMap::new()).outputs["y"];
+    assert_eq!(y.shape()[..], [2, 6]);
+    assert_eq!(floats(y), (0..12).map(f64::from).collect::<Vec<f64>>());
+    let mut cx = Context::new("g");
+    let x = cx.input("x", DType::F32, []).unwrap();
+    let error = Flatten.forward(&mut cx, x).unwrap_err().to_string();
+    assert_eq!(error, "flatten: x is f32[]; give x of [batch, ..]");
 }

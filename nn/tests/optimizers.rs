@@ -6,9 +6,12 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use ir::{DType, Init, Tensor};
-use nn::{Adam, Context, Optimizer, Sgd};
-use support::{assert_close, floats, run};
+use ir::{DType, Graph, Init, Scalar, Tensor};
+use nn::optimizer::LEARNING_RATE;
+use nn::{
+    Adagrad, Adam, AdamW, Batch, Clip, Context, Group, Loss, Optimizer, RmsProp, Sgd, TrainStep, supervised,
+};
+use support::{assert_close, floats, run, tensor, torch};
 
 const START: [f64; 3] = [1.0, -2.0, 0.5];
 const TARGET: [f64; 3] = [0.2, 0.1, 3.0];
@@ -18,11 +21,11 @@ fn gradient(p: &[f64]) -> Vec<f64> {
     p.iter().zip(TARGET).map(|(p, t)| (p - t).powi(3)).collect()
 }
 
-/// The states after each of `steps` steps on the toy loss, by the graph, in `dtype`.
-fn train(optimizer: &dyn Optimizer, dtype: DType, steps: usize) -> Vec<BTreeMap<String, Tensor>> {
-    let mut cx = Context::with_dtype("toy", dtype);
+/// A step on the toy loss, in f64.
+fn toy(optimizer: &dyn Optimizer) -> Graph {
+    let mut cx = Context::with("toy", nn::Mode::Train, DType::F64);
     let p = cx.parameter("p", [3], Init::Constant(0.0)).unwrap();
-    let target = cx.input("target", dtype, [3]).unwrap();
+    let target = cx.input("target", DType::F64, [3]).unwrap();
     let difference = cx.sub(p, target).unwrap();
     let square = cx.square(difference).unwrap();
     let fourth = cx.square(square).unwrap();
@@ -30,59 +33,170 @@ fn train(optimizer: &dyn Optimizer, dtype: DType, steps: usize) -> Vec<BTreeMap<
     let quarter = cx.float_like(sum, 0.25);
     let loss = cx.mul(sum, quarter).unwrap();
     optimizer.step(&mut cx, loss).unwrap();
-    let graph = cx.finish();
-    let tensor =
-        |x: &[f64]| Tensor::from_fn(&ir::Type::new(dtype, [3]), |i| ir::Scalar::from_f64(dtype, x[i]));
-    let mut states = BTreeMap::from([("p".to_owned(), tensor(&START))]);
+    cx.finish()
+}
+
+/// The states after each of `steps` steps on the toy loss, by the graph, in f64.
+fn train(optimizer: &dyn Optimizer, steps: usize) -> Vec<BTreeMap<String, Tensor>> {
+    let graph = toy(optimizer);
+    let mut states = BTreeMap::from([("p".to_owned(), tensor(&[3], START.to_vec()))]);
     let mut history = Vec::new();
     for _ in 0..steps {
-        states = run(&graph, &[("target", tensor(&TARGET))], &states).states;
+        states = run(&graph, &[("target", tensor(&[3], TARGET.to_vec()))], &states).states;
         history.push(states.clone());
     }
     history
 }
 
-#[test]
-fn sgd_is_its_formula() {
-    let mut p = START.to_vec();
-    for states in train(&Sgd::new(0.05), DType::F64, 5) {
+/// The number of steps over which a rule is compared with its formula.
+const STEPS: usize = 50;
+
+/// Runs an optimizer for some steps next to a formula, which from the step's number, from 1, and the gradient changes the
+/// parameter and its moments, and compares all of them after each step.
+fn assert_follows(
+    optimizer: &dyn Optimizer,
+    moments: &[&str],
+    formula: impl Fn(i32, f64, &mut f64, &mut [f64; 2]),
+) {
+    let (mut p, mut kept) = (START.to_vec(), [[0.0; 2]; 3]);
+    for (states, step) in train(optimizer, STEPS).iter().zip(1..) {
         let g = gradient(&p);
-        p.iter_mut().zip(g).for_each(|(p, g)| *p -= 0.05 * g);
+        for i in 0..3 {
+            formula(step, g[i], &mut p[i], &mut kept[i]);
+        }
         assert_close("p", &floats(&states["p"]), &p);
-        assert_eq!(states.len(), 1, "without momentum there is no other state");
+        for (moment, name) in moments.iter().enumerate() {
+            let expected = kept.map(|kept| kept[moment]);
+            assert_close(name, &floats(&states[&format!("p.{name}")]), &expected);
+        }
+        let of_parameter = states.keys().filter(|name| name.starts_with("p."));
+        assert_eq!(of_parameter.count(), moments.len(), "there are no other moments");
     }
 }
 
 #[test]
-fn sgd_with_momentum_is_its_formula() {
-    let (mut p, mut v) = (START.to_vec(), [0.0; 3]);
-    for states in train(&Sgd::new(0.05).momentum(0.9), DType::F64, 5) {
-        let g = gradient(&p);
-        for i in 0..3 {
-            v[i] = 0.9 * v[i] + g[i];
-            p[i] -= 0.05 * v[i];
-        }
-        assert_close("p", &floats(&states["p"]), &p);
-        assert_close("p.momentum", &floats(&states["p.momentum"]), &v);
-    }
+fn gradient_descent_is_its_formula() {
+    assert_follows(&Sgd::new(0.02), &[], |_, g, p, _| *p -= 0.02 * g);
+    let decayed = Sgd::new(0.02).weight_decay(0.1);
+    assert_follows(&decayed, &[], |_, g, p, _| *p -= 0.02 * (g + 0.1 * *p));
+}
+
+#[test]
+fn the_heavy_ball_is_its_formula() {
+    assert_follows(&Sgd::new(0.02).momentum(0.9).weight_decay(0.1), &["momentum"], |_, g, p, [v, _]| {
+        *v = 0.9 * *v + g + 0.1 * *p;
+        *p -= 0.02 * *v;
+    });
+}
+
+#[test]
+fn the_exponential_average_is_its_formula() {
+    assert_follows(&Sgd::new(0.02).average(0.9), &["momentum"], |_, g, p, [m, _]| {
+        *m = 0.9 * *m + (1.0 - 0.9) * g;
+        *p -= 0.02 * *m;
+    });
+}
+
+#[test]
+fn nesterovs_momentum_is_its_formula() {
+    assert_follows(&Sgd::new(0.02).momentum(0.9).nesterov(), &["momentum"], |_, g, p, [v, _]| {
+        *v = 0.9 * *v + g;
+        *p -= 0.02 * (g + 0.9 * *v);
+    });
+}
+
+#[test]
+fn rmsprop_is_its_formula() {
+    assert_follows(&RmsProp::new(0.02).weight_decay(0.1), &["square_avg"], |_, g, p, [v, _]| {
+        let g = g + 0.1 * *p;
+        *v = 0.99 * *v + (1.0 - 0.99) * g * g;
+        *p -= 0.02 * g / (v.sqrt() + 1e-8);
+    });
+}
+
+#[test]
+fn adagrad_is_its_formula() {
+    assert_follows(&Adagrad::new(0.3).weight_decay(0.1), &["square_sum"], |_, g, p, [s, _]| {
+        let g = g + 0.1 * *p;
+        *s += g * g;
+        *p -= 0.3 * g / (s.sqrt() + 1e-10);
+    });
+}
+
+/// A step of Adam at the rate 0.1 with a gradient that may hold the weight decay.
+fn adam_step(t: i32, g: f64, p: &mut f64, [m, v]: &mut [f64; 2]) {
+    let Adam { beta1, beta2, eps, .. } = Adam::default();
+    let (c1, c2) = (1.0 - beta1.powi(t), 1.0 - beta2.powi(t));
+    *m = beta1 * *m + (1.0 - beta1) * g;
+    *v = beta2 * *v + (1.0 - beta2) * g * g;
+    *p -= 0.1 / c1 * *m / (v.sqrt() / c2.sqrt() + eps);
 }
 
 #[test]
 fn adam_is_its_formula() {
-    let Adam { beta1, beta2, eps, .. } = Adam::default();
-    let (mut p, mut m, mut v) = (START.to_vec(), [0.0; 3], [0.0; 3]);
-    for (states, t) in train(&Adam::new(0.1), DType::F64, 5).iter().zip(1..) {
-        let g = gradient(&p);
-        let (c1, c2) = (1.0 - beta1.powi(t), 1.0 - beta2.powi(t));
-        for i in 0..3 {
-            m[i] = beta1 * m[i] + (1.0 - beta1) * g[i];
-            v[i] = beta2 * v[i] + (1.0 - beta2) * g[i] * g[i];
-            p[i] -= 0.1 / c1 * m[i] / (v[i].sqrt() / c2.sqrt() + eps);
-        }
-        assert_close("p", &floats(&states["p"]), &p);
-        assert_close("p.exp_avg", &floats(&states["p.exp_avg"]), &m);
-        assert_close("p.exp_avg_sq", &floats(&states["p.exp_avg_sq"]), &v);
-        assert_eq!(states["adam.step"].as_slice::<i64>().unwrap(), [i64::from(t)]);
+    let moments = ["exp_avg", "exp_avg_sq"];
+    assert_follows(&Adam::new(0.1), &moments, adam_step);
+    let decayed = Adam::new(0.1).weight_decay(0.1);
+    assert_follows(&decayed, &moments, |t, g, p, moments| adam_step(t, g + 0.1 * *p, p, moments));
+    let states = train(&Adam::new(0.1), 5);
+    assert_eq!(states[4]["adam.step"].as_slice::<i64>().unwrap(), [5]);
+}
+
+#[test]
+fn adamw_is_its_formula() {
+    let optimizer = AdamW::new(0.1).weight_decay(0.1);
+    assert_follows(&optimizer, &["exp_avg", "exp_avg_sq"], |t, g, p, moments| {
+        *p -= 0.1 * 0.1 * *p;
+        adam_step(t, g, p, moments);
+    });
+}
+
+#[test]
+fn fifty_steps_are_those_of_pytorch() {
+    let sgd = Sgd::new(0.02);
+    let heavy = || TrainStep::new(sgd.momentum(0.9));
+    let cases: [(&str, Box<dyn Optimizer>); 12] = [
+        ("sgd", Box::new(sgd)),
+        ("sgd_decay", Box::new(sgd.weight_decay(0.1))),
+        ("sgd_momentum", Box::new(sgd.momentum(0.9).weight_decay(0.1))),
+        ("sgd_average", Box::new(sgd.average(0.9))),
+        ("sgd_nesterov", Box::new(sgd.momentum(0.9).nesterov())),
+        ("rmsprop", Box::new(RmsProp::new(0.02).weight_decay(0.1))),
+        ("adagrad", Box::new(Adagrad::new(0.3).weight_decay(0.1))),
+        ("adam", Box::new(Adam::new(0.1))),
+        ("adam_decay", Box::new(Adam::new(0.1).weight_decay(0.1))),
+        ("adamw", Box::new(AdamW::new(0.1).weight_decay(0.1))),
+        ("clip_norm", Box::new(heavy().clip(Clip::Norm(2.0)))),
+        ("clip_value", Box::new(heavy().clip(Clip::Value(2.0)))),
+    ];
+    for (name, optimizer) in cases {
+        let states = train(&optimizer, STEPS);
+        assert_close(name, &floats(&states[0]["p"]), &torch(&format!("{name}.first")));
+        assert_close(name, &floats(&states[STEPS - 1]["p"]), &torch(&format!("{name}.last")));
+    }
+}
+
+#[test]
+fn the_learning_rate_is_a_state_that_every_step_reads() {
+    let cases: [Box<dyn Optimizer>; 5] = [
+        Box::new(Sgd::new(0.02)),
+        Box::new(RmsProp::new(0.02)),
+        Box::new(Adagrad::new(0.02)),
+        Box::new(Adam::new(0.02)),
+        Box::new(AdamW::new(0.02)),
+    ];
+    for optimizer in cases {
+        let graph = toy(&optimizer);
+        let target = ("target", tensor(&[3], TARGET.to_vec()));
+        let mut states = BTreeMap::from([("p".to_owned(), tensor(&[3], START.to_vec()))]);
+        states = run(&graph, std::slice::from_ref(&target), &states).states;
+        assert_close("rate", &floats(&states[LEARNING_RATE]), &[0.02]);
+        let before = floats(&states["p"]);
+        assert_ne!(before, START);
+        states.insert(LEARNING_RATE.to_owned(), Tensor::scalar(Scalar::F64(0.0)));
+        states = run(&graph, &[target], &states).states;
+        assert_close("p", &floats(&states["p"]), &before);
+        assert_close("rate", &floats(&states[LEARNING_RATE]), &[0.0]);
     }
 }
 
@@ -102,12 +216,20 @@ fn the_bias_correction_holds_for_millions_of_steps_in_f32() {
 
 #[test]
 fn settings_out_of_range_are_errors() {
-    let adam = Adam::default();
-    let cases: [(Box<dyn Optimizer>, &str); 6] = [
+    let (adam, sgd) = (Adam::default(), Sgd::new(0.1));
+    let heavy = || TrainStep::new(sgd);
+    let cases: [(Box<dyn Optimizer>, &str); 14] = [
         (Box::new(Sgd::new(f64::NAN)), "sgd: the learning rate is NaN; give a finite number of at least 0"),
+        (Box::new(sgd.momentum(1.0)), "sgd: the momentum is 1; give a number of at least 0 and below 1"),
+        (Box::new(Sgd { dampening: 2.0, ..sgd }), "sgd: the dampening is 2; give a number from 0 to 1"),
+        (Box::new(sgd.weight_decay(-1.0)), "sgd: the weight decay is -1; give a finite number of at least 0"),
         (
-            Box::new(Sgd::new(0.1).momentum(1.0)),
-            "sgd: the momentum is 1; give a number of at least 0 and below 1",
+            Box::new(RmsProp { alpha: 1.0, ..RmsProp::default() }),
+            "rmsprop: alpha is 1; give a number of at least 0 and below 1",
+        ),
+        (
+            Box::new(Adagrad { eps: f64::INFINITY, ..Adagrad::default() }),
+            "adagrad: eps is inf; give a finite number of at least 0",
         ),
         (
             Box::new(Adam::new(f64::INFINITY)),
@@ -121,7 +243,14 @@ fn settings_out_of_range_are_errors() {
             Box::new(Adam { beta2: -0.1, ..adam }),
             "adam: beta2 is -0.1; give a number of at least 0 and below 1",
         ),
-        (Box::new(Adam { eps: -1.0, ..adam }), "adam: eps is -1; give a finite number of at least 0"),
+        (Box::new(AdamW(Adam { eps: -1.0, ..adam })), "adamw: eps is -1; give a finite number of at least 0"),
+        (Box::new(heavy().clip(Clip::Norm(0.0))), "clip: the bound is 0; give a finite number above 0"),
+        (Box::new(heavy().accumulate(0)), "accumulate: the number of batches is 0; give at least 1"),
+        (Box::new(heavy().group(Group::new("q*"))), "q*: no parameter has such a name; the parameters are p"),
+        (
+            Box::new(heavy().group(Group::frozen("*"))),
+            "train_step: all parameters are frozen; leave one to be trained",
+        ),
     ];
     for (optimizer, message) in cases {
         let mut cx = Context::new("g");
@@ -132,15 +261,22 @@ fn settings_out_of_range_are_errors() {
 
 #[test]
 fn all_gradients_come_from_one_grad_node() {
-    let graph = nn::classifier::training_graph("mlp", &nn::models::mlp(), 64, 8, &Sgd::new(0.1)).unwrap();
+    let graph = supervised::training_graph(
+        "mlp",
+        &nn::models::mlp(),
+        &Batch::new(8, [64]),
+        &Loss::cross_entropy(),
+        &Sgd::new(0.1),
+    )
+    .unwrap();
     assert_eq!(graph.nodes().filter(|(_, node)| node.op.name() == "grad").count(), 1);
 }
 
 #[test]
-fn parameters_that_are_updated_twice_are_an_error() {
+fn a_second_optimizer_is_an_error() {
     let mut cx = Context::new("g");
     let p = cx.parameter("p", [], Init::Constant(0.0)).unwrap();
     Sgd::new(0.1).step(&mut cx, p).unwrap();
     let error = Sgd::new(0.1).step(&mut cx, p).unwrap_err().to_string();
-    assert_eq!(error, "p: the state is updated twice; update each state once");
+    assert_eq!(error, "g: it has an optimizer already; minimise one loss: add the others to it");
 }

@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod golden;
+pub mod gradients;
 pub mod random_graph;
 pub mod run_plan;
 pub mod targets;

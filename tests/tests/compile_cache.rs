@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ir::{DType, Graph};
 use nn::models::Mlp;
-use nn::{Activation, Adam, Context, Layer, Optimizer, loss};
+use nn::{Activation, Adam, Context, Layer, Loss, Optimizer};
 use tests::compare::{difference, execute, interpret, seeded_inputs};
 use tests::targets::{for_each_target, options_for};
 
@@ -25,7 +25,7 @@ fn network(layers: usize, is_training: bool) -> Graph {
         let y = Mlp::new(&vec![WIDTH; layers + 1], Activation::Relu).forward(&mut cx, x)?;
         if is_training {
             let target = cx.input("target", DType::F32, [5, WIDTH])?;
-            let loss = loss::mse_loss(&mut cx, y, target)?;
+            let loss = Loss::SquaredError.mean(&mut cx, y, target)?;
             Adam::new(1e-3).step(&mut cx, loss)?;
             cx.output("loss", loss)?;
         } else {

@@ -1,11 +1,14 @@
-//! Adam: steps scaled by running moments of the gradient.
+//! Adam: steps scaled by running moments of the gradient; and AdamW, which decays weights apart from them.
 
-use ir::{DType, Error, Init, Value};
+use ir::{DType, Error, Init, Scalar, Value};
 
-use super::{Optimizer, check, check_decay, check_learning_rate, moment};
+use super::{
+    Gradient, Optimizer, check_decay, check_size, decayed, learning_rate, moment, scaled, weighted_sum,
+};
 use crate::Context;
 
-/// Adam (D. P. Kingma and J. Ba, 2015, algorithm 1), as PyTorch has it. With `g` the gradient, in step t = 1, 2, ..:
+/// Adam (D. P. Kingma and J. Ba, 2015, algorithm 1), as PyTorch has it. With `g` the gradient plus `weight_decay` times
+/// the parameter, in step t = 1, 2, ..:
 ///
 /// ```text
 /// m = beta1 m + (1 - beta1) g            c1 = 1 - beta1^t
@@ -29,12 +32,14 @@ pub struct Adam {
     pub beta2: f64,
     /// What keeps the division from zero.
     pub eps: f64,
+    /// What is added to the gradient per unit of the parameter.
+    pub weight_decay: f64,
 }
 
 impl Default for Adam {
-    /// The settings of the paper: 0.001, 0.9, 0.999 and 1e-8.
+    /// The settings of the paper: 0.001, 0.9, 0.999, 1e-8, and no weight decay.
     fn default() -> Adam {
-        Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8 }
+        Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
     }
 }
 
@@ -43,62 +48,122 @@ impl Adam {
     pub fn new(learning_rate: f64) -> Adam {
         Adam { learning_rate, ..Adam::default() }
     }
+
+    /// With weight decay, which enters the moments; [`AdamW`] keeps it out of them.
+    pub fn weight_decay(self, weight_decay: f64) -> Adam {
+        Adam { weight_decay, ..self }
+    }
+}
+
+/// Adam with weight decay apart from the moments (I. Loshchilov and F. Hutter, "Decoupled weight decay regularization",
+/// 2019, algorithm 2), as PyTorch has it: `p -= learning_rate weight_decay p`, and then the step of [`Adam`] with the
+/// gradient alone.
+///
+/// ```
+/// let optimizer = nn::AdamW::new(3e-3);
+/// assert_eq!(optimizer.0, nn::Adam::new(3e-3).weight_decay(0.01));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW(pub Adam);
+
+impl Default for AdamW {
+    /// Those of [`Adam`], and a weight decay of 0.01.
+    fn default() -> AdamW {
+        AdamW::new(1e-3)
+    }
+}
+
+impl AdamW {
+    /// The default but for the learning rate.
+    pub fn new(learning_rate: f64) -> AdamW {
+        AdamW(Adam::new(learning_rate).weight_decay(0.01))
+    }
+
+    /// With another weight decay.
+    pub fn weight_decay(self, weight_decay: f64) -> AdamW {
+        AdamW(self.0.weight_decay(weight_decay))
+    }
 }
 
 impl Optimizer for Adam {
-    fn step(&self, cx: &mut Context, loss: Value) -> Result<(), Error> {
-        check_learning_rate("adam", self.learning_rate)?;
-        check_decay("adam", "beta1", self.beta1)?;
-        check_decay("adam", "beta2", self.beta2)?;
-        check(
-            "adam",
-            "eps",
-            self.eps,
-            self.eps.is_finite() && self.eps >= 0.0,
-            "a finite number of at least 0",
-        )?;
-        let gradients = cx.gradients(loss)?;
-        let number = |cx: &mut Context, value: f64| cx.float_like(loss, value);
+    fn follow(&self, cx: &mut Context, gradients: &[Gradient]) -> Result<(), Error> {
+        follow(self, "adam", cx, gradients, |cx, gradient, _| {
+            let g = decayed(cx, gradient, self.weight_decay)?;
+            Ok((g, gradient.parameter.value))
+        })
+    }
+}
 
-        // What depends on the number of the step alone: scalars, computed once for all parameters.
-        let step = count_steps(cx)?;
-        let dtype = cx.dtype(loss);
-        let step = cx.cast(step, dtype)?;
-        let c1 = bias_correction(cx, step, self.beta1)?;
-        let c2 = bias_correction(cx, step, self.beta2)?;
-        let rate = number(cx, self.learning_rate);
-        let rate = cx.div(rate, c1)?;
-        let inverse_root = cx.rsqrt(c2)?;
+impl Optimizer for AdamW {
+    fn follow(&self, cx: &mut Context, gradients: &[Gradient]) -> Result<(), Error> {
+        follow(&self.0, "adamw", cx, gradients, |cx, gradient, rate| {
+            let decay = scaled(cx, rate, -self.0.weight_decay * gradient.weight_decay)?;
+            let one = cx.float_like(decay, 1.0);
+            let kept = cx.add(decay, one)?;
+            Ok((gradient.value, cx.mul(gradient.parameter.value, kept)?))
+        })
+    }
+}
 
-        let [beta1, rest1, beta2, rest2, eps] =
-            [self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2, self.eps]
-                .map(|value| number(cx, value));
-        for (parameter, gradient) in cx.parameters().to_vec().iter().zip(gradients) {
-            let mean = moment(cx, parameter, "exp_avg")?;
-            let next_mean = weighted_sum(cx, [(beta1, mean), (rest1, gradient)])?;
-            cx.update(mean, next_mean)?;
+/// The step. `decay` gives, for a gradient and the learning rate of its parameter, the gradient that enters the moments
+/// and the value from which the parameter moves.
+fn follow(
+    adam: &Adam,
+    name: &str,
+    cx: &mut Context,
+    gradients: &[Gradient],
+    decay: impl Fn(&mut Context, &Gradient, Value) -> Result<(Value, Value), Error>,
+) -> Result<(), Error> {
+    adam.check(name)?;
+    // What depends on the number of the step alone: scalars, computed once for all parameters.
+    let rate = learning_rate(cx, gradients, adam.learning_rate)?;
+    let step = count_steps(cx)?;
+    let dtype = cx.dtype(rate);
+    let step = cx.cast(step, dtype)?;
+    let c1 = bias_correction(cx, step, adam.beta1)?;
+    let c2 = bias_correction(cx, step, adam.beta2)?;
+    let corrected_rate = cx.div(rate, c1)?;
+    let inverse_root = cx.rsqrt(c2)?;
+    let eps = cx.float_like(rate, adam.eps);
 
-            let square = moment(cx, parameter, "exp_avg_sq")?;
-            let gradient_square = cx.square(gradient)?;
-            let next_square = weighted_sum(cx, [(beta2, square), (rest2, gradient_square)])?;
-            cx.update(square, next_square)?;
+    for gradient in gradients {
+        let rate = scaled(cx, rate, gradient.learning_rate)?;
+        let (g, from) = decay(cx, gradient, rate)?;
+        let mean = moment(cx, &gradient.parameter, "exp_avg")?;
+        let next_mean = weighted_sum(cx, [(adam.beta1, mean), (1.0 - adam.beta1, g)])?;
+        cx.update(mean, next_mean)?;
 
-            let root = cx.sqrt(next_square)?;
-            let root = cx.mul(root, inverse_root)?;
-            let divisor = cx.add(root, eps)?;
-            let direction = cx.div(next_mean, divisor)?;
-            let change = cx.mul(direction, rate)?;
-            let next = cx.sub(parameter.value, change)?;
-            cx.update(parameter.value, next)?;
-        }
-        Ok(())
+        let square = moment(cx, &gradient.parameter, "exp_avg_sq")?;
+        let gradient_square = cx.square(g)?;
+        let next_square = weighted_sum(cx, [(adam.beta2, square), (1.0 - adam.beta2, gradient_square)])?;
+        cx.update(square, next_square)?;
+
+        let root = cx.sqrt(next_square)?;
+        let root = cx.mul(root, inverse_root)?;
+        let divisor = cx.add(root, eps)?;
+        let direction = cx.div(next_mean, divisor)?;
+        let corrected_rate = scaled(cx, corrected_rate, gradient.learning_rate)?;
+        let change = cx.mul(direction, corrected_rate)?;
+        let next = cx.sub(from, change)?;
+        cx.update(gradient.parameter.value, next)?;
+    }
+    Ok(())
+}
+
+impl Adam {
+    fn check(&self, name: &str) -> Result<(), Error> {
+        check_size(name, "the learning rate", self.learning_rate)?;
+        check_decay(name, "beta1", self.beta1)?;
+        check_decay(name, "beta2", self.beta2)?;
+        check_size(name, "eps", self.eps)?;
+        check_size(name, "the weight decay", self.weight_decay)
     }
 }
 
 /// The number of this step, from 1: an `i64[]`.
 fn count_steps(cx: &mut Context) -> Result<Value, Error> {
     let before = cx.state("adam.step", DType::I64, [], Init::Constant(0.0))?;
-    let one = cx.scalar(ir::Scalar::I64(1));
+    let one = cx.scalar(Scalar::I64(1));
     let step = cx.add(before, one)?;
     cx.update(before, step)?;
     Ok(step)
@@ -114,10 +179,4 @@ fn bias_correction(cx: &mut Context, step: Value, beta: f64) -> Result<Value, Er
     let exponent = cx.mul(step, log_beta)?;
     let power_minus_one = cx.expm1(exponent)?;
     cx.neg(power_minus_one)
-}
-
-/// `w0 x0 + w1 x1` with scalar weights.
-fn weighted_sum(cx: &mut Context, terms: [(Value, Value); 2]) -> Result<Value, Error> {
-    let [first, second] = terms.map(|(weight, x)| cx.mul(x, weight));
-    cx.add(first?, second?)
 }

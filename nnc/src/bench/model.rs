@@ -3,7 +3,7 @@
 use ir::{Builder, DType, Error, Graph, Init, Value};
 use nn::activation::softmax;
 use nn::models::Mlp;
-use nn::{Activation, Adam, Context, Layer, Optimizer, Sgd, loss};
+use nn::{Activation, Adam, Context, Layer, Loss, Optimizer, Sgd};
 
 use super::workload::{Kind, Mode};
 
@@ -53,11 +53,11 @@ fn network(
         Mode::Infer => return cx.output("y", y),
         Mode::TrainAdam | Mode::TrainMomentum => {
             let labels = cx.input("y0", DType::I64, [batch])?;
-            loss::softmax_cross_entropy(cx, y, labels)?
+            Loss::cross_entropy().mean(cx, y, labels)?
         }
         Mode::Reconstruct => {
             let target = cx.input("y0", DType::F32, [batch, sizes[0]])?;
-            loss::mse_loss(cx, y, target)?
+            Loss::SquaredError.mean(cx, y, target)?
         }
     };
     cx.output("loss", loss)?;

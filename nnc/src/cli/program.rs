@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ir::Graph;
 use ir::text::Module;
-use nn::classifier::{inference_graph, training_graph};
-use nn::{Adam, models};
+use nn::supervised::{Batch, inference_graph, training_graph};
+use nn::{Adam, Loss, models};
 use nnc::bench::{WORKLOADS, Workload};
 use nnc::{Error, modules};
 
@@ -43,10 +43,10 @@ pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
 
 fn model(name: &str, train: bool, batch: usize) -> Result<Graph, Error> {
     let model = models::mlp();
-    let features = model.sizes[0];
+    let batch = Batch::new(batch, [model.sizes[0]]);
     Ok(if train {
-        training_graph(name, &model, features, batch, &Adam::default())?
+        training_graph(name, &model, &batch, &Loss::cross_entropy(), &Adam::default())?
     } else {
-        inference_graph(name, &model, features, batch)?
+        inference_graph(name, &model, &batch)?
     })
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ir::{Tensor, Value};
-use nn::{Layer, Optimizer, classifier};
+use nn::{Batch, Layer, Loss, Optimizer, supervised};
 use runtime::{Pool, State};
 
 use crate::data::Dataset;
@@ -98,8 +98,9 @@ impl Trainer {
             return Err(Error::invalid("batch", "it is 0", "give at least 1"));
         }
         // Built once for what it says of the model; that the step can be built is known before data is looked at.
-        let graph = classifier::inference_graph(name, &model, features, options.batch)?;
-        classifier::training_graph(name, &model, features, options.batch, &optimizer)?;
+        let batch = Batch::new(options.batch, [features]);
+        let graph = supervised::inference_graph(name, &model, &batch)?;
+        supervised::training_graph(name, &model, &batch, &Loss::cross_entropy(), &optimizer)?;
         let weights = graph.states().map(|(_, node)| node.name.clone().unwrap_or_default()).collect();
         let elements = graph.states().map(|(id, _)| graph.ty(Value { node: id, result: 0 }).shape.elements());
         Ok(Trainer {
@@ -244,7 +245,9 @@ impl Trainer {
             return Ok(());
         }
         let Trainer { name, model, features, optimizer, .. } = self;
-        let graph = classifier::training_graph(name, &**model, *features, batch, &**optimizer)?;
+        let examples = Batch::new(batch, [*features]);
+        let loss = Loss::cross_entropy();
+        let graph = supervised::training_graph(name, &**model, &examples, &loss, &**optimizer)?;
         let program = self.compile(&graph, batch)?;
         self.training.insert(batch, program);
         Ok(())
@@ -254,7 +257,8 @@ impl Trainer {
         if self.inference.contains_key(&batch) {
             return Ok(());
         }
-        let graph = classifier::inference_graph(&self.name, &*self.model, self.features, batch)?;
+        let examples = Batch::new(batch, [self.features]);
+        let graph = supervised::inference_graph(&self.name, &*self.model, &examples)?;
         let program = self.compile(&graph, batch)?;
         self.inference.insert(batch, program);
         Ok(())

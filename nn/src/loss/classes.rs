@@ -1,0 +1,151 @@
+//! Losses of scores of classes, `[batch, classes]`: a term per row.
+
+use ir::{Builder, DType, Error, Tensor, Value};
+
+use super::Terms;
+
+/// `log sum_j exp(s_j) - s_label` with `s = z - max z`, so that nothing overflows; see [`Loss::CrossEntropy`].
+///
+/// [`Loss::CrossEntropy`]: super::Loss::CrossEntropy
+pub fn cross_entropy(
+    b: &mut Builder,
+    logits: Value,
+    labels: Value,
+    class_weights: &[f64],
+    label_smoothing: f64,
+) -> Result<Terms, Error> {
+    let classes = b.shape(logits)[1];
+    check_settings(class_weights, label_smoothing, classes)?;
+    let (shifted, log_sum) = log_softmax(b, logits)?;
+    let is_label = is_label(b, logits, labels)?;
+    let at_label = sum_where(b, is_label, shifted)?;
+    let losses = b.sub(log_sum, at_label)?;
+    if class_weights.is_empty() && label_smoothing == 0.0 {
+        return Ok(Terms { losses, weights: None });
+    }
+    let weight_of_class = if class_weights.is_empty() { vec![1.0; classes] } else { class_weights.to_vec() };
+    let dtype = b.dtype(logits);
+    let table = Tensor::from_fn(&ir::Type::new(dtype, [1, classes]), |class| {
+        ir::Scalar::from_f64(dtype, weight_of_class[class])
+    });
+    let table = b.constant(table);
+    let table = b.broadcast(table, b.shape(logits).clone())?;
+    let weights = sum_where(b, is_label, table)?;
+    let losses = b.mul(losses, weights)?;
+    let losses = if label_smoothing == 0.0 {
+        losses
+    } else {
+        // The mean over all classes of -w_c log softmax_c.
+        let all = b.mul(table, shifted)?;
+        let all = b.reduce_sum(all, &[1], false)?;
+        let total = b.float_like(log_sum, weight_of_class.iter().sum());
+        let all_log_sums = b.mul(log_sum, total)?;
+        let all = b.sub(all_log_sums, all)?;
+        let [kept, spread] =
+            [1.0 - label_smoothing, label_smoothing / classes as f64].map(|part| b.float_like(all, part));
+        let [kept, spread] = [b.mul(losses, kept)?, b.mul(all, spread)?];
+        b.add(kept, spread)?
+    };
+    let weights = (!class_weights.is_empty()).then_some(weights);
+    Ok(Terms { losses, weights })
+}
+
+/// `sum_j y_j (log y_j - log softmax(z)_j)`, a term of 0 where `y_j` is 0.
+pub fn kl_divergence(b: &mut Builder, logits: Value, target: Value) -> Result<Value, Error> {
+    if b.shape(logits).rank() != 2 {
+        let problem = format!("the prediction is {}", b.ty(logits));
+        return Err(Error::new("kl_divergence", problem, "give f32[batch, classes]"));
+    }
+    let (shifted, log_sum) = log_softmax(b, logits)?;
+    let rows = b.shape(logits)[0];
+    let log_sum = b.reshape(log_sum, [rows, 1])?;
+    let log_softmax = b.sub(shifted, log_sum)?;
+    let [zero, one] = [0.0, 1.0].map(|number| b.float_like(target, number));
+    let is_positive = b.gt(target, zero)?;
+    let positive = b.select(is_positive, target, one)?;
+    let log_target = b.log(positive)?;
+    let difference = b.sub(log_target, log_softmax)?;
+    let terms = b.mul(target, difference)?;
+    b.reduce_sum(terms, &[1], false)
+}
+
+/// `sum_j max(0, 1 - z_label + z_j) / classes` over j other than the label.
+pub fn hinge(b: &mut Builder, scores: Value, labels: Value) -> Result<Value, Error> {
+    let (rows, classes) = (b.shape(scores)[0], b.shape(scores)[1]);
+    let is_label = is_label(b, scores, labels)?;
+    let at_label = sum_where(b, is_label, scores)?;
+    let at_label = b.reshape(at_label, [rows, 1])?;
+    let [zero, one] = [0.0, 1.0].map(|number| b.float_like(scores, number));
+    let above = b.sub(scores, at_label)?;
+    let above = b.add(above, one)?;
+    let margins = b.relu(above)?;
+    let others = b.select(is_label, zero, margins)?;
+    let sum = b.reduce_sum(others, &[1], false)?;
+    let part = b.float_like(sum, 1.0 / classes as f64);
+    b.mul(sum, part)
+}
+
+/// `max_j z_j - z_label`
+pub fn perceptron(b: &mut Builder, scores: Value, labels: Value) -> Result<Value, Error> {
+    let is_label = is_label(b, scores, labels)?;
+    let at_label = sum_where(b, is_label, scores)?;
+    let most = b.reduce_max(scores, &[1], false)?;
+    b.sub(most, at_label)
+}
+
+/// Logits less their maximum in the row, and the logarithm of the sum of the exponentials of these. No gradient flows
+/// through the maximum: it cancels.
+fn log_softmax(b: &mut Builder, logits: Value) -> Result<(Value, Value), Error> {
+    let most = b.reduce_max(logits, &[1], true)?;
+    let most = b.stop_gradient(most)?;
+    let shifted = b.sub(logits, most)?;
+    let exponentials = b.exp(shifted)?;
+    let sum = b.reduce_sum(exponentials, &[1], false)?;
+    Ok((shifted, b.log(sum)?))
+}
+
+/// Whether a class is the label of the row, `bool[batch, classes]`.
+fn is_label(b: &mut Builder, scores: Value, labels: Value) -> Result<Value, Error> {
+    let shape = b.shape(scores).clone();
+    let classes = b.iota(DType::I32, shape.clone(), 1)?;
+    let labels = b.cast(labels, DType::I32)?;
+    let labels = b.reshape(labels, [shape[0], 1])?;
+    b.eq(classes, labels)
+}
+
+/// `x[i, labels[i]]` for each row `i`, as a sum over the row: so it is computed together with other sums over rows,
+/// and its gradient is a comparison where that of a gather is a scatter.
+fn sum_where(b: &mut Builder, is_label: Value, x: Value) -> Result<Value, Error> {
+    let zero = b.float_like(x, 0.0);
+    let selected = b.select(is_label, x, zero)?;
+    b.reduce_sum(selected, &[1], false)
+}
+
+/// Checks that `logits` are floats [batch, classes] and `labels` i64[batch].
+pub fn check_classes(subject: &str, b: &Builder, logits: Value, labels: Value) -> Result<(), Error> {
+    let (logits, labels) = (b.ty(logits), b.ty(labels));
+    let fits = logits.dtype.is_float() && logits.shape.rank() == 2 && labels.dtype == DType::I64;
+    if fits && labels.shape[..] == logits.shape[..1] {
+        return Ok(());
+    }
+    let problem = format!("the logits are {logits}, the labels {labels}");
+    Err(Error::new(subject, problem, "give logits f32[batch, classes] and labels i64[batch]"))
+}
+
+fn check_settings(class_weights: &[f64], label_smoothing: f64, classes: usize) -> Result<(), Error> {
+    let error = |problem: String, help: &str| Err(Error::new("cross_entropy", problem, help));
+    if !(0.0..=1.0).contains(&label_smoothing) {
+        return error(format!("the label smoothing is {label_smoothing}"), "give a number from 0 to 1");
+    }
+    if !class_weights.is_empty() && class_weights.len() != classes {
+        let problem = format!("there are {} class weights, and {classes} classes", class_weights.len());
+        return error(problem, "give one per class");
+    }
+    match class_weights.iter().position(|weight| !weight.is_finite() || *weight < 0.0) {
+        None => Ok(()),
+        Some(class) => error(
+            format!("the weight of class {class} is {}", class_weights[class]),
+            "give finite numbers of at least 0",
+        ),
+    }
+}

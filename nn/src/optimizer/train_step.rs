@@ -1,0 +1,253 @@
+//! What is done to gradients before an optimizer follows them.
+
+use ir::{DType, Error, Init, Scalar, Value};
+
+use super::{Gradient, Optimizer, check, check_size, moment, scaled};
+use crate::Context;
+
+/// What keeps the division by the norm from zero; PyTorch's `clip_grad_norm_` has the same.
+const NORM_EPS: f64 = 1e-6;
+
+/// A bound on gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Clip {
+    /// Each element is moved into -bound..bound.
+    Value(f64),
+    /// All gradients are scaled by one factor such that the root of the sum of all their squares is at most this much
+    /// (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013, algorithm 1):
+    /// `min(1, bound / (norm + 1e-6))`.
+    Norm(f64),
+}
+
+/// Settings for the parameters of which the name matches a pattern.
+///
+/// ```
+/// use nn::Group;
+/// let backbone = Group::frozen("encoder.*");
+/// let biases = Group::new("*.bias").weight_decay(0.0);
+/// assert_eq!((backbone.learning_rate, biases.learning_rate), (0.0, 1.0));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The names that it is for; a `*` stands for any number of any characters.
+    pub pattern: String,
+    /// What the learning rate is multiplied by; 0 freezes the parameters: they have no gradients and no moments.
+    pub learning_rate: f64,
+    /// What the weight decay is multiplied by.
+    pub weight_decay: f64,
+}
+
+impl Group {
+    /// The parameters of names like `pattern`, with nothing changed.
+    pub fn new(pattern: impl Into<String>) -> Group {
+        Group { pattern: pattern.into(), learning_rate: 1.0, weight_decay: 1.0 }
+    }
+
+    /// The parameters of names like `pattern`, which stay as they are.
+    pub fn frozen(pattern: impl Into<String>) -> Group {
+        Group::new(pattern).learning_rate(0.0)
+    }
+
+    /// With so many times the learning rate.
+    pub fn learning_rate(self, factor: f64) -> Group {
+        Group { learning_rate: factor, ..self }
+    }
+
+    /// With so many times the weight decay.
+    pub fn weight_decay(self, factor: f64) -> Group {
+        Group { weight_decay: factor, ..self }
+    }
+}
+
+/// An optimizer with what is done to gradients before it follows them: they are added up over some batches, then bounded,
+/// and parameters in groups have settings of their own.
+///
+/// ```
+/// use nn::{Adam, Clip, Group, TrainStep};
+/// let step = TrainStep::new(Adam::new(1e-3).weight_decay(1e-4))
+///     .clip(Clip::Norm(1.0))
+///     .accumulate(4)
+///     .group(Group::new("*.bias").weight_decay(0.0));
+/// assert_eq!(step.accumulate, 4);
+/// ```
+pub struct TrainStep {
+    /// The rule.
+    pub optimizer: Box<dyn Optimizer>,
+    /// The bound, if any, on the gradients that the rule sees.
+    pub clip: Option<Clip>,
+    /// The number of batches over which gradients are averaged for one step of the optimizer. In the others, parameters and
+    /// moments stay; the sums are the state `gradient_sum` of each parameter. With equal batches the step is that on one
+    /// batch of all their rows, up to rounding.
+    pub accumulate: usize,
+    /// Settings by name; of several groups that a parameter is in, the last counts.
+    pub groups: Vec<Group>,
+}
+
+impl TrainStep {
+    /// The optimizer as it is.
+    pub fn new(optimizer: impl Optimizer + 'static) -> TrainStep {
+        TrainStep { optimizer: Box::new(optimizer), clip: None, accumulate: 1, groups: Vec::new() }
+    }
+
+    /// With a bound on gradients.
+    pub fn clip(self, clip: Clip) -> TrainStep {
+        TrainStep { clip: Some(clip), ..self }
+    }
+
+    /// With one step of the optimizer for so many batches.
+    pub fn accumulate(self, batches: usize) -> TrainStep {
+        TrainStep { accumulate: batches, ..self }
+    }
+
+    /// With settings for some parameters.
+    pub fn group(mut self, group: Group) -> TrainStep {
+        self.groups.push(group);
+        self
+    }
+}
+
+impl Optimizer for TrainStep {
+    fn follow(&self, cx: &mut Context, gradients: &[Gradient]) -> Result<(), Error> {
+        let gradients = grouped(gradients, &self.groups)?;
+        if self.accumulate == 0 {
+            return Err(Error::new("accumulate", "the number of batches is 0", "give at least 1"));
+        }
+        if self.accumulate == 1 {
+            let gradients = clipped(cx, gradients, self.clip)?;
+            return self.optimizer.follow(cx, &gradients);
+        }
+        let is_last = count_batches(cx, self.accumulate)?;
+        let means = gradients
+            .into_iter()
+            .map(|gradient| accumulated(cx, gradient, self.accumulate, is_last))
+            .collect::<Result<_, _>>()?;
+        cx.when(is_last, |cx| {
+            let gradients = clipped(cx, means, self.clip)?;
+            self.optimizer.follow(cx, &gradients)
+        })
+    }
+}
+
+/// The gradients with the settings of their groups, without those of frozen parameters.
+fn grouped(gradients: &[Gradient], groups: &[Group]) -> Result<Vec<Gradient>, Error> {
+    for group in groups {
+        check_size(&group.pattern, "the factor of the learning rate", group.learning_rate)?;
+        check_size(&group.pattern, "the factor of the weight decay", group.weight_decay)?;
+        if !gradients.iter().any(|gradient| matches(&group.pattern, &gradient.parameter.name)) {
+            let names: Vec<&str> = gradients.iter().map(|g| g.parameter.name.as_str()).collect();
+            let help = format!("the parameters are {}", names.join(", "));
+            return Err(Error::new(&group.pattern, "no parameter has such a name", help));
+        }
+    }
+    let with_settings = gradients.iter().map(|gradient| {
+        let is_its = |group: &&Group| matches(&group.pattern, &gradient.parameter.name);
+        groups.iter().rfind(is_its).map_or(gradient.clone(), |group| Gradient {
+            learning_rate: gradient.learning_rate * group.learning_rate,
+            weight_decay: gradient.weight_decay * group.weight_decay,
+            ..gradient.clone()
+        })
+    });
+    let kept: Vec<Gradient> = with_settings.filter(|gradient| gradient.learning_rate != 0.0).collect();
+    if kept.is_empty() {
+        return Err(Error::new("train_step", "all parameters are frozen", "leave one to be trained"));
+    }
+    Ok(kept)
+}
+
+/// Whether `name` is like `pattern`, in which a `*` stands for any characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+            (0..=name.len()).any(|at| name.is_char_boundary(at) && matches(rest, &name[at..]))
+        }),
+    }
+}
+
+/// Whether this is the last of `batches` batches, a `bool[]`, and the counting of them.
+fn count_batches(cx: &mut Context, batches: usize) -> Result<Value, Error> {
+    let before = cx.state("accumulate.batches", DType::I64, [], Init::Constant(0.0))?;
+    let [zero, one, last] = [0, 1, batches as i64].map(|number| cx.scalar(Scalar::I64(number)));
+    let count = cx.add(before, one)?;
+    let is_last = cx.ge(count, last)?;
+    let next = cx.select(is_last, zero, count)?;
+    cx.update(before, next)?;
+    Ok(is_last)
+}
+
+/// The mean of this gradient and those of the batches before it, and the update of their sum.
+fn accumulated(
+    cx: &mut Context,
+    gradient: Gradient,
+    batches: usize,
+    is_last: Value,
+) -> Result<Gradient, Error> {
+    let before = moment(cx, &gradient.parameter, "gradient_sum")?;
+    let sum = cx.add(before, gradient.value)?;
+    let zero = cx.float_like(sum, 0.0);
+    let next = cx.select(is_last, zero, sum)?;
+    cx.update(before, next)?;
+    let value = scaled(cx, sum, 1.0 / batches as f64)?;
+    Ok(Gradient { value, ..gradient })
+}
+
+/// The gradients within the bound.
+fn clipped(cx: &mut Context, gradients: Vec<Gradient>, clip: Option<Clip>) -> Result<Vec<Gradient>, Error> {
+    let Some(clip) = clip else { return Ok(gradients) };
+    let (Clip::Value(bound) | Clip::Norm(bound)) = clip;
+    check("clip", "the bound", bound, bound.is_finite() && bound > 0.0, "a finite number above 0")?;
+    let scale = match clip {
+        Clip::Value(_) => None,
+        Clip::Norm(_) => Some(norm_scale(cx, &gradients, bound)?),
+    };
+    let clip = |gradient: Gradient| {
+        let value = match scale {
+            Some(scale) => cx.mul(gradient.value, scale)?,
+            None => {
+                let [low, high] = [-bound, bound].map(|bound| cx.float_like(gradient.value, bound));
+                cx.clamp(gradient.value, low, high)?
+            }
+        };
+        Ok(Gradient { value, ..gradient })
+    };
+    gradients.into_iter().map(clip).collect()
+}
+
+/// `min(1, bound / (norm + eps))`, of rank 0.
+fn norm_scale(cx: &mut Context, gradients: &[Gradient], bound: f64) -> Result<Value, Error> {
+    let mut total: Option<Value> = None;
+    for gradient in gradients {
+        let square = cx.square(gradient.value)?;
+        let axes: Vec<usize> = (0..cx.shape(square).rank()).collect();
+        let sum = cx.reduce_sum(square, &axes, false)?;
+        total = Some(total.map_or(Ok(sum), |total| cx.add(total, sum))?);
+    }
+    let total = total.expect("an optimizer has gradients to follow");
+    let norm = cx.sqrt(total)?;
+    let [eps, bound, one] = [NORM_EPS, bound, 1.0].map(|number| cx.float_like(norm, number));
+    let divisor = cx.add(norm, eps)?;
+    let scale = cx.div(bound, divisor)?;
+    cx.min(scale, one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, name, is_match) in [
+            ("fc1.weight", "fc1.weight", true),
+            ("fc1.*", "fc1.weight", true),
+            ("*.bias", "encoder.fc1.bias", true),
+            ("encoder.*.bias", "encoder.fc1.bias", true),
+            ("*", "p", true),
+            ("fc1", "fc1.weight", false),
+            ("*.bias", "fc1.bias_v", false),
+            ("fc*1*", "fc21", true),
+            ("fc*1*1", "fc1", false),
+        ] {
+            assert_eq!(matches(pattern, name), is_match, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A model as a table: its layers with their parameters and arithmetic, and the memory that the compiler plans for it.
+
+use std::fmt;
+
+use comfy_table::{CellAlignment, Table, presets};
+use ir::{Graph, Place, Plan};
+use nn::{Batch, Layer, Loss, Optimizer, Summary, supervised};
+
+use crate::Error;
+
+/// What a model is made of and what it takes to run it. It displays as a table.
+///
+/// ```
+/// use nn::{Adam, Batch, Loss, models};
+/// use nnc::report::ModelSummary;
+/// let summary = ModelSummary::new(&models::mlp(), &Batch::new(32, [64]))?;
+/// let summary = summary.with_training(&models::mlp(), &Loss::cross_entropy(), &Adam::default())?;
+/// let text = summary.to_string();
+/// assert!(text.contains("Linear 64 -> 128") && text.contains("17,226"), "{text}");
+/// # Ok::<(), nnc::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSummary {
+    /// The layers, with the shapes that they have for `batch`.
+    pub layers: Summary,
+    /// What comes in at once.
+    pub batch: Batch,
+    /// The memory of the model in use.
+    pub inference: Memory,
+    /// The memory of a training step, where one is asked for.
+    pub training: Option<Memory>,
+}
+
+/// The memory of a program, as planned: the most that it has at any time, since all of it is there from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Parameters and buffers, and, of a step, the moments of the optimizer.
+    pub states_bytes: usize,
+    /// What is kept between kernels, of which buffers share places that live at different times; inputs and outputs.
+    pub working_bytes: usize,
+}
+
+impl ModelSummary {
+    /// The summary of `model` on such batches.
+    ///
+    /// # Errors
+    /// Where the model does not take them.
+    pub fn new(model: &dyn Layer, batch: &Batch) -> Result<ModelSummary, Error> {
+        let graph = supervised::inference_graph("model", model, batch)?;
+        Ok(ModelSummary {
+            layers: Summary::new(model, batch)?,
+            batch: batch.clone(),
+            inference: Memory::planned(graph)?,
+            training: None,
+        })
+    }
+
+    /// With the memory of a step that trains `model`, which this is the summary of.
+    ///
+    /// # Errors
+    /// Where the step cannot be built.
+    pub fn with_training(
+        self,
+        model: &dyn Layer,
+        loss: &Loss,
+        optimizer: &dyn Optimizer,
+    ) -> Result<ModelSummary, Error> {
+        let graph = supervised::training_graph("model", model, &self.batch, loss, optimizer)?;
+        Ok(ModelSummary { training: Some(Memory::planned(graph)?), ..self })
+    }
+}
+
+impl Memory {
+    /// The memory that the passes plan for a graph.
+    fn planned(graph: Graph) -> Result<Memory, Error> {
+        Ok(Memory::of(&passes::run(graph, &passes::Options::default())?))
+    }
+
+    /// The memory of a plan.
+    pub fn of(plan: &Plan) -> Memory {
+        let bytes = |is: fn(&Place) -> bool| -> usize {
+            plan.slots_where(is).map(|(_, slot)| slot.ty.size_bytes()).sum()
+        };
+        Memory {
+            states_bytes: bytes(|place| matches!(place, Place::State { .. })),
+            working_bytes: plan.arena_bytes + bytes(|place| matches!(place, Place::Input | Place::Output)),
+        }
+    }
+
+    /// Both together.
+    pub fn total_bytes(self) -> usize {
+        self.states_bytes + self.working_bytes
+    }
+}
+
+impl fmt::Display for ModelSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_BORDERS_ONLY);
+        table.set_header(["scope", "layer", "output", "parameters", "multiply-adds"]);
+        for row in &self.layers.rows {
+            let counts = [row.parameters, row.multiply_adds].map(with_commas);
+            let [parameters, multiply_adds] = counts;
+            table.add_row([&row.scope, &row.layer, &row.output.to_string(), &parameters, &multiply_adds]);
+        }
+        let [parameters, multiply_adds] =
+            [self.layers.parameters(), self.layers.multiply_adds()].map(with_commas);
+        table.add_row(["total", "", "", &parameters, &multiply_adds]);
+        for column in table.column_iter_mut().skip(3) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        writeln!(f, "{table}")?;
+        write!(f, "peak memory in use       {}", self.inference)?;
+        match self.training {
+            None => Ok(()),
+            Some(training) => write!(f, "\npeak memory in training  {training}"),
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [total, states, working] =
+            [self.total_bytes(), self.states_bytes, self.working_bytes].map(with_unit);
+        write!(f, "{total} ({states} of states, {working} to work in)")
+    }
+}
+
+/// `1,234,567`
+fn with_commas(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap_or_default()).collect();
+    groups.join(",")
+}
+
+/// A number of bytes as people read it: `67.3 KiB`.
+fn with_unit(bytes: usize) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.into_iter().find(|(_, exponent)| bytes >= 1 << exponent) {
+        Some((unit, exponent)) => format!("{:.1} {unit}", bytes as f64 / f64::from(1u32 << exponent)),
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nn::models::Mlp;
+    use nn::{Activation, Adam};
+
+    fn summary() -> ModelSummary {
+        let model = Mlp { batch_norm: true, ..Mlp::new(&[64, 128, 10], Activation::Relu) };
+        let summary = ModelSummary::new(&model, &Batch::new(32, [64])).unwrap();
+        summary.with_training(&model, &Loss::cross_entropy(), &Adam::default()).unwrap()
+    }
+
+    #[test]
+    fn the_table_has_a_row_per_layer_and_totals() {
+        let text = summary().to_string();
+        let cells: Vec<Vec<&str>> = (text.lines())
+            .map(|line| line.split(['│', ' ']).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        for row in [
+            vec!["fc1", "Linear", "64", "->", "128", "f32[32,", "128]", "8,192", "262,144"],
+            vec!["bn1", "BatchNorm", "128", "f32[32,", "128]", "256", "0"],
+            vec!["act1", "Relu", "f32[32,", "128]", "0", "0"],
+            vec!["fc2", "Linear", "128", "->", "10", "f32[32,", "10]", "1,290", "40,960"],
+            vec!["total", "9,738", "303,104"],
+        ] {
+            assert!(cells.contains(&row), "{row:?} is not in\n{text}");
+        }
+        assert!(text.contains("peak memory in use       ") && text.contains("peak memory in training  "));
+    }
+
+    /// States are exact; the rest lies between what the batch's largest value takes and what all of them would.
+    #[test]
+    fn memory_is_that_of_the_plan() {
+        let ModelSummary { inference, training, .. } = summary();
+        let parameters = 64 * 128 + 2 * 128 + 128 * 10 + 10;
+        assert_eq!(inference.states_bytes, 4 * (parameters + 2 * 128));
+        let given = 4 * 32 * (64 + 10);
+        assert!(inference.working_bytes >= given + 4 * 32 * 128, "{inference:?}");
+        let training = training.unwrap();
+        // Each parameter with two moments, the buffers, the learning rate, and the number of steps.
+        assert_eq!(training.states_bytes, 4 * (3 * parameters + 2 * 128 + 1) + 8);
+        assert!(training.working_bytes > inference.working_bytes, "{training:?}");
+    }
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(with_commas), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [1023, 1536, 3 << 20, 1 << 31].map(with_unit),
+            ["1023 B", "1.5 KiB", "3.0 MiB", "2.0 GiB"]
+        );
+    }
+}

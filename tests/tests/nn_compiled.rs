@@ -1,0 +1,190 @@
+//! Layers, losses and optimizers as machine code: whole training steps against the interpreter, and that what is a function
+//! of each element is one kernel.
+
+use std::collections::BTreeMap;
+
+use ir::eval::{Bindings, evaluate};
+use ir::{DType, Error, Graph, Tensor};
+use nn::models::Mlp;
+use nn::{
+    Activation, Adagrad, Adam, AdamW, Batch, Clip, Context, Dropout, Group, Layer, Loss, Mode, Optimizer,
+    PRelu, RRelu, RmsProp, Sgd, TrainStep, supervised,
+};
+use nnc::State;
+use tests::compare::tensor_difference;
+use tests::targets::{for_each_target, options_for};
+
+const SEED: u64 = 5;
+/// Steps that are compared.
+const STEPS: usize = 3;
+const BATCH: usize = 6;
+const FEATURES: usize = 7;
+const CLASSES: usize = 3;
+
+/// Inputs of a step: features, and targets of the type that the loss takes.
+fn inputs(graph: &Graph, loss: &Loss) -> BTreeMap<String, Tensor> {
+    let mut inputs = tests::compare::seeded_inputs(graph, SEED);
+    let y = inputs.get_mut("y").expect("a step has targets");
+    if let Some(labels) = y.as_mut_slice::<i64>() {
+        labels.iter_mut().for_each(|label| *label = label.rem_euclid(CLASSES as i64));
+    } else if let Some(targets) = y.as_mut_slice::<f32>() {
+        let is_part = matches!(loss, Loss::BinaryCrossEntropy | Loss::KlDivergence);
+        let is_sign = matches!(loss, Loss::Hinge | Loss::Perceptron);
+        for target in targets {
+            *target = if is_part {
+                target.abs()
+            } else if is_sign {
+                target.signum()
+            } else {
+                *target
+            };
+        }
+    }
+    inputs
+}
+
+/// Runs some steps as machine code for each target and in the interpreter, and compares all outputs and states.
+fn compare_steps(what: &str, model: &dyn Layer, loss: &Loss, optimizer: &dyn Optimizer) {
+    let batch = Batch::new(BATCH, [FEATURES]);
+    let graph = supervised::training_graph("model", model, &batch, loss, optimizer)
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    let inputs = inputs(&graph, loss);
+    let differentiated = passes::autodiff::autodiff(&graph).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let mut bindings = Bindings { inputs: inputs.clone(), states: BTreeMap::new(), seed: SEED };
+    let mut expected = Vec::new();
+    for _ in 0..STEPS {
+        let evaluation =
+            evaluate(&differentiated, &bindings).unwrap_or_else(|error| panic!("{what}: {error}"));
+        bindings.states = evaluation.states.clone();
+        expected.push(evaluation);
+    }
+    for_each_target(|target| {
+        let mut program =
+            nnc::compile(&graph, &options_for(target)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let mut state = State::new(program.plan(), SEED).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let named: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, x)| (name.as_str(), x)).collect();
+        for (step, expected) in expected.iter().enumerate() {
+            program.run_named(&mut state, &named).unwrap_or_else(|error| panic!("{what}: {error}"));
+            for (name, tensor) in &expected.outputs {
+                let found = program.output(name).expect("every output of the graph is one of the plan");
+                // Sums of seven terms, and a few steps.
+                let difference = tensor_difference(found, tensor, 1e-4);
+                assert_eq!(difference, None, "{what}: {name} in step {step}");
+            }
+            for (name, tensor) in &expected.states {
+                let found = state.get(name).unwrap_or_else(|error| panic!("{what}: {error}"));
+                let difference = tensor_difference(&found, tensor, 1e-4);
+                assert_eq!(difference, None, "{what}: {name} in step {step}");
+            }
+        }
+    });
+}
+
+fn mlp() -> Mlp {
+    Mlp::new(&[FEATURES, 5, CLASSES], Activation::Tanh)
+}
+
+#[test]
+fn every_activation_trains_as_in_the_interpreter() {
+    for activation in Activation::ALL {
+        let model = Mlp::new(&[FEATURES, 5, CLASSES], activation);
+        compare_steps(activation.name(), &model, &Loss::cross_entropy(), &Sgd::new(0.1));
+    }
+}
+
+#[test]
+fn every_loss_trains_as_in_the_interpreter() {
+    for loss in [
+        Loss::CrossEntropy { class_weights: vec![0.5, 2.0, 1.0], label_smoothing: 0.1 },
+        Loss::MultiClassHinge,
+        Loss::MultiClassPerceptron,
+        Loss::SquaredError,
+        Loss::AbsoluteError,
+        Loss::Huber { delta: 0.4 },
+        Loss::BinaryCrossEntropy,
+        Loss::Hinge,
+        Loss::Perceptron,
+        Loss::KlDivergence,
+    ] {
+        compare_steps(&format!("{loss:?}"), &mlp(), &loss, &Sgd::new(0.1));
+    }
+}
+
+#[test]
+fn every_optimizer_trains_as_in_the_interpreter() {
+    let sgd = Sgd::new(0.1);
+    let optimizers: [(&str, Box<dyn Optimizer>); 8] = [
+        ("nesterov", Box::new(sgd.momentum(0.9).nesterov().weight_decay(0.01))),
+        ("average", Box::new(sgd.average(0.9))),
+        ("rmsprop", Box::new(RmsProp::new(0.01))),
+        ("adagrad", Box::new(Adagrad::new(0.1))),
+        ("adam", Box::new(Adam::new(0.01).weight_decay(0.01))),
+        ("adamw", Box::new(AdamW::new(0.01))),
+        ("accumulated", Box::new(TrainStep::new(Adam::new(0.01)).accumulate(2).clip(Clip::Norm(0.1)))),
+        (
+            "grouped",
+            Box::new(
+                TrainStep::new(sgd.momentum(0.9))
+                    .clip(Clip::Value(0.01))
+                    .group(Group::frozen("fc1.weight"))
+                    .group(Group::new("*.bias").learning_rate(2.0)),
+            ),
+        ),
+    ];
+    for (name, optimizer) in optimizers {
+        compare_steps(name, &mlp(), &Loss::cross_entropy(), &optimizer);
+    }
+}
+
+#[test]
+fn dropout_and_batch_norm_train_as_in_the_interpreter() {
+    let model = Mlp { dropout: 0.3, batch_norm: true, ..mlp() };
+    compare_steps("dropout and batch norm", &model, &Loss::cross_entropy(), &Adam::new(0.01));
+}
+
+/// The number of kernels of a layer in this mode, with its gradient where asked for.
+fn kernels(layer: &dyn Layer, mode: Mode, with_gradient: bool) -> usize {
+    let build = || -> Result<Graph, Error> {
+        let mut cx = Context::with("layer", mode, DType::F32);
+        let x = cx.input("x", DType::F32, [37, 5])?;
+        let y = layer.forward(&mut cx, x)?;
+        if !with_gradient {
+            cx.output("y", y)?;
+            return Ok(cx.finish());
+        }
+        let weights = cx.input("weights", DType::F32, [37, 5])?;
+        let product = cx.mul(y, weights)?;
+        let sum = cx.reduce_sum(product, &[0, 1], false)?;
+        let gradient = cx.grad(sum, &[x])?;
+        cx.output("dx", gradient[0])?;
+        Ok(cx.finish())
+    };
+    let graph = build().unwrap_or_else(|error| panic!("{error}"));
+    let plan = passes::pipeline::run(graph, &passes::Options::default());
+    plan.unwrap_or_else(|error| panic!("{error}")).kernels.len()
+}
+
+#[test]
+fn functions_of_each_element_are_one_kernel_and_so_are_their_gradients() {
+    let mut layers: Vec<Box<dyn Layer>> = vec![Box::new(PRelu::new(5)), Box::new(RRelu::default())];
+    let is_elementwise = |activation: &Activation| *activation != Activation::Softmax;
+    layers.extend(Activation::ALL.into_iter().filter(is_elementwise).map(|a| Box::new(a) as Box<dyn Layer>));
+    for layer in &layers {
+        for with_gradient in [false, true] {
+            let found = kernels(layer, Mode::Infer, with_gradient);
+            assert_eq!(found, 1, "{}, with gradient: {with_gradient}", layer.description());
+        }
+    }
+    assert_eq!(kernels(&Activation::Softmax, Mode::Infer, true), 1);
+}
+
+/// One for the elements, and one for the key of the step.
+#[test]
+fn noise_costs_no_kernel_but_that_of_its_key() {
+    for layer in [&Dropout::new(0.5) as &dyn Layer, &RRelu::default()] {
+        for with_gradient in [false, true] {
+            let found = kernels(layer, Mode::Train, with_gradient);
+            assert!(found <= 2, "{}, with gradient {with_gradient}: {found}", layer.description());
+        }
+    }
+}
