@@ -6,6 +6,8 @@
 //! | [`context`] | the builder that knows the states of a model: [`Context`] |
 //! | [`layer`] | the trait [`Layer`], and [`Sequential`] |
 //! | [`linear`], [`embedding`], [`activation`], [`norm`], [`dropout`], [`flatten`] | layers |
+//! | [`conv`], [`pool`], [`upsample`], [`residual`] | layers of convolutional networks |
+//! | [`functional`] | what those compute, as functions of values |
 //! | [`init`] | how parameters start |
 //! | [`loss`], [`metric`] | what is minimised, and what is reported |
 //! | [`optimizer`], [`schedule`] | how parameters follow their gradients, and how fast |
@@ -35,9 +37,11 @@
 
 pub mod activation;
 pub mod context;
+pub mod conv;
 pub mod dropout;
 pub mod embedding;
 pub mod flatten;
+pub mod functional;
 pub mod init;
 pub mod layer;
 pub mod linear;
@@ -46,14 +50,18 @@ pub mod metric;
 pub mod models;
 pub mod norm;
 pub mod optimizer;
+pub mod pool;
+pub mod residual;
 pub mod schedule;
 pub mod summary;
 pub mod supervised;
+pub mod upsample;
 
 pub use activation::Activation::{self, Relu, Sigmoid, Tanh};
 pub use activation::{PRelu, RRelu};
 pub use context::{Context, Mode, Parameter};
-pub use dropout::Dropout;
+pub use conv::{Conv, Conv1d, Conv2d, ConvTranspose, ConvTranspose2d};
+pub use dropout::{Dropout, Dropout2d};
 pub use embedding::Embedding;
 pub use flatten::Flatten;
 pub use layer::{Layer, Sequential};
@@ -61,6 +69,9 @@ pub use linear::Linear;
 pub use loss::Loss;
 pub use norm::{BatchNorm, LayerNorm};
 pub use optimizer::{Adagrad, Adam, AdamW, Clip, Gradient, Group, Optimizer, RmsProp, Sgd, TrainStep};
+pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
+pub use residual::Residual;
 pub use schedule::{Decay, Plateau, Schedule};
 pub use summary::Summary;
 pub use supervised::Batch;
+pub use upsample::Upsample;

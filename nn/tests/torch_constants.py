@@ -187,9 +187,10 @@ def schedules():
     emit("plateau_rates", rates(lambda o: s.ReduceLROnPlateau(o, factor=0.5, patience=2), losses))
 
 
-print(f"# What PyTorch {torch.__version__.split('+')[0]} computes; printed by nn/tests/torch_constants.py.")
-activations()
-losses()
-normalisation()
-optimizers()
-schedules()
+if __name__ == "__main__":
+    print(f"# What PyTorch {torch.__version__.split('+')[0]} computes; printed by nn/tests/torch_constants.py.")
+    activations()
+    losses()
+    normalisation()
+    optimizers()
+    schedules()

@@ -70,8 +70,17 @@ pub fn assert_close(what: &str, left: &[f64], right: &[f64]) {
 /// What PyTorch computes, by name; see `nn/tests/torch_constants.py`.
 #[allow(dead_code, reason = "not every test file compares with PyTorch")]
 pub fn torch(name: &str) -> Vec<f64> {
-    let lines = include_str!("../torch_constants.txt").lines();
-    let list = lines.filter_map(|line| line.split_once(" = ")).find(|(known, _)| *known == name);
+    list(include_str!("../torch_constants.txt"), name)
+}
+
+/// The same of images; see `nn/tests/torch_images.py`.
+#[allow(dead_code, reason = "not every test file compares with PyTorch")]
+pub fn torch_images(name: &str) -> Vec<f64> {
+    list(include_str!("../torch_images.txt"), name)
+}
+
+fn list(file: &str, name: &str) -> Vec<f64> {
+    let list = file.lines().filter_map(|line| line.split_once(" = ")).find(|(known, _)| *known == name);
     let (_, numbers) = list.unwrap_or_else(|| panic!("there is no `{name}`"));
     numbers.split(' ').map(|number| number.parse().expect("it is a number")).collect()
 }
