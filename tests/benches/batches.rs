@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use nn::{Adam, Relu, classifier, models::Mlp};
+use nn::supervised::{Batch, training_graph};
+use nn::{Adam, Loss, Relu, models::Mlp};
 use nnc::data::{Batches, Dataset, Targets};
 use nnc::trainer::shuffle::permutation;
 use nnc::{Executable, Options, State};
@@ -38,7 +39,8 @@ fn batches(criterion: &mut Criterion) {
         for threads in [1, 2] {
             let options = Options { threads, ..Options::default() };
             let model = Mlp::new(&[features, 128, 64, CLASSES], Relu);
-            let graph = classifier::training_graph("mlp", &model, features, batch, &Adam::new(1e-3));
+            let examples = Batch::new(batch, [features]);
+            let graph = training_graph("mlp", &model, &examples, &Loss::cross_entropy(), &Adam::new(1e-3));
             let mut program = nnc::compile(&graph.expect("it builds"), &options).expect("it compiles");
             let mut state = State::new(program.plan(), 0).expect("there is memory");
             group.throughput(Throughput::Elements((BATCHES * batch) as u64));

@@ -84,7 +84,7 @@ fn gradients_of_losses_agree_with_central_differences() {
                 let signs = (0..ROWS * COLUMNS).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 });
                 let scale =
                     if matches!(loss, Loss::BinaryCrossEntropy | Loss::KlDivergence) { 0.4 } else { 1.0 };
-                Tensor::new([ROWS, COLUMNS], signs.map(|sign| (scale * sign + 1.0 - scale) as f64).collect())
+                Tensor::new([ROWS, COLUMNS], signs.map(|sign| scale * sign + 1.0 - scale).collect())
             };
             let target = cx.constant(target.expect("as many elements as the shape has"));
             let weights =
