@@ -12,7 +12,7 @@ pub type Conv2d = Conv<2>;
 /// A transposed convolution of images, `[batch, channels, height, width]`.
 pub type ConvTranspose2d = ConvTranspose<2>;
 
-/// A convolution over `AXES` spatial axes with a bias per output channel: [`functional::conv`]. `weight` is
+/// A convolution over `AXES` spatial axes with a bias per output channel: [`functional::conv()`]. `weight` is
 /// `[out_channels, in_channels / groups, ..]`, `bias` is `[out_channels]`.
 ///
 /// Both start uniform on +-1/sqrt(fan_in), with fan_in = in_channels / groups * taps: PyTorch's default.

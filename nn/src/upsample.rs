@@ -5,7 +5,7 @@ use ir::{Error, Value};
 use crate::functional::{Interpolation, resize};
 use crate::{Context, Layer};
 
-/// `[batch, channels, height, width]` with each side `factor` times as long: [`resize`].
+/// `[batch, channels, height, width]` with each side `factor` times as long: [`resize()`].
 ///
 /// ```
 /// use nn::{Context, Layer, Upsample};

@@ -3,9 +3,9 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`conv`] | convolutions and transposed ones, with groups and padding |
+//! | [`mod@conv`] | convolutions and transposed ones, with groups and padding |
 //! | [`pool`] | maxima and averages of windows, and of whole images |
-//! | [`resize`] | images of another size |
+//! | [`mod@resize`] | images of another size |
 //! | [`response`] | local response normalisation |
 
 pub mod conv;
