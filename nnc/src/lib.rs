@@ -4,8 +4,9 @@
 //! |---|---|
 //! | [`driver`] | the compiler on one page: [`compile`] |
 //! | [`dump`] | graphs, plans and machine code as dot, JSON and assembly |
-//! | [`trainer`], [`data`] | training and evaluating classifiers, and on what |
-//! | [`checkpoint`], [`report`] | what training leaves: weights, a table and a plot |
+//! | [`trainer`], [`data`] | training, evaluation and prediction, and on what |
+//! | [`checkpoint`], [`report`] | what training leaves: files to go on from and to use; a table and pictures |
+//! | [`models`] | the models that have a name |
 //! | [`mod@bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
 //! | [`npy`] | tensors in NumPy's files |
@@ -19,6 +20,7 @@ pub mod driver;
 pub mod dump;
 pub mod error;
 pub mod files;
+pub mod models;
 pub mod modules;
 pub mod npy;
 pub mod report;

@@ -216,7 +216,7 @@ fn dump_refuses_what_it_cannot_show() {
     let error = folder.refusal("dump nlp");
     assert_eq!(
         error,
-        "error: nlp: there is no model or file of this name; the models are mlp; or give a workload of `nnc list workloads`, or a .nnir file\n"
+        "error: nlp: there is no model or file of this name; the models are mlp, logistic, perceptron; or give a workload of `nnc list workloads`, or a .nnir file\n"
     );
     assert!(folder.refusal("dump mlp --stage fuse").contains("the stages are source"));
     assert!(folder.refusal("dump mlp --after fuze").contains("the passes are autodiff"));
@@ -267,6 +267,7 @@ fn list_shows_what_there_is() {
         ("models", "mlp"),
         ("passes", "autodiff"),
         ("ops", "constant"),
+        ("datasets", "digits"),
         ("workloads", "mlp_train_b128"),
     ] {
         assert!(folder.stdout(&format!("list {kind}")).contains(first), "{kind}");
@@ -275,7 +276,9 @@ fn list_shows_what_there_is() {
         assert_eq!(json[kind][0][column], first, "{json}");
     }
     assert!(
-        folder.refusal("list kernels").contains("[possible values: targets, models, passes, ops, workloads]")
+        folder
+            .refusal("list kernels")
+            .contains("[possible values: targets, models, passes, ops, datasets, workloads]")
     );
 }
 

@@ -5,11 +5,12 @@ use comfy_table::{CellAlignment, Table, presets};
 use ir::{Op, ScalarFn};
 use nnc::Error;
 use nnc::bench::WORKLOADS;
+use nnc::data::source::SOURCES;
+use nnc::models::MODELS;
 use serde_json::{Map, Value, json};
 
 use super::Status;
 use super::output::Output;
-use super::program::MODELS;
 
 /// Arguments of `nnc list`.
 #[derive(clap::Args)]
@@ -28,6 +29,8 @@ enum Kind {
     Passes,
     /// The ops of the text form
     Ops,
+    /// What `nnc train` and `nnc eval` take as data
+    Datasets,
     /// What `nnc bench` measures, and the least work of a step
     Workloads,
 }
@@ -46,6 +49,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         Kind::Models => models(),
         Kind::Passes => passes(),
         Kind::Ops => ops(),
+        Kind::Datasets => datasets(),
         Kind::Workloads => workloads(),
     };
     output.result(|| listing.json(), || listing.text())?;
@@ -101,8 +105,9 @@ fn targets() -> Result<Listing, Error> {
 }
 
 fn models() -> Listing {
-    let rows = MODELS.iter().map(|(name, doc)| vec![json!(name), json!(doc)]);
-    Listing { key: "models", columns: &["model", "doc"], rows: rows.collect() }
+    let rows =
+        MODELS.iter().map(|model| vec![json!(model.name), json!(model.doc), json!(model.options.join(", "))]);
+    Listing { key: "models", columns: &["model", "doc", "options"], rows: rows.collect() }
 }
 
 fn passes() -> Listing {
@@ -120,6 +125,11 @@ fn ops() -> Listing {
         vec![json!(name), json!(doc)]
     });
     Listing { key: "ops", columns: &["op", "doc"], rows: rows.collect() }
+}
+
+fn datasets() -> Listing {
+    let rows = SOURCES.iter().map(|source| vec![json!(source.name), json!(source.syntax), json!(source.doc)]);
+    Listing { key: "datasets", columns: &["dataset", "syntax", "doc"], rows: rows.collect() }
 }
 
 fn workloads() -> Listing {

@@ -1,5 +1,5 @@
-//! The command line: one file per subcommand, and what several share. What they do is in the library; here arguments become calls, and results
-//! become text or JSON.
+//! The command line: one file per subcommand, and what several share. What they do is in the library; here arguments
+//! become calls, and results become text or JSON.
 //!
 //! Exit codes: 0 done, 1 a check that was asked for failed, 2 bad use or bad input. With `--json`, one JSON object goes
 //! to stdout; everything else goes to stderr.
@@ -7,12 +7,15 @@
 mod bench;
 mod check;
 mod dump;
+mod eval;
 mod list;
 mod output;
+mod predict;
 mod program;
 mod run;
 mod target;
 mod train;
+mod trained;
 
 use std::process::ExitCode;
 
@@ -35,7 +38,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Train a model, report its accuracy, save its weights
-    Train(train::Args),
+    Train(Box<train::Args>),
+    /// Evaluate a trained model on data
+    Eval(eval::Args),
+    /// Predict the classes or values of rows with a trained model
+    Predict(predict::Args),
     /// Print a model or a .nnir file at a stage of the compiler
     Dump(dump::Args),
     /// Measure a workload
@@ -44,7 +51,7 @@ enum Command {
     Check(check::Args),
     /// Run a .nnir file on the arrays of .npy and .npz files
     Run(run::Args),
-    /// List targets, models, passes, ops or workloads
+    /// List models, ops, passes, targets, data sets or workloads
     List(list::Args),
 }
 
@@ -63,6 +70,8 @@ pub fn main() -> ExitCode {
     let output = Output::new(cli.json);
     let result = match &cli.command {
         Command::Train(args) => train::run(args, &output),
+        Command::Eval(args) => eval::run(args, &output),
+        Command::Predict(args) => predict::run(args, &output),
         Command::Dump(args) => dump::run(args, &output),
         Command::Bench(args) => bench::run(args, &output),
         Command::Check(args) => check::run(args, &output),

@@ -4,20 +4,21 @@ use std::path::Path;
 
 use ir::Graph;
 use ir::text::Module;
+use nn::Adam;
 use nn::supervised::{Batch, inference_graph, training_graph};
-use nn::{Adam, Loss, models};
 use nnc::bench::{WORKLOADS, Workload};
+use nnc::models::{MODELS, Model, ModelOptions};
 use nnc::{Error, modules};
 
-/// The models that have a name, and what they are.
-pub const MODELS: &[(&str, &str)] =
-    &[("mlp", "a multilayer perceptron, 64-128-64-10, for the embedded handwritten digits")];
+/// The rows that models are built for: those of the embedded digits.
+const ROW: [usize; 3] = [1, 8, 8];
+const CLASSES: usize = 10;
 
 /// A model by its name, as a training step or as inference on batches of `batch`; a workload by its name; or the contents
 /// of a `.nnir` file.
 pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
-    if MODELS.iter().any(|(name, _)| *name == program) {
-        return Ok(Module::Graph(model(program, train, batch)?));
+    if let Ok(model) = Model::find(program) {
+        return Ok(Module::Graph(graph(model, train, batch)?));
     }
     if WORKLOADS.iter().any(|workload| workload.name == program) {
         return Ok(Module::Graph(Workload::find(program)?.model()?.graph));
@@ -26,7 +27,7 @@ pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
     if path.extension().is_none() && !path.exists() {
         let help = format!(
             "the models are {}; or give a workload of `nnc list workloads`, or a .nnir file",
-            MODELS.iter().map(|(name, _)| *name).collect::<Vec<&str>>().join(", ")
+            MODELS.iter().map(|model| model.name).collect::<Vec<&str>>().join(", ")
         );
         return Err(Error::invalid(program, "there is no model or file of this name", help));
     }
@@ -41,12 +42,14 @@ pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
     modules::read(path)
 }
 
-fn model(name: &str, train: bool, batch: usize) -> Result<Graph, Error> {
-    let model = models::mlp();
-    let batch = Batch::new(batch, [model.sizes[0]]);
+/// The graph of a model for the embedded digits.
+fn graph(model: &Model, train: bool, batch: usize) -> Result<Graph, Error> {
+    let row = (model.row)(&ROW.into())?;
+    let layer = (model.build)(&row, CLASSES, &ModelOptions::default());
+    let batch = Batch::new(batch, row);
     Ok(if train {
-        training_graph(name, &model, &batch, &Loss::cross_entropy(), &Adam::default())?
+        training_graph(model.name, &*layer, &batch, &model.loss, &Adam::default())?
     } else {
-        inference_graph(name, &model, &batch)?
+        inference_graph(model.name, &*layer, &batch)?
     })
 }

@@ -10,6 +10,7 @@
 //! | [`normalisation`] | the scaling of features |
 //! | [`npz`] | arrays of NumPy |
 //! | [`prices`] | daily prices of shares, read or drawn |
+//! | [`rows`] | rows without targets, to predict these |
 //! | [`source`] | data sets by name, as `--data` takes them |
 //! | [`synthetic`] | data sets that are drawn, for examples that run alone |
 //! | [`targets`] | classes or values |
@@ -26,6 +27,7 @@ pub mod normalisation;
 pub mod npz;
 pub mod prices;
 mod records;
+pub mod rows;
 pub mod source;
 pub mod synthetic;
 pub mod targets;

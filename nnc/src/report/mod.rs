@@ -1,9 +1,13 @@
-//! What there is to be looked at: a model as a table, and the table and the plot that training leaves behind.
+//! What there is to be looked at: a model as a table, and the table and the pictures that training leaves behind.
 
-mod loss_plot;
+mod confusion_plot;
+mod history_plot;
+mod panel;
+mod style;
 mod summary;
 mod table;
 
-pub use loss_plot::loss_plot;
+pub use confusion_plot::confusion_plot;
+pub use history_plot::history_plot;
 pub use summary::{Memory, ModelSummary};
 pub use table::history_csv;

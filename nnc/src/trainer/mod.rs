@@ -1,95 +1,100 @@
-//! Training and evaluation of classifiers over mini-batches.
+//! Training of models that learn from examples with targets.
 //!
 //! A step (forward, backward, optimizer) is one program; so is inference. Programs are specialised to the size of a
-//! batch: the last short batch of an epoch has one of its own, which works on the same states.
+//! batch: the last short batch of an epoch has one of its own, which works on the same states. Where a run is, is in its
+//! states and in [`Run`]: both together are a checkpoint, from which a run goes on to the same bits.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`history`] | what training reports: while it goes on, and at its end |
+//! | [`options`] | how a model is trained |
+//! | `fit` | the epochs of a run, and its checkpoints |
+//! | [`predictor`] | a model in use: predictions and evaluation |
+//! | [`run`] | where a run is, and what came of it |
+//! | [`progress`] | what training reports while it goes on |
+//! | [`evaluation`], [`metrics`], [`confusion`] | what a model is worth |
 //! | [`not_finite`] | the error that numbers have overflowed |
 //! | [`shuffle`] | the order of rows in an epoch |
 
-pub mod history;
+pub mod confusion;
+pub mod evaluation;
+mod fit;
+pub mod metrics;
 pub mod not_finite;
-mod program;
+pub mod options;
+pub mod predictor;
+pub mod progress;
+pub mod run;
 pub mod shuffle;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
+use std::time::Duration;
 
-use ir::{Tensor, Value};
-use nn::{Batch, Layer, Loss, Optimizer, supervised};
-use runtime::{Pool, State};
+use ir::{Graph, Tensor};
+use nn::optimizer::LEARNING_RATE;
+use nn::{Layer, Optimizer, supervised};
+use runtime::{Executable, State};
+use sha2::{Digest, Sha256};
 
+use crate::Error;
+use crate::checkpoint::{self, Checkpoint, Description, Metadata, Position};
 use crate::data::Dataset;
-use crate::{Error, Options};
-pub use history::{Epoch, Evaluation, History, Progress};
+pub use confusion::ConfusionMatrix;
+pub use evaluation::Evaluation;
 pub use not_finite::NotFinite;
-use program::Program;
+pub use options::{CheckpointOptions, FitOptions, TrainerOptions};
+pub use predictor::Predictor;
+pub use progress::{Event, Progress};
+pub use run::{Epoch, History, Run};
 
-/// The size of batches in evaluation.
-const EVALUATION_BATCH: usize = 512;
+/// What is told of each [`Event`], with the trainer as it is then, and says whether to go on.
+pub type Callback<'a> = dyn FnMut(&Event, &Trainer) -> ControlFlow<()> + 'a;
 
-/// How a model is trained.
-#[derive(Clone, Debug)]
-pub struct TrainerOptions {
-    /// The number of rows in a batch.
-    pub batch: usize,
-    /// What the initial weights and the order of rows depend on: the same seed gives the same bits.
-    pub seed: u64,
-    /// How programs are compiled, and on how many threads they run.
-    pub compile: Options,
-}
-
-impl Default for TrainerOptions {
-    /// Batches of 32, seed 0, one thread.
-    fn default() -> TrainerOptions {
-        TrainerOptions { batch: 32, seed: 0, compile: Options::default() }
-    }
+/// A callback that says nothing and goes on.
+pub fn silent(_: &Event, _: &Trainer) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 /// A model with its weights, its optimizer and the programs of both.
 ///
 /// ```
-/// use nnc::trainer::{Trainer, TrainerOptions};
+/// use nnc::trainer::{FitOptions, Trainer, TrainerOptions, silent};
 /// use nnc::data::digits;
 /// let (train, test) = digits();
 /// let model = nn::models::Mlp::new(&[64, 16, 10], nn::Relu);
-/// let mut trainer = Trainer::new("small", 64, model, nn::Adam::new(0.01), TrainerOptions::default())?;
-/// let history = trainer.fit(&train, None, 2, &mut |_| {})?;
+/// let mut trainer = Trainer::new("small", &[64], model, nn::Adam::new(0.01), TrainerOptions::default())?;
+/// let history = trainer.fit(&train, None, &FitOptions::epochs(2), &mut silent)?;
 /// assert!(history.epochs[1].loss < history.epochs[0].loss);
-/// assert!(trainer.evaluate(&test)?.accuracy > 0.5);
+/// assert!(trainer.evaluate(&test)?.accuracy > Some(0.5));
 /// # Ok::<(), nnc::Error>(())
 /// ```
 pub struct Trainer {
-    name: String,
-    model: Box<dyn Layer>,
+    predictor: Predictor,
     optimizer: Box<dyn Optimizer>,
     options: TrainerOptions,
-    pool: Arc<Pool>,
-    features: usize,
-    classes: usize,
+    /// The names of parameters and buffers.
     weights: Vec<String>,
-    weight_count: usize,
     state: State,
     /// By the size of the batch.
-    training: BTreeMap<usize, Program>,
-    inference: BTreeMap<usize, Program>,
-    compile_time: Duration,
-    steps: u64,
-    epochs: u64,
+    programs: BTreeMap<usize, Executable>,
+    /// What the learning rate is at the start of a run, where the optimizer has one.
+    base_rate: Option<f64>,
+    /// What it was last multiplied by; NaN where that is not known.
+    factor: f64,
+    run: Run,
+    /// The weights of the best epoch so far, where they are kept.
+    best: Vec<(String, Tensor)>,
 }
 
 impl Trainer {
-    /// A trainer of `model`, which takes rows of `features` values and returns a logit per class.
+    /// A trainer of `model`, which takes rows of shape `row`.
     ///
     /// # Errors
-    /// Where the model does not take such rows or does not return [rows, classes], a setting of the optimizer is out
-    /// of range, the batch is 0, or the threads cannot be started.
+    /// Where the model does not take such rows or does not return `[batch, outputs]`, the loss does not take that, a
+    /// setting is out of range, the batch is 0, or the threads cannot be started.
     pub fn new(
         name: &str,
-        features: usize,
+        row: &[usize],
         model: impl Layer + 'static,
         optimizer: impl Optimizer + 'static,
         options: TrainerOptions,
@@ -97,118 +102,79 @@ impl Trainer {
         if options.batch == 0 {
             return Err(Error::invalid("batch", "it is 0", "give at least 1"));
         }
-        // Built once for what it says of the model; that the step can be built is known before data is looked at.
-        let batch = Batch::new(options.batch, [features]);
-        let graph = supervised::inference_graph(name, &model, &batch)?;
-        supervised::training_graph(name, &model, &batch, &Loss::cross_entropy(), &optimizer)?;
-        let weights = graph.states().map(|(_, node)| node.name.clone().unwrap_or_default()).collect();
-        let elements = graph.states().map(|(id, _)| graph.ty(Value { node: id, result: 0 }).shape.elements());
-        Ok(Trainer {
-            name: name.to_owned(),
-            pool: Arc::new(Pool::new(options.compile.threads)?),
-            features,
-            classes: graph.ty(graph.outputs[0].value).shape[1],
-            weights,
-            weight_count: elements.sum(),
-            state: State::empty(),
-            training: BTreeMap::new(),
-            inference: BTreeMap::new(),
-            compile_time: Duration::ZERO,
-            steps: 0,
-            epochs: 0,
-            model: Box::new(model),
+        let predictor = Predictor::new(name, row, Box::new(model), options.loss.clone(), &options.compile)?;
+        let trainer = Trainer {
+            weights: predictor.states().iter().map(|(name, _)| name.clone()).collect(),
+            predictor,
             optimizer: Box::new(optimizer),
+            state: State::empty(),
+            programs: BTreeMap::new(),
+            base_rate: None,
+            factor: 1.0,
+            run: Run::default(),
+            best: Vec::new(),
             options,
-        })
+        };
+        trainer.graph(trainer.options.batch)?; // that a step can be built is known before data are looked at
+        Ok(trainer)
     }
 
-    /// Trains for `epochs` epochs, each over all rows of `train` in a shuffled order, and evaluates on `held_out` after
-    /// each. Calls `observe` after each step.
-    ///
-    /// # Errors
-    /// Where a data set does not fit the model or is smaller than a batch, or the numbers overflow ([`NotFinite`]).
-    pub fn fit(
-        &mut self,
-        train: &Dataset,
-        held_out: Option<&Dataset>,
-        epochs: usize,
-        observe: &mut dyn FnMut(&Progress),
-    ) -> Result<History, Error> {
-        self.labels_that_fit(train)?;
-        let (batch, rows) = (self.options.batch, train.len());
-        if batch > rows {
-            let problem = format!("it is {batch}, and there are {rows} rows to train on");
-            return Err(Error::invalid("batch", problem, format!("give from 1 to {rows}")));
-        }
-        let sizes = [batch, rows % batch];
-        for size in sizes.into_iter().filter(|&size| size > 0) {
-            self.training_program(size)?;
-        }
-        if let Some(held_out) = held_out {
-            self.evaluate(held_out)?; // compiles, so that the time of an epoch holds no compiling
-        }
-        let mut recorder = history::Recorder::new(epochs, rows, batch);
-        for _ in 0..epochs {
-            let order = shuffle::permutation(rows, self.options.seed, self.epochs);
-            for rows in order.chunks(batch) {
-                let start = Instant::now();
-                let (loss, correct) = self.step_on(train, rows)?;
-                recorder.record(loss, correct, rows.len(), start.elapsed(), observe);
-            }
-            self.epochs += 1;
-            not_finite::check_weights(&self.state, &self.weights, self.steps)?;
-            let evaluation = held_out.map(|held_out| self.evaluate(held_out)).transpose()?;
-            recorder.end_epoch(evaluation);
-        }
-        Ok(recorder.finish())
-    }
-
-    /// One step on rows `x`, `f32[rows, features]`, of classes `y`, `i64[rows]`. Returns the loss before the step and
-    /// the number of rows that were classified right.
+    /// One step on rows `x`, `f32[rows, ..row]`, with targets `y` of the type that the loss wants. Returns the loss before
+    /// the step and, of a loss of classification, the number of rows that were classified right. It is no part of a
+    /// [`Run`].
     ///
     /// # Errors
     /// Where the types differ from these, a class is out of range, or the loss is not finite: the error
     /// ([`NotFinite`]) names the step and the value.
-    pub fn step(&mut self, x: &Tensor, y: &Tensor) -> Result<(f64, u64), Error> {
-        let rows = x.shape().first().copied().unwrap_or(0);
+    pub fn step(&mut self, x: &Tensor, y: &Tensor) -> Result<(f64, Option<u64>), Error> {
+        let outputs = self.predictor.outputs();
         let labels = y.as_slice::<i64>().unwrap_or_default();
-        let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < self.classes);
+        let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < outputs);
         if let Some(row) = labels.iter().position(|label| !is_class(label)) {
             let problem = format!("the label of row {row} is {}", labels[row]);
-            return Err(Error::invalid("y", problem, format!("give labels from 0 to {}", self.classes - 1)));
+            return Err(Error::invalid("y", problem, format!("give labels from 0 to {}", outputs - 1)));
         }
-        self.training_program(rows)?;
-        let program = self.training.get_mut(&rows).expect("it has just been compiled");
-        let (loss, correct) = program.train(&mut self.state, x, y)?;
-        self.steps += 1;
-        not_finite::check_loss(loss, self.steps, &[("x", x)], &self.state, &self.weights)?;
+        let rows = x.shape().first().copied().unwrap_or(0);
+        self.compile_step(rows)?;
+        self.run.steps += 1;
+        self.run_step(x, y)
+    }
+
+    /// Runs the step that has been compiled for batches of this size.
+    fn run_step(&mut self, x: &Tensor, y: &Tensor) -> Result<(f64, Option<u64>), Error> {
+        let program = self.programs.get_mut(&x.shape()[0]).expect("it has been compiled");
+        program.run(&mut self.state, &[x, y])?;
+        let outputs = program.outputs();
+        let loss = outputs[0].get(0).as_f64();
+        let correct = outputs.get(1).map(|correct| correct.get(0).bits());
+        not_finite::check_loss(loss, self.run.steps, &[("x", x)], &self.state, &self.weights)?;
         Ok((loss, correct))
     }
 
-    /// As [`Trainer::step`], on these rows of a data set; allocates nothing once the program is there.
-    fn step_on(&mut self, data: &Dataset, rows: &[u32]) -> Result<(f64, u64), Error> {
-        let program = self.training.get_mut(&rows.len()).expect("`fit` has compiled both sizes");
-        let (loss, correct) = program.train_on(&mut self.state, data, rows)?;
-        self.steps += 1;
-        not_finite::check_loss(loss, self.steps, &[("x", program.rows())], &self.state, &self.weights)?;
-        Ok((loss, correct))
+    /// What the model as it is returns of each row of a data set: `f32[rows, outputs]`, row-major.
+    ///
+    /// # Errors
+    /// Where the rows do not fit the model.
+    pub fn predict(&mut self, data: &Dataset) -> Result<Vec<f32>, Error> {
+        self.compile_step(self.options.batch)?; // the states start from the seed
+        self.predictor.predict(&mut self.state, data)
     }
 
-    /// Loss and accuracy of the model as it is on a data set.
+    /// Loss and metrics of the model as it is on a data set.
     ///
     /// # Errors
     /// Where the data set does not fit the model or is empty.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation, Error> {
-        let labels = self.labels_that_fit(data)?;
-        let rows: Vec<u32> = (0..data.len() as u32).collect();
-        let mut sum = Evaluation::default();
-        for rows in rows.chunks(EVALUATION_BATCH) {
-            self.inference_program(rows.len())?;
-            let program = self.inference.get_mut(&rows.len()).expect("it has just been compiled");
-            let logits = program.infer_on(&mut self.state, data, rows)?;
-            sum.add(logits, rows.iter().map(|&row| labels[row as usize]));
-        }
-        Ok(sum.finish())
+        Ok(self.predict_and_evaluate(data)?.1)
+    }
+
+    /// What [`Trainer::predict`] and [`Trainer::evaluate`] return.
+    ///
+    /// # Errors
+    /// As these.
+    pub fn predict_and_evaluate(&mut self, data: &Dataset) -> Result<(Vec<f32>, Evaluation), Error> {
+        self.compile_step(self.options.batch)?;
+        self.predictor.predict_and_evaluate(&mut self.state, data)
     }
 
     /// The states: weights, moments of the optimizer, the number of steps. Empty before the first step.
@@ -221,79 +187,132 @@ impl Trainer {
     /// # Errors
     /// Where the step cannot be compiled, without which it is not known what states there are.
     pub fn state_mut(&mut self) -> Result<&mut State, Error> {
-        self.training_program(self.options.batch)?;
+        self.compile_step(self.options.batch)?;
         Ok(&mut self.state)
     }
 
-    /// The names of the weights among the states, in the order of the layers.
+    /// The names of the weights among the states, in the order of the layers: parameters and buffers.
     pub fn weights(&self) -> &[String] {
         &self.weights
     }
 
-    /// The number of elements of all weights.
-    pub fn weight_count(&self) -> usize {
-        self.weight_count
+    /// The number of elements of all parameters.
+    pub fn parameter_count(&self) -> usize {
+        self.predictor.parameter_count()
+    }
+
+    /// Where the run is.
+    pub fn run(&self) -> &Run {
+        &self.run
     }
 
     /// The time spent on compiling so far.
     pub fn compile_time(&self) -> Duration {
-        self.compile_time
+        self.predictor.compile_time()
     }
 
-    fn training_program(&mut self, batch: usize) -> Result<(), Error> {
-        if self.training.contains_key(&batch) {
-            return Ok(());
-        }
-        let Trainer { name, model, features, optimizer, .. } = self;
-        let examples = Batch::new(batch, [*features]);
-        let loss = Loss::cross_entropy();
-        let graph = supervised::training_graph(name, &**model, &examples, &loss, &**optimizer)?;
-        let program = self.compile(&graph, batch)?;
-        self.training.insert(batch, program);
-        Ok(())
+    /// The SHA-256, in hexadecimal digits, of the weights: see [`checkpoint::hash`].
+    ///
+    /// # Errors
+    /// Where the step cannot be compiled.
+    pub fn weights_hash(&mut self) -> Result<String, Error> {
+        self.state_mut()?;
+        checkpoint::hash(&self.state, &self.weights)
     }
 
-    fn inference_program(&mut self, batch: usize) -> Result<(), Error> {
-        if self.inference.contains_key(&batch) {
-            return Ok(());
-        }
-        let examples = Batch::new(batch, [self.features]);
-        let graph = supervised::inference_graph(&self.name, &*self.model, &examples)?;
-        let program = self.compile(&graph, batch)?;
-        self.inference.insert(batch, program);
-        Ok(())
+    /// The finished model, as `nnc eval` and `nnc predict` take it.
+    ///
+    /// # Errors
+    /// Where the step cannot be compiled.
+    pub fn model_checkpoint(&mut self, description: &Description) -> Result<Checkpoint, Error> {
+        self.state_mut()?;
+        let metadata = self.metadata(description, None);
+        let states = checkpoint::states_of(&self.state, &self.weights)?;
+        Ok(Checkpoint { metadata, states, best: Vec::new() })
     }
 
-    /// Compiles a graph, and makes the states that it brings along.
-    fn compile(&mut self, graph: &ir::Graph, batch: usize) -> Result<Program, Error> {
-        let executable = crate::compile_on(graph, &self.options.compile, Arc::clone(&self.pool))?;
-        self.compile_time += executable.compile_time();
-        self.state.adopt(executable.plan(), self.options.seed)?;
-        Ok(Program::new(executable, batch, self.features))
+    /// The run as it is, from which it can go on.
+    ///
+    /// # Errors
+    /// Where the step cannot be compiled.
+    pub fn run_checkpoint(&mut self, description: &Description) -> Result<Checkpoint, Error> {
+        self.state_mut()?;
+        let metadata = self.metadata(description, Some(self.position()?));
+        let names: Vec<String> = self.state.iter().map(|(name, _)| name.to_owned()).collect();
+        let states = checkpoint::states_of(&self.state, &names)?;
+        Ok(Checkpoint { metadata, states, best: self.best.clone() })
     }
 
-    /// The classes of a data set, which must fit the model.
-    fn labels_that_fit<'a>(&self, data: &'a Dataset) -> Result<&'a [i64], Error> {
-        let name = data.name();
-        if data.is_empty() {
-            return Err(Error::invalid(name, "the data set has no rows", "give at least one"));
-        }
-        if data.features() != self.features {
-            let problem = format!("a row has {} values, the model takes {}", data.features(), self.features);
-            return Err(Error::invalid(name, problem, "make the first layer of the model as wide as a row"));
-        }
-        let labels = data.labels().ok_or_else(|| {
-            Error::invalid(name, "its targets are values, not classes", "give a data set of classes")
-        })?;
-        if data.outputs() > self.classes {
-            let problem =
-                format!("there are {} classes, the model returns {} logits", data.outputs(), self.classes);
+    /// Goes to where the run was that has written a checkpoint. What follows has the same bits as in that run.
+    ///
+    /// # Errors
+    /// Where the checkpoint holds no run, or is of another run: of another model, with other settings, on other data.
+    /// The error says what differs, and nothing has changed.
+    pub fn resume(&mut self, checkpoint: &Checkpoint, description: &Description) -> Result<(), Error> {
+        let Some(position) = &checkpoint.metadata.position else {
+            let help =
+                "give a file checkpoint-STEP.safetensors, as `nnc train --checkpoint-every` writes them";
             return Err(Error::invalid(
-                name,
-                problem,
-                "make the last layer of the model as wide as there are classes",
+                "the checkpoint",
+                "it holds a finished model, and no run to go on from",
+                help,
             ));
+        };
+        let here = self.metadata(description, Some(self.position()?));
+        if let Some(difference) = checkpoint.metadata.difference(&here) {
+            let help = "give what the run was started with, or start another";
+            return Err(Error::invalid("the checkpoint", difference, help));
         }
-        Ok(labels)
+        self.compile_step(self.options.batch)?;
+        let expected = predictor::states_of(&self.graph(self.options.batch)?);
+        checkpoint::set_states(&mut self.state, &checkpoint.states, &expected)?;
+        self.factor = f64::NAN;
+        self.run = position.run.clone();
+        self.best.clone_from(&checkpoint.best);
+        Ok(())
+    }
+
+    fn metadata(&self, description: &Description, position: Option<Position>) -> Metadata {
+        Metadata {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            model: self.predictor.name().to_owned(),
+            description: description.clone(),
+            position,
+            checksum: String::new(),
+        }
+    }
+
+    fn position(&self) -> Result<Position, Error> {
+        let mut sha = Sha256::new();
+        sha.update(self.graph(self.options.batch)?.to_string());
+        sha.update(self.options.seed.to_le_bytes());
+        Ok(Position {
+            fingerprint: checkpoint::hexadecimal(sha),
+            target: self.options.compile.target()?.name.to_owned(),
+            run: self.run.clone(),
+        })
+    }
+
+    /// The graph of a step on a batch of this size.
+    fn graph(&self, batch: usize) -> Result<Graph, Error> {
+        let predictor = &self.predictor;
+        let batch = nn::Batch::new(batch, predictor.row().clone());
+        let TrainerOptions { loss, .. } = &self.options;
+        Ok(supervised::training_graph(predictor.name(), predictor.model(), &batch, loss, &*self.optimizer)?)
+    }
+
+    /// Compiles the step on batches of this size, and makes the states that it brings along.
+    fn compile_step(&mut self, batch: usize) -> Result<(), Error> {
+        if self.programs.contains_key(&batch) {
+            return Ok(());
+        }
+        let graph = self.graph(batch)?;
+        let program = self.predictor.compile(&graph)?;
+        self.state.adopt(program.plan(), self.options.seed)?;
+        if self.programs.is_empty() {
+            self.base_rate = self.state.get(LEARNING_RATE).ok().map(|rate| rate.get(0).as_f64());
+        }
+        self.programs.insert(batch, program);
+        Ok(())
     }
 }

@@ -1,0 +1,121 @@
+//! Tensors with a text beside them in a file of the format safetensors.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use ir::{DType, Tensor, Type};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::{Error, files};
+
+/// The key of our text among the metadata of a file: one key, so that a file has the same bytes each time.
+const KEY: &str = "nnc";
+const HELP: &str = "give a whole safetensors file, as `nnc train` writes them";
+
+/// What a file holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// Tensors by name, in alphabetical order.
+    pub tensors: Vec<(String, Tensor)>,
+    /// The text; `None` in files that other programs have written.
+    pub text: Option<String>,
+}
+
+/// Writes a file; one that was there is replaced whole or not at all.
+pub fn write<'a>(
+    path: &Path,
+    tensors: impl Iterator<Item = (&'a str, &'a Tensor)>,
+    text: Option<String>,
+) -> Result<(), Error> {
+    let bytes: Vec<(&str, &Tensor, Vec<u8>)> =
+        tensors.map(|(name, tensor)| (name, tensor, little_endian_bytes(tensor))).collect();
+    let views = bytes.iter().map(|(name, tensor, bytes)| {
+        let view = TensorView::new(dtype_in_file(tensor.dtype()), tensor.shape().to_vec(), bytes);
+        (*name, view.expect("a tensor has as many bytes as its type says"))
+    });
+    let text = text.map(|text| HashMap::from([(KEY.to_owned(), text)]));
+    let file = safetensors::serialize(views, text).map_err(|error| {
+        Error::invalid(path.display().to_string(), error.to_string(), "save fewer weights")
+    })?;
+    files::write_atomically(path, |writer| writer.write_all(&file))
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// Where it cannot be read, is no whole safetensors file, or holds elements of a dtype that nnc has not.
+pub fn read(path: &Path) -> Result<Contents, Error> {
+    let bytes = files::read(path)?;
+    let malformed = |problem: String| Error::invalid(path.display().to_string(), problem, HELP);
+    let (header_bytes, header) =
+        SafeTensors::read_metadata(&bytes).map_err(|error| malformed(in_words(&error, bytes.len())))?;
+    let text = header.metadata().as_ref().and_then(|texts| texts.get(KEY).cloned());
+    let data = &bytes[size_of::<u64>() + header_bytes..];
+    let mut tensors = Vec::new();
+    for (name, info) in header.tensors() {
+        let dtype = DType::ALL.into_iter().find(|&dtype| dtype_in_file(dtype) == info.dtype);
+        let Some(dtype) = dtype else {
+            return Err(malformed(format!("`{name}` has elements of type {:?}", info.dtype)));
+        };
+        // `read_metadata` has checked that the offsets are within the data and as far apart as the shape says.
+        let (begin, end) = info.data_offsets;
+        let tensor = from_little_endian(&Type::new(dtype, &info.shape[..]), &data[begin..end]);
+        tensors.push((name, tensor));
+    }
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(Contents { tensors, text })
+}
+
+/// What is wrong with a file, for its user.
+fn in_words(error: &SafeTensorError, size_bytes: usize) -> String {
+    match error {
+        SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
+            format!("it ends after {size_bytes} bytes, within its header")
+        }
+        SafeTensorError::MetadataIncompleteBuffer => {
+            format!("its {size_bytes} bytes are not those that its header describes: it is cut off")
+        }
+        SafeTensorError::HeaderTooLarge => "this is no safetensors file".into(),
+        other => other.to_string(),
+    }
+}
+
+fn dtype_in_file(dtype: DType) -> Dtype {
+    match dtype {
+        DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
+        DType::I32 => Dtype::I32,
+        DType::I64 => Dtype::I64,
+        DType::Bool => Dtype::BOOL,
+    }
+}
+
+/// The elements as the file has them on every machine.
+pub fn little_endian_bytes(tensor: &Tensor) -> Vec<u8> {
+    let size = tensor.dtype().size_bytes();
+    let elements = (0..tensor.shape().elements()).map(|index| tensor.get(index).bits());
+    elements.flat_map(|bits| bits.to_le_bytes().into_iter().take(size)).collect()
+}
+
+/// The tensor of type `ty` with these elements.
+fn from_little_endian(ty: &Type, bytes: &[u8]) -> Tensor {
+    let mut tensor = Tensor::zeros(ty);
+    /// Reads each element from as many bytes as it has.
+    macro_rules! fill {
+        ($elements:ident, $from:expr) => {
+            for (element, bytes) in $elements.iter_mut().zip(bytes.chunks_exact(ty.dtype.size_bytes())) {
+                *element = $from(bytes.try_into().expect("chunks have the size of an element"));
+            }
+        };
+    }
+    match tensor.elements_mut() {
+        ir::Elements::F32(x) => fill!(x, f32::from_le_bytes),
+        ir::Elements::F64(x) => fill!(x, f64::from_le_bytes),
+        ir::Elements::I32(x) => fill!(x, i32::from_le_bytes),
+        ir::Elements::I64(x) => fill!(x, i64::from_le_bytes),
+        ir::Elements::Bool(x) => fill!(x, |[byte]: [u8; 1]| byte != 0),
+    }
+    tensor
+}

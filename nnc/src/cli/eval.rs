@@ -1,0 +1,90 @@
+//! `nnc eval CHECKPOINT`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use nnc::data::Source;
+use nnc::trainer::ConfusionMatrix;
+use nnc::{Error, Options, files, report};
+use serde_json::json;
+
+use super::Status;
+use super::output::Output;
+use super::target::TargetArg;
+use super::train::outcome::evaluation_lines;
+use super::trained::Trained;
+
+/// Arguments of `nnc eval`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A model or a checkpoint that `nnc train` has written
+    checkpoint: PathBuf,
+    /// What to evaluate it on, as for `nnc train`
+    #[arg(long, value_name = "SOURCE", default_value = "digits")]
+    data: String,
+    /// Which of its rows
+    #[arg(long, value_enum, default_value_t = Part::Test)]
+    part: Part,
+    /// Where to draw the confusion matrix of classes
+    #[arg(long, value_name = "FILE.svg")]
+    confusion: Option<PathBuf>,
+    /// The number of threads
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    #[command(flatten)]
+    target: TargetArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Those for training
+    Train,
+    /// Those for testing
+    Test,
+}
+
+/// Evaluates a model and reports the metrics that suit its targets.
+pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
+    let options =
+        Options { threads: args.threads, target: Some(args.target.get().clone()), ..Options::default() };
+    let mut trained = Trained::read(&args.checkpoint, &options)?;
+    let (train, test) = args.data.parse::<Source>()?.load()?;
+    let data = if args.part == Part::Train { train } else { test };
+    let (outputs, evaluation) = trained.predict_and_evaluate(&data)?;
+    let names = data.targets().names();
+    let matrix = data.labels().map(|labels| ConfusionMatrix::new(&outputs, labels, names));
+    if let Some(path) = &args.confusion {
+        let Some(matrix) = &matrix else {
+            let help = "leave it out";
+            return Err(Error::invalid("--confusion", "values cannot be taken for one another", help));
+        };
+        let svg = report::confusion_plot(&format!("{} on {}", trained.name(), data.name()), matrix);
+        files::write_atomically(path, |file| file.write_all(svg.as_bytes()))?;
+    }
+    let json = || {
+        let rows = matrix.as_ref().map(|matrix| matrix.rows().map(<[u64]>::to_vec).collect::<Vec<_>>());
+        json!({
+            "checkpoint": args.checkpoint.display().to_string(),
+            "model": trained.json(),
+            "dataset": data.name(),
+            "evaluation": evaluation,
+            "confusion": rows,
+        })
+    };
+    let text = || {
+        let table = matrix.as_ref().filter(|matrix| matrix.is_printable()).map(ConfusionMatrix::to_string);
+        let lines = evaluation_lines(&evaluation, &format!("{} of {}", args.part.name(), data.name()));
+        table.into_iter().chain(lines).collect::<Vec<String>>().join("\n")
+    };
+    output.result(json, text)?;
+    Ok(Status::Done)
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Part::Train => "training rows",
+            Part::Test => "test rows",
+        }
+    }
+}

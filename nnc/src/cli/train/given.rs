@@ -1,0 +1,87 @@
+//! The options of `nnc train` that make a run what it is.
+
+use nn::Activation;
+use serde::{Deserialize, Serialize};
+
+use super::names::{ClassWeights, LossName, Normalise, OptimizerName, ScheduleName};
+
+/// Those that are not given come from the checkpoint, or else are the defaults.
+#[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Given {
+    /// What to train and test on: digits, idx:DIR, zip:FILE, csv:FILE, ..; see `nnc list datasets` [default: digits]
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<String>,
+    /// How features are scaled before training, and before use [default: none; of csv and npz standard]
+    #[arg(long, value_enum)]
+    pub normalise: Option<Normalise>,
+    /// How often to go through the training data [default: 30]
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// The number of examples per step [default: 32]
+    #[arg(long)]
+    pub batch: Option<usize>,
+    /// What initial weights and the order of examples depend on [default: 0]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// How weights follow their gradients [default: adam]
+    #[arg(long, value_enum)]
+    pub optimizer: Option<OptimizerName>,
+    /// The learning rate [default: that of the optimizer, see above]
+    #[arg(long, allow_hyphen_values = true, value_parser = finite)]
+    pub lr: Option<f64>,
+    /// How the learning rate changes [default: constant]
+    #[arg(long, value_enum)]
+    pub schedule: Option<ScheduleName>,
+    /// The number of steps in which the learning rate rises to its value at first [default: 0]
+    #[arg(long, value_name = "STEPS")]
+    pub warmup: Option<u64>,
+    /// How fast weights decay [default: 0; of adamw 0.01]
+    #[arg(long, allow_hyphen_values = true, value_parser = finite)]
+    pub weight_decay: Option<f64>,
+    /// The greatest norm of all gradients together
+    #[arg(long, value_name = "NORM", allow_hyphen_values = true, value_parser = finite, conflicts_with = "clip_value")]
+    pub clip: Option<f64>,
+    /// The greatest magnitude of an element of a gradient
+    #[arg(long, value_name = "BOUND", allow_hyphen_values = true, value_parser = finite)]
+    pub clip_value: Option<f64>,
+    /// The number of batches whose gradients are averaged for one step of the optimizer [default: 1]
+    #[arg(long, value_name = "BATCHES")]
+    pub accumulate: Option<usize>,
+    /// What is minimised [default: that of the model; where targets are values, squared-error]
+    #[arg(long, value_enum)]
+    pub loss: Option<LossName>,
+    /// How much the examples of each class count in cross entropy [default: equal]
+    #[arg(long, value_enum)]
+    pub class_weights: Option<ClassWeights>,
+    /// The part of the training data to hold out, by which the best weights are chosen [default: 0; with --patience 0.1]
+    #[arg(long, value_name = "PART", allow_hyphen_values = true, value_parser = finite)]
+    pub validation: Option<f64>,
+    /// End when no epoch of so many was the best on the held-out data
+    #[arg(long, value_name = "EPOCHS")]
+    pub patience: Option<usize>,
+    /// The sizes of the hidden layers [default: 128,64]
+    #[arg(long, value_name = "SIZES", value_delimiter = ',')]
+    pub hidden: Option<Vec<usize>>,
+    /// What follows each hidden layer: relu, tanh, sigmoid, leaky_relu, .. [default: relu]
+    #[arg(long, value_name = "NAME", value_parser = activation_name)]
+    pub activation: Option<String>,
+    /// The part of the hidden values to drop in training [default: 0]
+    #[arg(long, value_name = "PART", allow_hyphen_values = true, value_parser = finite)]
+    pub dropout: Option<f64>,
+    /// Normalise hidden values over the batch
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub batch_norm: Option<bool>,
+}
+
+/// A name that an activation has.
+fn activation_name(name: &str) -> Result<String, String> {
+    let activation: Activation = name.parse().map_err(|error: ir::Error| error.to_string())?;
+    Ok(activation.name().to_owned())
+}
+
+/// A number that JSON can hold, as settings are compared and saved.
+fn finite(number: &str) -> Result<f64, String> {
+    let value: f64 = number.parse().map_err(|_| "it is no number".to_owned())?;
+    if value.is_finite() { Ok(value) } else { Err("give a finite number".into()) }
+}

@@ -1,0 +1,166 @@
+//! `nnc train MODEL`
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `given`, `names` | the options that make a run what it is |
+//! | `settings` | these with the defaults, and with what a checkpoint says |
+//! | `prepare` | the data, held out and normalised |
+//! | `display` | progress |
+//! | `outcome` | the report and the files at the end |
+
+mod display;
+mod given;
+mod names;
+pub mod outcome;
+mod prepare;
+mod settings;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use nnc::checkpoint::{Checkpoint, Description, Folder, Identity};
+use nnc::models::Model;
+use nnc::trainer::{CheckpointOptions, ConfusionMatrix, FitOptions};
+use nnc::{Error, Options, Trainer, TrainerOptions, data};
+
+use super::Status;
+use super::output::Output;
+use super::target::TargetArg;
+use display::Display;
+use given::Given;
+use outcome::{OutFiles, Outcome};
+use prepare::Prepared;
+use settings::Settings;
+
+/// Arguments of `nnc train`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The model: mlp, logistic or perceptron; see `nnc list models`
+    model: String,
+    #[command(flatten)]
+    given: Given,
+    /// Write a checkpoint after so many steps each; the last three and the best are kept
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_every: Option<u64>,
+    /// Go on from this checkpoint, or from the newest in this folder, to the same bits as without the break
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// The number of threads
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    #[command(flatten)]
+    target: TargetArg,
+    /// The folder for weights, checkpoints, curves and history [default: runs/MODEL, or that of the checkpoint]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Trains a model and reports how good it has become.
+pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
+    let model = Model::find(&args.model)?;
+    let resumed = args.resume.as_deref().map(|path| read_run(path, output)).transpose()?;
+    let checkpoint = resumed.as_ref().map(|(_, checkpoint)| checkpoint);
+    if let Some((path, checkpoint)) = resumed.as_ref().filter(|(_, it)| it.metadata.model != model.name) {
+        let problem = format!("it is of the model {}, not of {}", checkpoint.metadata.model, model.name);
+        return Err(Error::invalid(
+            path.display().to_string(),
+            problem,
+            "give a checkpoint of the same model",
+        ));
+    }
+    let saved = checkpoint.map(|checkpoint| &checkpoint.metadata.description);
+    let mut settings = Settings::resolve(model, &args.given, saved)?;
+    let (all, test) = settings.data.parse::<data::Source>()?.load()?;
+    let loss = settings.loss(model, &all)?;
+    let Prepared { train, held_out, test, normalisation } = prepare::prepare(&settings, &all, test)?;
+    settings.check_batch(train.len())?;
+    let row = (model.row)(train.row_shape())?;
+    let layer = (model.build)(&row, train.outputs(), &settings.model);
+    let compile =
+        Options { threads: args.threads, target: Some(args.target.get().clone()), ..Options::default() };
+    let options = TrainerOptions { loss, batch: settings.batch, seed: settings.seed, compile };
+    let mut trainer = Trainer::new(model.name, &row, layer, settings.optimizer(), options)?;
+    let (saved, free) = settings.saved(model);
+    let description = Description { settings: saved, free, normalisation, data: Identity::of(&all) };
+    if let Some(checkpoint) = checkpoint {
+        resume(&mut trainer, checkpoint, &description, args, output)?;
+    }
+
+    let beside_checkpoint = resumed.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_owned);
+    let out = args.out.clone().or(beside_checkpoint).unwrap_or_else(|| Path::new("runs").join(model.name));
+    let files = OutFiles::prepare(&out, model.name)?;
+    let checkpoints = args.checkpoint_every.map(|every| CheckpointOptions {
+        folder: files.folder.clone(),
+        every,
+        description: description.clone(),
+    });
+    let steps = settings.epochs as u64 * train.len().div_ceil(settings.batch) as u64;
+    let (schedule, plateau) = settings.schedule(steps);
+    let (epochs, patience) = (settings.epochs, settings.patience);
+    let keep_best = settings.validation > 0.0;
+    let fit = FitOptions { epochs, schedule, plateau, patience, keep_best, checkpoints };
+
+    let shown = held_out.as_ref().unwrap_or(&test);
+    let mut display = Display::new(epochs);
+    let fitted = trainer.fit(&train, Some(shown), &fit, &mut |event, _| {
+        display.show(event, output);
+        ControlFlow::Continue(())
+    });
+    display.clear();
+    let history = fitted?;
+
+    let (outputs, tested) = trainer.predict_and_evaluate(&test)?;
+    let matrix = |labels| ConfusionMatrix::new(&outputs, labels, train.targets().names());
+    let confusion = test.labels().map(matrix);
+    trainer.model_checkpoint(&description)?.write(&files.weights)?;
+    let hash = trainer.weights_hash()?;
+    let outcome = Outcome {
+        model: model.name,
+        dataset: train.name(),
+        settings: &settings,
+        threads: args.threads,
+        target: args.target.get().name,
+        trainer: &trainer,
+        history: &history,
+        held_out: if keep_best { "validation" } else { "test" },
+        tested: &tested,
+        confusion: confusion.as_ref(),
+        hash: &hash,
+        files: &files,
+    };
+    outcome.write()?;
+    output.result(|| outcome.json(), || outcome.text())?;
+    Ok(Status::Done)
+}
+
+/// The checkpoint at `path`, or the newest in the folder there, and its file.
+fn read_run(path: &Path, output: &Output) -> Result<(PathBuf, Checkpoint), Error> {
+    if path.is_dir() {
+        return Folder::new(path).newest(&mut |error| output.report(&format!("skipped: {error}")));
+    }
+    Ok((path.to_owned(), Checkpoint::read(path)?))
+}
+
+/// Goes to where the run was, and says what will not be as it was.
+fn resume(
+    trainer: &mut Trainer,
+    checkpoint: &Checkpoint,
+    description: &Description,
+    args: &Args,
+    output: &Output,
+) -> Result<(), Error> {
+    trainer.resume(checkpoint, description)?;
+    output.report(&format!("resumed after step {}", trainer.run().steps));
+    let (here, there) = (args.target.get().name, checkpoint.metadata.position.as_ref().map(|at| &at.target));
+    if let Some(there) = there.filter(|there| *there != here) {
+        output
+            .report(&format!("warning: it was trained on {there}; on {here}, sums may be rounded otherwise"));
+    }
+    Ok(())
+}
+
+/// The loss that a model was trained with, by its settings.
+pub fn loss_of(settings: &serde_json::Value) -> Option<nn::Loss> {
+    let name: names::LossName = serde_json::from_value(settings.get("loss")?.clone()).ok()?;
+    Some(name.build(Vec::new()))
+}

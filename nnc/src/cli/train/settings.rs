@@ -1,0 +1,264 @@
+//! What a run is made with: what was given on the command line, else what a checkpoint says, else the defaults.
+
+use nn::schedule::{Decay, Plateau, Schedule};
+use nn::{Clip, Loss, TrainStep};
+use nnc::Error;
+use nnc::checkpoint::{Description, Settings as Saved, differences};
+use nnc::data::{Dataset, Source, Targets};
+use nnc::models::{Model, ModelOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::given::Given;
+use super::names::{ClassWeights, LossName, Normalise, OptimizerName, ScheduleName};
+
+/// The part of the training rows that `--patience` holds out where `--validation` does not say.
+const VALIDATION: f64 = 0.1;
+/// What `--schedule step` multiplies the learning rate by after each third of the run.
+const STEP_FACTOR: f64 = 0.1;
+/// What `--schedule plateau` multiplies the learning rate by, and after more than how many epochs that were no better.
+const PLATEAU: (f64, u64) = (0.3, 2);
+
+/// All settings of a run, by the names of the options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Settings {
+    pub data: String,
+    pub normalise: Normalise,
+    pub epochs: usize,
+    pub batch: usize,
+    pub seed: u64,
+    pub optimizer: OptimizerName,
+    pub lr: f64,
+    pub schedule: ScheduleName,
+    pub warmup: u64,
+    pub weight_decay: f64,
+    pub clip: Option<f64>,
+    pub clip_value: Option<f64>,
+    pub accumulate: usize,
+    /// Until the data are known, `None` is the one that suits them and the model.
+    pub loss: Option<LossName>,
+    pub class_weights: ClassWeights,
+    pub validation: f64,
+    pub patience: Option<usize>,
+    #[serde(flatten)]
+    pub model: ModelOptions,
+}
+
+impl Settings {
+    /// What was given, else what was saved, else the defaults.
+    ///
+    /// # Errors
+    /// Where something was given that the model has not or that is out of range, or that differs from what was saved.
+    pub fn resolve(model: &Model, given: &Given, saved: Option<&Description>) -> Result<Settings, Error> {
+        let given = names_and_values(given);
+        check_options_of_model(model, &given)?;
+        let mut all = Saved::new();
+        if let Some(saved) = saved {
+            all.extend(saved.settings.clone());
+            all.extend(saved.free.clone());
+            check_nothing_differs(saved, &given)?;
+        }
+        all.extend(given);
+        let settings: Given = from_map(&all)?;
+        let settings = Settings::with_defaults(settings, from_map(&all)?)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn with_defaults(given: Given, model: ModelOptions) -> Result<Settings, Error> {
+        let optimizer = given.optimizer.unwrap_or(OptimizerName::Adam);
+        let validation = if given.patience.is_some() { VALIDATION } else { 0.0 };
+        let data = given.data.unwrap_or_else(|| "digits".into());
+        let is_scaled = data.parse::<Source>()?.is_scaled();
+        Ok(Settings {
+            normalise: given.normalise.unwrap_or(if is_scaled {
+                Normalise::None
+            } else {
+                Normalise::Standard
+            }),
+            data,
+            epochs: given.epochs.unwrap_or(30),
+            batch: given.batch.unwrap_or(32),
+            seed: given.seed.unwrap_or(0),
+            optimizer,
+            lr: given.lr.unwrap_or_else(|| optimizer.default_rate()),
+            schedule: given.schedule.unwrap_or(ScheduleName::Constant),
+            warmup: given.warmup.unwrap_or(0),
+            weight_decay: given.weight_decay.unwrap_or_else(|| optimizer.default_decay()),
+            clip: given.clip,
+            clip_value: given.clip_value,
+            accumulate: given.accumulate.unwrap_or(1),
+            loss: given.loss,
+            class_weights: given.class_weights.unwrap_or(ClassWeights::Equal),
+            validation: given.validation.unwrap_or(validation),
+            patience: given.patience,
+            model,
+        })
+    }
+
+    /// Checks what the library would report in other words, or not at all.
+    fn check(&self) -> Result<(), Error> {
+        let at_least_1 = [
+            ("--epochs", Some(self.epochs)),
+            ("--accumulate", Some(self.accumulate)),
+            ("--patience", self.patience),
+            ("--hidden", self.model.hidden.iter().copied().min()),
+        ];
+        for (name, value) in at_least_1 {
+            if value == Some(0) {
+                return Err(Error::invalid(name, "it is 0", "give at least 1"));
+            }
+        }
+        let above_0 = [("--lr", Some(self.lr)), ("--clip", self.clip), ("--clip-value", self.clip_value)];
+        for (name, value) in above_0 {
+            if let Some(value) = value.filter(|value| !value.is_finite() || *value <= 0.0) {
+                return Err(Error::invalid(name, format!("it is {value}"), "give a finite number above 0"));
+            }
+        }
+        if !self.weight_decay.is_finite() || self.weight_decay < 0.0 {
+            let problem = format!("it is {}", self.weight_decay);
+            return Err(Error::invalid("--weight-decay", problem, "give a finite number of at least 0"));
+        }
+        for (name, value) in [("--dropout", self.model.dropout), ("--validation", self.validation)] {
+            if !(0.0..1.0).contains(&value) {
+                let problem = format!("it is {value}");
+                return Err(Error::invalid(name, problem, "give a number of at least 0 and below 1"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the batch against the number of rows to train on.
+    ///
+    /// # Errors
+    /// Where there is no such batch.
+    pub fn check_batch(&self, rows: usize) -> Result<(), Error> {
+        if self.batch == 0 || self.batch > rows {
+            let problem = format!("it is {}, and there are {rows} examples to train on", self.batch);
+            return Err(Error::invalid("--batch", problem, format!("give from 1 to {rows}")));
+        }
+        Ok(())
+    }
+
+    /// The loss for such data.
+    ///
+    /// # Errors
+    /// Where the one that was chosen is not for their kind of targets, or has no weights of classes.
+    pub fn loss(&mut self, model: &Model, data: &Dataset) -> Result<Loss, Error> {
+        let suitable = match data.targets() {
+            Targets::Classes { .. } => LossName::of(&model.loss).unwrap_or(LossName::CrossEntropy),
+            Targets::Values { .. } => LossName::SquaredError,
+        };
+        let name = *self.loss.get_or_insert(suitable);
+        let weights = match data.targets() {
+            Targets::Classes { labels, names } => self.class_weights.build(labels, names.len()),
+            Targets::Values { .. } => Vec::new(),
+        };
+        if self.class_weights == ClassWeights::Balanced
+            && (weights.is_empty() || name != LossName::CrossEntropy)
+        {
+            let problem = format!("the loss is {}", name.text());
+            return Err(Error::invalid(
+                "--class-weights",
+                problem,
+                "only cross-entropy has weights of classes",
+            ));
+        }
+        let loss = name.build(weights);
+        if loss.has_labels() != matches!(data.targets(), Targets::Classes { .. }) {
+            let kind = if loss.has_labels() { "values, not classes" } else { "classes, not values" };
+            let problem = format!("the targets of {} are {kind}", data.name());
+            return Err(Error::invalid(
+                format!("--loss {}", name.text()),
+                problem,
+                format!("give {}", suitable.text()),
+            ));
+        }
+        Ok(loss)
+    }
+
+    /// The optimizer with what is done to gradients before it.
+    pub fn optimizer(&self) -> TrainStep {
+        let step =
+            TrainStep::new(self.optimizer.build(self.lr, self.weight_decay)).accumulate(self.accumulate);
+        match (self.clip, self.clip_value) {
+            (Some(norm), _) => step.clip(Clip::Norm(norm)),
+            (None, Some(bound)) => step.clip(Clip::Value(bound)),
+            (None, None) => step,
+        }
+    }
+
+    /// How the learning rate changes in a run of so many steps.
+    pub fn schedule(&self, steps: u64) -> (Schedule, Option<Plateau>) {
+        let after_warmup = steps.saturating_sub(self.warmup).max(1);
+        let decay = match self.schedule {
+            ScheduleName::Constant | ScheduleName::Plateau => Decay::Constant,
+            ScheduleName::Step => Decay::Step { steps: after_warmup.div_ceil(3), factor: STEP_FACTOR },
+            ScheduleName::Cosine => Decay::Cosine { steps: after_warmup, least: 0.0 },
+        };
+        let (factor, patience) = PLATEAU;
+        let plateau = Plateau { factor, patience, ..Plateau::default() };
+        let is_plateau = self.schedule == ScheduleName::Plateau;
+        (Schedule { warm_up: self.warmup, decay }, is_plateau.then_some(plateau))
+    }
+
+    /// What a checkpoint says of them: those that a run depends on to the bit, and those that may change when it goes on.
+    /// Options that the model has not are left out.
+    pub fn saved(&self, model: &Model) -> (Saved, Saved) {
+        let mut settings = names_and_values(self);
+        let absent = MODEL_OPTIONS.iter().filter(|name| !model.options.contains(name));
+        absent.for_each(|name| drop(settings.remove(*name)));
+        let is_length_free = matches!(self.schedule, ScheduleName::Constant | ScheduleName::Plateau);
+        let is_free = |name: &String| name == "data" || (name == "epochs" && is_length_free);
+        settings.into_iter().partition(|(name, _)| !is_free(name))
+    }
+}
+
+/// The options that only some models have.
+const MODEL_OPTIONS: [&str; 4] = ["hidden", "activation", "dropout", "batch-norm"];
+
+fn check_options_of_model(model: &Model, given: &Saved) -> Result<(), Error> {
+    let unknown =
+        MODEL_OPTIONS.iter().find(|name| given.contains_key(**name) && !model.options.contains(name));
+    match unknown {
+        None => Ok(()),
+        Some(name) => {
+            let problem = format!("the model {} has no such option", model.name);
+            Err(Error::invalid(format!("--{name}"), problem, "leave it out"))
+        }
+    }
+}
+
+/// Checks that what is given is what the run was started with, but for what may change.
+fn check_nothing_differs(saved: &Description, given: &Saved) -> Result<(), Error> {
+    let fixed: Saved = given.iter().filter(|(name, _)| !saved.free.contains_key(*name)).map(owned).collect();
+    let there = saved.settings.iter().filter(|(name, _)| fixed.contains_key(*name)).map(owned).collect();
+    let found = differences(&there, &fixed);
+    if found.is_empty() {
+        return Ok(());
+    }
+    let problem = format!("the run was started with other settings: {}", found.join("; "));
+    Err(Error::invalid("--resume", problem, "leave these options out, or start another run"))
+}
+
+fn owned((name, value): (&String, &Value)) -> (String, Value) {
+    (name.clone(), value.clone())
+}
+
+/// Options by name, without those that are not set.
+fn names_and_values(options: &impl Serialize) -> Saved {
+    let Ok(Value::Object(map)) = serde_json::to_value(options) else {
+        unreachable!("options are a struct of numbers, names and lists")
+    };
+    map.into_iter().filter(|(_, value)| !value.is_null()).collect()
+}
+
+/// The options of these names and values.
+fn from_map<T: for<'de> Deserialize<'de>>(all: &Saved) -> Result<T, Error> {
+    let map = Value::Object(all.clone().into_iter().collect());
+    serde_json::from_value(map).map_err(|error| {
+        let problem = format!("its settings cannot be understood: {error}");
+        Error::invalid("the checkpoint", problem, "give one that this version of nnc has written")
+    })
+}

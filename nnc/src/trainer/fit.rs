@@ -1,0 +1,172 @@
+//! The epochs of a run: steps over shuffled batches, evaluation, checkpoints, and when it ends.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use ir::{Scalar, Tensor};
+use nn::optimizer::LEARNING_RATE;
+
+use super::progress::Clock;
+use super::{Callback, Event, FitOptions, History, Trainer, not_finite, shuffle};
+use crate::Error;
+use crate::checkpoint::{self, Folder};
+use crate::data::{Batches, Dataset};
+
+/// What an epoch works with.
+struct Session<'a> {
+    train: &'a Dataset,
+    held_out: Option<&'a Dataset>,
+    options: &'a FitOptions,
+    /// Where checkpoints are written.
+    folder: Option<Folder>,
+    clock: Clock,
+    callback: &'a mut Callback<'a>,
+}
+
+impl Trainer {
+    /// Trains until `options.epochs` epochs have been trained in all, each over all rows of `train` in a shuffled order,
+    /// and evaluates on `held_out` after each. A trainer that has resumed a run goes on with it.
+    ///
+    /// Where the callback breaks, the run ends at once, and can go on in another call.
+    ///
+    /// # Errors
+    /// Where a data set does not fit the model or is smaller than a batch, the numbers overflow ([`super::NotFinite`]),
+    /// the folder for checkpoints holds those of another run that has not ended, or one cannot be written.
+    pub fn fit(
+        &mut self,
+        train: &Dataset,
+        held_out: Option<&Dataset>,
+        options: &FitOptions,
+        callback: &mut Callback,
+    ) -> Result<History, Error> {
+        let train = &self.predictor.that_fits(train)?;
+        let (batch, rows) = (self.options.batch, train.len());
+        if batch > rows {
+            let problem = format!("it is {batch}, and there are {rows} rows to train on");
+            return Err(Error::invalid("batch", problem, format!("give from 1 to {rows}")));
+        }
+        for size in [batch, rows % batch].into_iter().filter(|&size| size > 0) {
+            self.compile_step(size)?;
+        }
+        if let Some(held_out) = held_out {
+            self.evaluate(held_out)?; // compiles, so that the time of an epoch holds no compiling
+        }
+        let folder = match &options.checkpoints {
+            None => None,
+            Some(checkpoints) => {
+                let here = self.metadata(&checkpoints.description, Some(self.position()?));
+                Some(Folder::open(&checkpoints.folder, &here)?)
+            }
+        };
+        let clock = Clock::start(options.epochs, rows, batch);
+        let mut session = Session { train, held_out, options, folder, clock, callback };
+        while !self.is_done(options) {
+            if self.train_epoch(&mut session)?.is_break() || self.end_epoch(&mut session)?.is_break() {
+                return Ok(session.clock.history(&self.run));
+            }
+        }
+        self.finish(&mut session)?;
+        Ok(session.clock.history(&self.run))
+    }
+
+    fn is_done(&self, options: &FitOptions) -> bool {
+        let is_impatient = options.patience.is_some_and(|patience| self.run.is_out_of_patience(patience));
+        self.run.history.epochs.len() >= options.epochs || is_impatient
+    }
+
+    /// The steps of an epoch that have not been done yet.
+    fn train_epoch(&mut self, session: &mut Session) -> Result<ControlFlow<()>, Error> {
+        let rows = session.train.len();
+        let scale = self.plateau_scale(session.options);
+        let mut order = shuffle::permutation(rows, self.options.seed, self.run.history.epochs.len() as u64);
+        order.drain(..self.run.sums.rows);
+        let mut batches =
+            Batches::new(session.train, order, self.options.batch, self.options.compile.threads)?;
+        let mut start = Instant::now();
+        while let Some(batch) = batches.next_batch() {
+            self.set_learning_rate(session.options.schedule.factor(self.run.steps) * scale)?;
+            let (loss, correct) = self.run_step(&batch.x, &batch.y)?;
+            self.run.add_step(loss, correct, batch.len());
+            session.clock.add_step(batch.len(), start.elapsed());
+            let progress = session.clock.progress(&self.run);
+            let is_end_of_epoch = progress.is_end_of_epoch;
+            let flow = (session.callback)(&Event::Step(progress), self);
+            let every = session.options.checkpoints.as_ref().map(|checkpoints| checkpoints.every);
+            // At the end of an epoch, it is written when the epoch has been counted.
+            if every.is_some_and(|every| self.run.steps.is_multiple_of(every)) && !is_end_of_epoch {
+                self.write_checkpoint(session)?;
+            }
+            if flow.is_break() {
+                return Ok(flow);
+            }
+            start = Instant::now();
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn end_epoch(&mut self, session: &mut Session) -> Result<ControlFlow<()>, Error> {
+        not_finite::check_weights(&self.state, &self.weights, self.run.steps)?;
+        let evaluation = session.held_out.map(|held_out| self.evaluate(held_out)).transpose()?;
+        let rate = self.learning_rate();
+        let is_best = self.run.end_epoch(rate, evaluation);
+        if is_best && session.options.keep_best {
+            self.run.history.best_epoch = Some(self.run.history.epochs.len());
+            self.best = checkpoint::states_of(&self.state, &self.weights)?;
+        }
+        let (number, epoch) = (self.run.history.epochs.len(), self.run.history.epochs.last());
+        let epoch = epoch.expect("an epoch has just ended");
+        let flow = (session.callback)(&Event::Epoch { number, epoch, is_best }, self);
+        let every = session.options.checkpoints.as_ref().map(|checkpoints| checkpoints.every);
+        let is_due = |every| self.run.steps.is_multiple_of(every) || (is_best && session.options.keep_best);
+        if every.is_some_and(is_due) && !self.is_done(session.options) {
+            self.write_checkpoint(session)?;
+        }
+        Ok(flow)
+    }
+
+    /// Ends a run: the last checkpoint, from which it could be made longer, and the best weights.
+    fn finish(&mut self, session: &mut Session) -> Result<(), Error> {
+        self.run.is_finished = true;
+        self.write_checkpoint(session)?;
+        if session.options.keep_best {
+            for (name, tensor) in &self.best {
+                self.state.set(name, tensor)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_checkpoint(&mut self, session: &mut Session) -> Result<(), Error> {
+        let (Some(folder), Some(options)) = (&mut session.folder, &session.options.checkpoints) else {
+            return Ok(());
+        };
+        let checkpoint = self.run_checkpoint(&options.description)?;
+        let path = folder.write(&checkpoint, self.run.steps, self.run.value())?;
+        let _ = (session.callback)(&Event::Checkpoint(&path), self);
+        Ok(())
+    }
+
+    /// By how much the learning rate has been lowered because the loss did not fall: a function of the history.
+    fn plateau_scale(&self, options: &FitOptions) -> f64 {
+        let Some(mut plateau) = options.plateau else { return 1.0 };
+        let values = self.run.history.epochs.iter().map(super::Epoch::value);
+        values.fold(1.0, |_, value| plateau.observe(value))
+    }
+
+    /// Sets the learning rate to so many times what it is at the start of a run.
+    fn set_learning_rate(&mut self, factor: f64) -> Result<(), Error> {
+        let Some(base) = self.base_rate else { return Ok(()) };
+        if self.factor == factor {
+            return Ok(());
+        }
+        let dtype = self.state.get(LEARNING_RATE)?.dtype();
+        self.state.set(LEARNING_RATE, &Tensor::scalar(Scalar::from_f64(dtype, base * factor)))?;
+        self.factor = factor;
+        Ok(())
+    }
+
+    /// The learning rate of the last step; `None` where the optimizer has none.
+    fn learning_rate(&self) -> Option<f64> {
+        self.state.get(LEARNING_RATE).ok().map(|rate| rate.get(0).as_f64())
+    }
+}

@@ -1,0 +1,160 @@
+//! Where a run is: what has been trained, and what came of it. It is a part of every checkpoint.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Evaluation;
+
+/// What an epoch gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// The mean loss over its rows, each before the step on it.
+    pub loss: f64,
+    /// The part of its rows that were classified right, before the step on them; `None` where nothing is classified.
+    pub accuracy: Option<f64>,
+    /// The learning rate of its last step, where the optimizer has one.
+    pub learning_rate: Option<f64>,
+    /// What the model was worth on the held-out rows after it.
+    pub held_out: Option<Evaluation>,
+}
+
+impl Epoch {
+    /// What tells a good epoch from a bad one, the less, the better: the loss on the held-out rows, or, where there are
+    /// none, the loss in training.
+    pub fn value(&self) -> f64 {
+        self.held_out.as_ref().map_or(self.loss, |held_out| held_out.loss)
+    }
+}
+
+/// What training gave.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Its epochs in order.
+    pub epochs: Vec<Epoch>,
+    /// The number of the epoch, from 1, of which the weights were the best, where those were kept.
+    pub best_epoch: Option<usize>,
+    /// The mean time of a step on a whole batch, of the steps of this process.
+    #[serde(skip)]
+    pub step_time: Duration,
+    /// Rows trained on per second of training in this process; evaluation and compiling are not counted.
+    #[serde(skip)]
+    pub samples_per_s: f64,
+}
+
+/// Sums over the rows of an epoch so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    /// The number of rows.
+    pub rows: usize,
+    /// The sum of their losses.
+    pub loss: f64,
+    /// How many were classified right; `None` where nothing is classified.
+    pub correct: Option<u64>,
+}
+
+impl Sums {
+    /// The mean loss, and the part of the rows that were classified right.
+    pub fn means(&self) -> (f64, Option<f64>) {
+        let rows = self.rows.max(1) as f64;
+        (self.loss / rows, self.correct.map(|correct| correct as f64 / rows))
+    }
+}
+
+/// Where a run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The number of batches trained on, over all epochs.
+    pub steps: u64,
+    /// The epochs that have ended.
+    pub history: History,
+    /// The epoch that has begun.
+    pub sums: Sums,
+    /// The least value of an epoch so far, and the number of that epoch, from 1.
+    pub best: Option<(usize, f64)>,
+    /// Whether it ended by itself: after all epochs, or because it became no better.
+    pub is_finished: bool,
+}
+
+impl Run {
+    /// The value of the last epoch that has ended.
+    pub fn value(&self) -> Option<f64> {
+        self.history.epochs.last().map(Epoch::value)
+    }
+
+    /// Counts a step: the mean loss over its rows, and how many were classified right.
+    pub fn add_step(&mut self, loss: f64, correct: Option<u64>, rows: usize) {
+        self.steps += 1;
+        self.sums.rows += rows;
+        self.sums.loss += loss * rows as f64;
+        if let Some(correct) = correct {
+            *self.sums.correct.get_or_insert(0) += correct;
+        }
+    }
+
+    /// Ends the epoch, and tells whether it is the best so far.
+    pub fn end_epoch(&mut self, learning_rate: Option<f64>, held_out: Option<Evaluation>) -> bool {
+        let (loss, accuracy) = std::mem::take(&mut self.sums).means();
+        let epoch = Epoch { loss, accuracy, learning_rate, held_out };
+        let value = epoch.value();
+        self.history.epochs.push(epoch);
+        let is_best = self.best.is_none_or(|(_, best)| value < best);
+        if is_best {
+            self.best = Some((self.history.epochs.len(), value));
+        }
+        is_best
+    }
+
+    /// Whether no epoch of the last `patience` was the best so far.
+    pub fn is_out_of_patience(&self, patience: usize) -> bool {
+        self.best.is_some_and(|(best, _)| self.history.epochs.len() - best >= patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_batches_count_by_their_rows() {
+        let mut run = Run::default();
+        run.add_step(1.0, Some(2), 4);
+        run.add_step(6.0, Some(1), 1);
+        assert_eq!(run.sums.means(), (2.0, Some(0.6)));
+        assert!(run.end_epoch(Some(0.1), None));
+        let epoch = Epoch { loss: 2.0, accuracy: Some(0.6), learning_rate: Some(0.1), held_out: None };
+        assert_eq!((run.history.epochs.as_slice(), run.steps), ([epoch].as_slice(), 2));
+        assert_eq!(run.sums, Sums::default());
+    }
+
+    /// The losses of the epochs, and after how many of them a patience of 2 is over.
+    #[test]
+    fn patience_ends_after_epochs_that_were_no_better() {
+        for (losses, ends) in [
+            ([3.0, 2.0, 2.0, 2.5, 1.0].as_slice(), Some(4)),
+            (&[3.0, 2.0, 2.5, 1.0, 1.5], None),
+            (&[1.0, f64::NAN, f64::NAN, 0.5], Some(3)),
+        ] {
+            let mut run = Run::default();
+            let ended = losses.iter().position(|&loss| {
+                run.add_step(9.0, None, 1);
+                run.end_epoch(Some(0.1), Some(Evaluation { loss, ..Evaluation::default() }));
+                run.is_out_of_patience(2)
+            });
+            assert_eq!(ended.map(|index| index + 1), ends, "{losses:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_has_the_same_bits_after_it_was_text() {
+        let mut run = Run::default();
+        for step in 1..200 {
+            run.add_step(1.0 / f64::from(step), Some(1), 3);
+            if step % 7 == 0 {
+                run.end_epoch(Some(0.1 / f64::from(step)), None);
+            }
+        }
+        let text = serde_json::to_string(&run).unwrap();
+        assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), run);
+    }
+}

@@ -1,0 +1,84 @@
+//! `nnc train` as its users meet it: files, reports, and what it refuses.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use nnc::checkpoint;
+use serde_json::Value;
+
+/// Runs `nnc train mlp` with these arguments, into a folder.
+fn nnc_train(arguments: &[&str], out: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nnc"));
+    command.args(["train", "mlp"]).args(arguments).arg("--out").arg(out).output().unwrap()
+}
+
+#[test]
+fn the_program_writes_weights_curve_and_history_and_reports_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a/b");
+    let output = nnc_train(&["--epochs", "2", "--json"], &out);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys =
+        ["model", "dataset", "parameters", "epochs", "train_loss", "test_accuracy", "compile_ms", "step_ms"];
+    for key in keys.iter().chain(&["samples_per_s", "peak_rss_mb", "weights_hash"]) {
+        assert!(!json[key].is_null(), "{key} is missing in {json}");
+    }
+    assert_eq!(json["parameters"], 64 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10);
+    assert_eq!(json["train_loss"].as_array().unwrap().len(), 2);
+    let weights = checkpoint::load(&out.join("mlp.safetensors")).unwrap();
+    let names: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["fc1.bias", "fc1.weight", "fc2.bias", "fc2.weight", "fc3.bias", "fc3.weight"]);
+    assert!(std::fs::read_to_string(out.join("history.svg")).unwrap().starts_with("<svg"));
+    assert_eq!(std::fs::read_to_string(out.join("history.csv")).unwrap().lines().count(), 3);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("epoch 2/2"));
+}
+
+#[test]
+fn bad_arguments_are_errors_with_exit_code_2_and_nothing_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    std::fs::write(out.join("mlp.safetensors"), b"old").unwrap();
+    let cases: [(&[&str], &str); 10] = [
+        (
+            &["--batch", "0"],
+            "error: --batch: it is 0, and there are 1437 examples to train on; give from 1 to 1437",
+        ),
+        (&["--batch", "1438"], "error: --batch: it is 1438, and there are 1437 examples"),
+        (&["--lr", "nan"], "error: invalid value 'nan' for '--lr <LR>': give a finite number"),
+        (&["--lr", "inf"], "error: invalid value 'inf' for '--lr <LR>': give a finite number"),
+        (&["--lr", "-1"], "error: --lr: it is -1; give a finite number above 0"),
+        (&["--clip", "0"], "error: --clip: it is 0; give a finite number above 0"),
+        (&["--dropout", "1"], "error: --dropout: it is 1; give a number of at least 0 and below 1"),
+        (&["--epochs", "0"], "error: --epochs: it is 0; give at least 1"),
+        (&["--threads", "0"], "error: 0 threads cannot be started"),
+        (&["--optimizer", "sgd", "--lr", "1e30", "--epochs", "2"], "error: step "),
+    ];
+    for (arguments, message) in cases {
+        let output = nnc_train(arguments, out);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("panicked") && output.stdout.is_empty(), "{arguments:?}: {stderr}");
+        assert_eq!(std::fs::read(out.join("mlp.safetensors")).unwrap(), b"old");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_an_error_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    std::fs::create_dir_all(folder.path().join("taken/mlp.safetensors")).unwrap();
+    for (out, message) in
+        [(file.join("sub"), "cannot write to: "), (folder.path().join("taken"), "cannot write: ")]
+    {
+        let output = nnc_train(&["--epochs", "1000000"], &out);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(message), "{stderr}");
+        assert!(!stderr.contains("epoch"), "it has trained: {stderr}");
+    }
+}
