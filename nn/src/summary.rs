@@ -80,8 +80,8 @@ impl Summary {
     }
 }
 
-/// The terms of all sums of products that a node computes.
-fn multiply_adds(graph: &Graph, id: NodeId) -> usize {
+/// The terms of all sums of products that a node computes; 0 for a node of another kind.
+pub fn multiply_adds(graph: &Graph, id: NodeId) -> usize {
     let node = graph.node(id);
     let operands: Vec<&Type> = node.operands.iter().map(|&operand| graph.ty(operand)).collect();
     if matches!(node.op, Op::Grad(_)) {

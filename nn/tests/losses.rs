@@ -64,6 +64,7 @@ fn losses_and_their_gradients_are_those_of_pytorch() {
         ("huber", Loss::Huber { delta: 0.7 }, list("targets")),
         ("binary_cross_entropy", Loss::BinaryCrossEntropy, list("probabilities")),
         ("kl_divergence", Loss::KlDivergence, list("distribution")),
+        ("soft_cross_entropy", Loss::SoftCrossEntropy, list("distribution")),
     ];
     for (name, loss, target) in cases {
         let (value, gradient) = differentiate(&loss, &list("logits"), &target, None);

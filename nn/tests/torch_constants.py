@@ -88,6 +88,7 @@ def losses():
         "absolute_error": lambda z: F.l1_loss(z, y),
         "huber": lambda z: F.huber_loss(z, y, delta=0.7),
         "binary_cross_entropy": lambda z: F.binary_cross_entropy_with_logits(z, probabilities),
+        "soft_cross_entropy": lambda z: F.cross_entropy(z, distribution),
         "kl_divergence": lambda z: F.kl_div(F.log_softmax(z, 1), distribution, reduction="batchmean"),
     }
     for name, f in functions.items():

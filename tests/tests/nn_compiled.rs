@@ -112,6 +112,7 @@ fn every_loss_trains_as_in_the_interpreter() {
         Loss::Hinge,
         Loss::Perceptron,
         Loss::KlDivergence,
+        Loss::SoftCrossEntropy,
     ] {
         compare_steps(&format!("{loss:?}"), &mlp(), &loss, &Sgd::new(0.1));
     }

@@ -75,6 +75,7 @@ fn gradients_of_losses_agree_with_central_differences() {
         Loss::Hinge,
         Loss::Perceptron,
         Loss::KlDivergence,
+        Loss::SoftCrossEntropy,
     ];
     for loss in of_classes.iter().chain(&of_elements) {
         check_function("loss", &[ROWS, COLUMNS], |cx, x| {

@@ -52,14 +52,7 @@ pub fn cross_entropy(
 
 /// `sum_j y_j (log y_j - log softmax(z)_j)`, a term of 0 where `y_j` is 0.
 pub fn kl_divergence(b: &mut Builder, logits: Value, target: Value) -> Result<Value, Error> {
-    if b.shape(logits).rank() != 2 {
-        let problem = format!("the prediction is {}", b.ty(logits));
-        return Err(Error::new("kl_divergence", problem, "give f32[batch, classes]"));
-    }
-    let (shifted, log_sum) = log_softmax(b, logits)?;
-    let rows = b.shape(logits)[0];
-    let log_sum = b.reshape(log_sum, [rows, 1])?;
-    let log_softmax = b.sub(shifted, log_sum)?;
+    let log_softmax = log_softmax_rows("kl_divergence", b, logits)?;
     let [zero, one] = [0.0, 1.0].map(|number| b.float_like(target, number));
     let is_positive = b.gt(target, zero)?;
     let positive = b.select(is_positive, target, one)?;
@@ -67,6 +60,26 @@ pub fn kl_divergence(b: &mut Builder, logits: Value, target: Value) -> Result<Va
     let difference = b.sub(log_target, log_softmax)?;
     let terms = b.mul(target, difference)?;
     b.reduce_sum(terms, &[1], false)
+}
+
+/// `-sum_j y_j log softmax(z)_j`
+pub fn soft_cross_entropy(b: &mut Builder, logits: Value, target: Value) -> Result<Value, Error> {
+    let log_softmax = log_softmax_rows("soft_cross_entropy", b, logits)?;
+    let terms = b.mul(target, log_softmax)?;
+    let sum = b.reduce_sum(terms, &[1], false)?;
+    b.neg(sum)
+}
+
+/// `log softmax(z)` of each row of logits, which are to be `[batch, classes]`.
+fn log_softmax_rows(subject: &str, b: &mut Builder, logits: Value) -> Result<Value, Error> {
+    if b.shape(logits).rank() != 2 {
+        let problem = format!("the prediction is {}", b.ty(logits));
+        return Err(Error::new(subject, problem, "give f32[batch, classes]"));
+    }
+    let (shifted, log_sum) = log_softmax(b, logits)?;
+    let rows = b.shape(logits)[0];
+    let log_sum = b.reshape(log_sum, [rows, 1])?;
+    b.sub(shifted, log_sum)
 }
 
 /// `sum_j max(0, 1 - z_label + z_j) / classes` over j other than the label.

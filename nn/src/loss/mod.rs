@@ -66,6 +66,9 @@ pub enum Loss {
     /// `sum_j y[j] (log y[j] - log softmax(z)[j])` per row, the Kullback-Leibler divergence of the distribution that the
     /// logits stand for from that of the target; `z` and `y` are `[batch, classes]`, `y` probabilities.
     KlDivergence,
+    /// `-sum_j y[j] log softmax(z)[j]` per row: cross entropy with a distribution in the place of a label. Types as for
+    /// `KlDivergence`, from which it differs by the entropy of the target. PyTorch calls it `cross_entropy`, too.
+    SoftCrossEntropy,
 }
 
 /// The losses of examples or elements, and what they count.
@@ -176,6 +179,7 @@ impl Loss {
             Loss::Hinge => "hinge",
             Loss::Perceptron => "perceptron",
             Loss::KlDivergence => "kl_divergence",
+            Loss::SoftCrossEntropy => "soft_cross_entropy",
         }
     }
 
@@ -198,6 +202,7 @@ impl Loss {
             Loss::Hinge => elements::hinge(b, prediction, target)?,
             Loss::Perceptron => elements::perceptron(b, prediction, target)?,
             Loss::KlDivergence => classes::kl_divergence(b, prediction, target)?,
+            Loss::SoftCrossEntropy => classes::soft_cross_entropy(b, prediction, target)?,
         };
         Ok(Terms { losses, weights: None })
     }

@@ -1,9 +1,35 @@
 //! Whole models.
+//!
+//! Those of images take images of any size that leaves something to see: layers are made for the image that comes in.
 
+mod alexnet;
+mod alphago_zero;
+mod lenet;
 mod logistic;
 mod mlp;
 mod perceptron;
+mod resnet;
+mod vgg;
 
+use ir::Value;
+
+pub use alexnet::AlexNet;
+pub use alphago_zero::AlphaGoZero;
+pub use lenet::LeNet;
 pub use logistic::Logistic;
 pub use mlp::{Mlp, mlp};
 pub use perceptron::Perceptron;
+pub use resnet::{Block, ResNet, Stem};
+pub use vgg::Vgg;
+
+use crate::Context;
+
+/// The channels of an image `[batch, channels, ..]`. An `x` of other axes is the first layer's error.
+fn channels(cx: &Context, x: Value) -> usize {
+    cx.shape(x).get(1).copied().unwrap_or(0)
+}
+
+/// The number of values in a row of what has been flattened.
+fn features(cx: &Context, x: Value) -> usize {
+    cx.shape(x).get(1).copied().unwrap_or(0)
+}

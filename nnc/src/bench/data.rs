@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ir::{DType, Graph, Init, Node, Tensor, Type};
 
-use super::model::Model;
+use super::Model;
 use crate::{Error, npy};
 
 /// What the names of parameters start with; a number follows.

@@ -3,14 +3,17 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`workload`] | the table of workloads |
-//! | [`model`] | their graphs |
+//! | [`table`] | the table of workloads |
+//! | [`workload`] | what a workload is |
+//! | [`networks`], [`micro`] | their graphs |
 //! | [`data`] | parameters and inputs, read or drawn |
 //! | [`measure`] | the method of measuring |
 
 pub mod data;
 pub mod measure;
-pub mod model;
+pub mod micro;
+pub mod networks;
+pub mod table;
 pub mod workload;
 
 use std::time::{Duration, Instant};
@@ -21,7 +24,8 @@ use runtime::{KernelTime, RunError};
 use crate::{Error, Executable, Options, State, compile};
 use data::Data;
 use measure::{Measurement, peak_memory_mb};
-pub use workload::{WORKLOADS, Workload};
+pub use table::WORKLOADS;
+pub use workload::{Model, Workload};
 
 /// What measuring a workload gave.
 #[derive(Clone, Debug)]
@@ -52,6 +56,7 @@ pub struct Prepared {
     inputs: Vec<Tensor>,
     compile_ms: f64,
     loss_first: f64,
+    flops: Option<f64>,
 }
 
 /// Compiles a workload, none of it known from before, and runs its first step.
@@ -61,6 +66,7 @@ pub fn prepare(workload: &Workload, data: Data, options: &Options) -> Result<Pre
     let model = workload.model()?;
     let mut program = compile(&model.graph, options)?;
     let compiling = start.elapsed();
+    let flops = model.flops();
     let (parameters, inputs) = data.bind(&model)?;
     let mut state = State::new(program.plan(), 0)?;
     for (name, tensor) in &parameters {
@@ -72,7 +78,7 @@ pub fn prepare(workload: &Workload, data: Data, options: &Options) -> Result<Pre
     step(&mut program, &mut state, &inputs)?;
     let compile_ms = (compiling + start.elapsed()).as_secs_f64() * 1e3;
     let loss_first = mean_magnitude(&program.outputs()[0]);
-    Ok(Prepared { program, state, inputs, compile_ms, loss_first })
+    Ok(Prepared { program, state, inputs, compile_ms, loss_first, flops })
 }
 
 impl Prepared {
@@ -91,8 +97,8 @@ impl Prepared {
             compile_ms: self.compile_ms,
             rss_mb: peak_memory_mb(),
             loss_first: self.loss_first,
-            gflops: workload.flops().map(rate),
-            gigabytes_per_s: workload.bytes().map(rate),
+            gflops: self.flops.map(rate),
+            gigabytes_per_s: workload.bytes.map(|bytes| rate(bytes as f64)),
             measurement,
         })
     }
@@ -110,11 +116,12 @@ impl Prepared {
 }
 
 fn step(program: &mut Executable, state: &mut State, inputs: &[Tensor]) -> Result<(), RunError> {
-    // No workload has more than two inputs.
+    // No workload has more than three inputs.
     match inputs {
         [] => program.run(state, &[]),
         [x] => program.run(state, &[x]),
         [x, y] => program.run(state, &[x, y]),
+        [x, y, z] => program.run(state, &[x, y, z]),
         more => program.run(state, &more.iter().collect::<Vec<&Tensor>>()),
     }
 }

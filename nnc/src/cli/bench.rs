@@ -46,7 +46,7 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let workload = Workload::find(&args.workload)?;
     let budget = match args.budget {
-        None => workload.budget(),
+        None => workload.budget,
         Some(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| {
             Error::invalid("--budget", format!("{seconds} is no time ({error})"), "give a number of seconds")
         })?,

@@ -4,7 +4,7 @@ use codegen::Target;
 use comfy_table::{CellAlignment, Table, presets};
 use ir::{Op, ScalarFn};
 use nnc::Error;
-use nnc::bench::WORKLOADS;
+use nnc::bench::{WORKLOADS, Workload};
 use nnc::data::source::SOURCES;
 use nnc::models::MODELS;
 use serde_json::{Map, Value, json};
@@ -50,7 +50,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         Kind::Passes => passes(),
         Kind::Ops => ops(),
         Kind::Datasets => datasets(),
-        Kind::Workloads => workloads(),
+        Kind::Workloads => workloads()?,
     };
     output.result(|| listing.json(), || listing.text())?;
     Ok(Status::Done)
@@ -132,9 +132,10 @@ fn datasets() -> Listing {
     Listing { key: "datasets", columns: &["dataset", "syntax", "doc"], rows: rows.collect() }
 }
 
-fn workloads() -> Listing {
-    let rows = WORKLOADS.iter().map(|w| vec![json!(w.name), json!(w.flops()), json!(w.bytes())]);
-    Listing { key: "workloads", columns: &["workload", "flops", "bytes"], rows: rows.collect() }
+fn workloads() -> Result<Listing, Error> {
+    let row = |w: &Workload| Ok(vec![json!(w.name), json!(w.model()?.flops()), json!(w.bytes)]);
+    let rows = WORKLOADS.iter().map(row).collect::<Result<_, Error>>()?;
+    Ok(Listing { key: "workloads", columns: &["workload", "flops", "bytes"], rows })
 }
 
 impl Listing {

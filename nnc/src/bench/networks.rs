@@ -1,0 +1,99 @@
+//! Networks as workloads: in use, and in training steps, without dropout.
+
+use ir::{DType, Error};
+use nn::models::{AlexNet, AlphaGoZero, Vgg};
+use nn::{Context, Layer, Loss, Optimizer};
+
+/// The planes, the height and the width of a position of Go.
+const POSITION: [usize; 3] = [17, 19, 19];
+
+/// The result `y` of a model for `x` of this shape.
+pub fn infer(name: &str, model: &dyn Layer, x: &[usize]) -> Result<Context, Error> {
+    let mut cx = Context::new(name);
+    let x = cx.input("x", DType::F32, x)?;
+    let y = model.forward(&mut cx, x)?;
+    cx.output("y", y)?;
+    Ok(cx)
+}
+
+/// A step that returns the cross entropy of a model's logits with the labels `y0`.
+pub fn classify(
+    name: &str,
+    model: &dyn Layer,
+    x: &[usize],
+    optimizer: &dyn Optimizer,
+) -> Result<Context, Error> {
+    learn(name, model, x, &Loss::cross_entropy(), optimizer)
+}
+
+/// A step that returns the mean square error of what a model makes of `x`, measured by `y0`, for which the peers take `x`.
+pub fn reconstruct(
+    name: &str,
+    model: &dyn Layer,
+    x: &[usize],
+    optimizer: &dyn Optimizer,
+) -> Result<Context, Error> {
+    learn(name, model, x, &Loss::SquaredError, optimizer)
+}
+
+fn learn(
+    name: &str,
+    model: &dyn Layer,
+    x: &[usize],
+    loss: &Loss,
+    optimizer: &dyn Optimizer,
+) -> Result<Context, Error> {
+    let mut cx = Context::training(name);
+    let x = cx.input("x", DType::F32, x)?;
+    let y = model.forward(&mut cx, x)?;
+    let ty = loss.target(cx.ty(y));
+    let target = cx.input("y0", ty.dtype, ty.shape)?;
+    let mean = loss.mean(&mut cx, y, target)?;
+    cx.output("loss", mean)?;
+    optimizer.step(&mut cx, mean)?;
+    Ok(cx)
+}
+
+/// The policy and the value of a batch of positions.
+pub fn infer_go(name: &str, model: &AlphaGoZero, batch: usize) -> Result<Context, Error> {
+    let mut cx = Context::new(name);
+    let x = cx.input("x", DType::F32, positions(batch))?;
+    let [policy, value] = model.forward(&mut cx, x)?;
+    cx.output("policy", policy)?;
+    cx.output("value", value)?;
+    Ok(cx)
+}
+
+/// A step that returns the loss of policy and value, measured by the probabilities `y0` and the outcomes `y1`.
+pub fn learn_go(
+    name: &str,
+    model: &AlphaGoZero,
+    batch: usize,
+    optimizer: &dyn Optimizer,
+) -> Result<Context, Error> {
+    let mut cx = Context::training(name);
+    let x = cx.input("x", DType::F32, positions(batch))?;
+    let [policy, value] = model.forward(&mut cx, x)?;
+    let [policy_shape, value_shape] = [policy, value].map(|head| cx.shape(head).clone());
+    let probabilities = cx.input("y0", DType::F32, policy_shape)?;
+    let outcome = cx.input("y1", DType::F32, value_shape)?;
+    let loss = AlphaGoZero::loss(&mut cx, [policy, value], [probabilities, outcome])?;
+    cx.output("loss", loss)?;
+    optimizer.step(&mut cx, loss)?;
+    Ok(cx)
+}
+
+fn positions(batch: usize) -> [usize; 4] {
+    let [planes, height, width] = POSITION;
+    [batch, planes, height, width]
+}
+
+/// AlexNet for ImageNet's classes, without dropout.
+pub fn alexnet() -> AlexNet {
+    AlexNet { dropout: 0.0, ..AlexNet::new(1000) }
+}
+
+/// VGG-16 for ImageNet's classes, without dropout.
+pub fn vgg16() -> Vgg {
+    Vgg { dropout: 0.0, ..Vgg::vgg16(1000) }
+}
