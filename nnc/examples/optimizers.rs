@@ -1,4 +1,4 @@
-//! The ways of all optimizers over one loss surface: down a steep slope into a narrow, bent valley with an almost flat
+//! The paths of all optimizers over one loss surface: down a steep slope into a narrow, bent valley with an almost flat
 //! ground (H. H. Rosenbrock, "An automatic method for finding the greatest or least value of a function", 1960).
 
 mod support;
@@ -98,8 +98,8 @@ fn optimizers_on_one_surface(out: &Path) -> Result<(), Error> {
         let arrived = values.iter().position(|&loss| loss < ARRIVED);
         let steps = arrived.map_or("-".to_owned(), |step| step.to_string());
         println!("{name:<21} {rate:>13}  {steps:>14}  {:>14.1e}", values[STEPS]);
-        paths.push(Line::new(name, color, places));
-        losses.push(Line::new(&format!("{name} ({rate})"), color, (0..).map(f64::from).zip(values)));
+        paths.push(Line::new(&format!("{name} ({rate})"), color, places));
+        losses.push(Line::new(name, color, (0..).map(f64::from).zip(values)));
     }
     for (name, place, color) in
         [("start", START, Color(120, 120, 120)), ("minimum", MINIMUM, Color(220, 0, 0))]
@@ -108,12 +108,12 @@ fn optimizers_on_one_surface(out: &Path) -> Result<(), Error> {
     }
     let [x, y] =
         [("x", X), ("y", Y)].map(|(name, (low, high))| Axis::new(name, Scale::Linear).within(low..high));
-    let ways = Panel::new("Ways", x, y, paths).legend(Corner::UpperRight);
-    let axes = (Axis::new("step", Scale::Linear), Axis::new("loss", Scale::Log));
-    let falls =
-        Panel::new("Losses, with the learning rates", axes.0, axes.1, losses).legend(Corner::LowerLeft);
-    let title = format!("{STEPS} steps on (1 - x)² + 5 (y - x²)², each with its best learning rate");
-    files::write_text(&out.join("optimizers.svg"), &figure(&title, 2, (680, 560), vec![ways, falls]))
+    let paths = Panel::new("paths, with the learning rates", x, y, paths).legend(Corner::UpperRight);
+    let (x, y) = (Axis::new("step", Scale::Linear), Axis::new("loss", Scale::Log).within(1e-9..1e2));
+    let losses = Panel::new("loss before each step", x, y, losses);
+    let title =
+        format!("{STEPS} steps on (1 - x)² + 5 (y - x²)², each with the learning rate that ends lowest");
+    files::write_text(&out.join("optimizers.svg"), &figure(&title, 2, (680, 560), vec![paths, losses]))
 }
 
 /// What is drawn of the plane.

@@ -37,7 +37,9 @@ fn activations(out: &Path) -> Result<(), Error> {
         ("GELU", Box::new(Activation::Gelu)),
         ("softplus", Box::new(Activation::Softplus)),
     ];
-    let panels = curves.iter().map(|(name, layer)| curve(name, layer)).collect::<Result<_, Error>>()?;
+    let mut panels =
+        curves.iter().map(|(name, layer)| curve(name, layer)).collect::<Result<Vec<_>, Error>>()?;
+    panels[0].legend = Some(Corner::UpperLeft);
     let title = "Activations and their gradients";
     files::write_text(&out.join("activations.svg"), &figure(title, 5, (270, 280), panels))?;
 
@@ -86,24 +88,25 @@ fn curve(name: &str, layer: &dyn Layer) -> Result<Panel, Error> {
     let lines = vec![line("f(x)", 0, PALETTE[0]), line("f'(x)", 1, PALETTE[1])];
     let (x, y) =
         (Axis::new("x", Scale::Linear).within(-4.0..4.0), Axis::new("", Scale::Linear).within(-2.0..4.2));
-    Ok(Panel::new(name, x, y, lines).legend(Corner::UpperLeft))
+    Ok(Panel::new(name, x, y, lines))
 }
 
 /// A column without and one with batch normalisation; in each, gradients, dead units and losses.
 fn depth_figure(columns: Vec<[Vec<Line>; 3]>) -> String {
-    let titles = ["gradient at the start, root mean square", "dead units after training", "loss in training"];
+    let titles = ["gradients at the start", "dead units after training", "loss in training"];
+    let dead = columns.iter().flat_map(|lines| &lines[1]).flat_map(|line| &line.points);
+    let most_dead = dead.fold(0.0, |most: f64, point| most.max(point.1));
     let mut panels = Vec::new();
     for (row, title) in titles.into_iter().enumerate() {
         for (lines, with) in columns.iter().zip(["without", "with"]) {
             let x = Axis::new(if row == 2 { "epoch" } else { "hidden layer, from the input" }, Scale::Whole);
             let y = match row {
-                0 => Axis::new("", Scale::Log).within(1e-12..1e-1),
-                1 => Axis::new("part of the units", Scale::Percent).within(-0.02..1.02),
-                _ => Axis::new("cross entropy", Scale::Log).within(1e-3..4.0),
+                0 => Axis::new("root mean square", Scale::Log).within(1e-15..1e-2),
+                1 => Axis::new("part of the units", Scale::Percent).within(-0.01..most_dead.max(0.1) + 0.02),
+                _ => Axis::new("cross entropy", Scale::Log).within(0.05..4.0),
             };
-            let corner = [Corner::LowerRight, Corner::UpperLeft, Corner::LowerLeft][row];
-            let title = format!("{title}, {with} batch norm");
-            panels.push(Panel::new(&title, x, y, lines[row].clone()).legend(corner));
+            let panel = Panel::new(&format!("{title}, {with} batch norm"), x, y, lines[row].clone());
+            panels.push(if row == 0 { panel.legend(Corner::LowerRight) } else { panel });
         }
     }
     let title = format!("{DEPTH} hidden layers of {WIDTH} units on digits");

@@ -21,7 +21,7 @@ use nnc::{Error, files};
 
 use features::{Observation, observations};
 use models::MODELS;
-use portfolio::{COST, Quality, Returns, all_shares, growth, long_short, sharpe};
+use portfolio::{COST, Quality, Returns, YEAR, all_shares, growth, long_short, sharpe};
 
 /// Predicts the next day's direction of shares.
 #[derive(Parser)]
@@ -53,7 +53,7 @@ const FIRST_TESTED: f64 = 0.4;
 const BLOCKS: usize = 6;
 
 fn stock_direction(file: Option<&Path>, out: &Path) -> Result<(), Error> {
-    let prices = file.map_or_else(|| Ok(prices::draw(10, 1500, 1)), prices::read)?;
+    let prices = file.map_or_else(|| Ok(prices::draw(15, 1500, 1)), prices::read)?;
     let all = observations(&prices);
     let mut dates: Vec<Date> = all.iter().map(|it| it.date).collect();
     dates.dedup();
@@ -85,31 +85,38 @@ fn stock_direction(file: Option<&Path>, out: &Path) -> Result<(), Error> {
 
 /// Prints and writes what the scores of the models are worth.
 fn report(tested: &[Observation], scores: &[Vec<f64>; MODELS.len()], out: &Path) -> Result<(), Error> {
-    let always = Quality::new(tested, &vec![1.0; tested.len()]);
-    let mut summary = "model,accuracy,standard_error,area_under_curve,sharpe,sharpe_after_costs\n".to_owned();
-    println!("{:<22} accuracy         area   Sharpe ratio, after costs of {COST} of what is traded", "");
-    println!("{:<22} {:.2} %", "always \"it rises\"", 100.0 * always.accuracy);
+    let constant = Quality::new(tested, &vec![1.0; tested.len()]).accuracy;
     let mut portfolios = vec![("all shares, held", all_shares(tested), Color(120, 120, 120))];
+    let years = portfolios[0].1.dates.len() as f64 / YEAR;
+    let mut summary = "model,accuracy,standard_error,area_under_curve,sharpe,sharpe_after_costs\n".to_owned();
+    println!("{:<22} right           area under ROC  Sharpe ratio  after costs", "");
+    println!("{:<22} {:.2} %         0.500", "always \"it rises\"", 100.0 * constant);
+    let (mut better, mut earning) = (0, 0);
     for (((name, _), scores), color) in MODELS.iter().zip(scores).zip(PALETTE) {
         let Quality { accuracy, standard_error, area } = Quality::new(tested, scores);
         let returns = long_short(tested, scores);
         let (before, after) = (sharpe(&returns.before_costs), sharpe(&returns.after_costs));
         let (percent, error) = (100.0 * accuracy, 100.0 * standard_error);
-        println!("{name:<22} {percent:.2} ± {error:.2} %   {area:.3}  {before:>6.2} {after:>6.2}");
+        println!(
+            "{name:<22} {percent:.2} ± {error:.2} %  {area:.3}           {before:>5.2}         {after:>5.2}"
+        );
         writeln!(summary, "{name},{accuracy},{standard_error},{area},{before},{after}")
             .expect("a string grows");
+        better += usize::from(accuracy - constant.max(1.0 - constant) > 2.0 * standard_error);
+        earning += usize::from(after > 2.0 / years.sqrt()); // the standard error of a Sharpe ratio near 0
         portfolios.push((name, returns, color));
     }
-    let best = scores.iter().map(|scores| Quality::new(tested, scores));
-    let is_better = |it: &Quality| it.accuracy - always.accuracy.max(0.5) > 2.0 * it.standard_error;
-    let verdict = match best.filter(is_better).count() {
-        0 => {
-            "no model is right more often than a constant guess by two standard errors: a coin would do as well"
-        }
-        1 => "one model is right more often than a constant guess by more than two standard errors",
-        _ => "several models are right more often than a constant guess by more than two standard errors",
-    };
-    println!("{verdict}");
+    println!(
+        "By two standard errors, {better} of {} models are right more often than a constant guess,",
+        MODELS.len()
+    );
+    println!(
+        "and {earning} of {} portfolios earn something after costs of {COST} of what is traded.",
+        MODELS.len()
+    );
+    println!(
+        "The next day's direction is near a coin toss: expect 50 to 53 % of true prices, and distrust more."
+    );
     files::write_text(&out.join("summary.csv"), &summary)?;
     files::write_text(&out.join("portfolio.csv"), &table(&portfolios))?;
     files::write_text(&out.join("portfolio.svg"), &plot(&portfolios))
@@ -148,7 +155,9 @@ fn plot(portfolios: &[Portfolio]) -> String {
     };
     let panels = vec![
         panel("before costs", |returns| &returns.before_costs),
-        panel(&format!("after costs of {COST} of what is traded"), |returns| &returns.after_costs),
+        panel(&format!("after costs of {} % of what is traded", 100.0 * COST), |returns| {
+            &returns.after_costs
+        }),
     ];
     figure(
         "Long the third likeliest to rise, short the third least likely to, day by day",

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use plotters::coord::Shift;
+use plotters::coord::combinators::BindKeyPoints;
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -13,7 +14,7 @@ use super::style::{Color, DrawError, FAINT_INK, GRID, INK, text};
 /// The length of a line in the legend.
 const LEGEND_LINE: i32 = 22;
 /// A value of 0 has no logarithm; it is drawn here.
-const LEAST_ON_LOG_AXIS: f64 = 1e-12;
+const ZERO_ON_LOG_AXIS: f64 = 1e-12;
 /// About so many pixels lie between two labels of an axis.
 const LABEL_SPACING: (u32, u32) = (75, 45);
 /// Room for the numbers of an axis, and for its name.
@@ -181,7 +182,9 @@ impl Panel {
         let size = area.dim_in_pixel();
         match self.y.scale {
             Scale::Log => {
-                self.plot(builder.build_cartesian_2d(x.clone(), y.clone().log_scale())?, x, y, size)
+                let labels = log_labels(&y, labels_of(size.1, LABEL_SPACING.1));
+                let upwards = y.clone().log_scale().with_key_points(labels);
+                self.plot(builder.build_cartesian_2d(x.clone(), upwards)?, x, y, size)
             }
             _ => self.plot(builder.build_cartesian_2d(x.clone(), y.clone())?, x, y, size),
         }
@@ -203,8 +206,8 @@ impl Panel {
             .axis_style(INK)
             .bold_line_style(GRID)
             .light_line_style(TRANSPARENT)
-            .x_labels((size.0 / LABEL_SPACING.0).clamp(3, 10) as usize)
-            .y_labels((size.1 / LABEL_SPACING.1).clamp(3, 8) as usize)
+            .x_labels(labels_of(size.0, LABEL_SPACING.0))
+            .y_labels(labels_of(size.1, LABEL_SPACING.1))
             .x_label_formatter(&|value| self.x.label(*value))
             .y_label_formatter(&|value| self.y.label(*value))
             .draw()?;
@@ -277,9 +280,34 @@ fn draw_run<'a, Y: Ranged<ValueType = f64>>(
     Ok(())
 }
 
+/// About how many labels an axis of so many pixels has.
+fn labels_of(pixels: u32, spacing: u32) -> usize {
+    (pixels / spacing).clamp(5, 10) as usize
+}
+
+/// Where a logarithmic axis has about `count` labels: at powers of ten, at 1, 2 and 5 times these, or, where it is shorter
+/// than a decade, at equal steps.
+fn log_labels(range: &Range<f64>, count: usize) -> Vec<f64> {
+    let decades = (range.end / range.start).log10();
+    let exponents = range.start.log10().floor() as i32..=range.end.log10().ceil() as i32;
+    let every = (decades / count as f64).ceil().max(1.0) as i32;
+    let factors: &[f64] = if 3.0 * decades > count as f64 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let labels: Vec<f64> = if decades >= 1.0 {
+        let powers = exponents.filter(|exponent| exponent.rem_euclid(every) == 0);
+        powers.flat_map(|exponent| factors.iter().map(move |factor| factor * 10f64.powi(exponent))).collect()
+    } else {
+        let least = (range.end - range.start) / count as f64;
+        let power = 10f64.powf(least.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|&step| step >= least);
+        let step = step.unwrap_or(10.0 * power);
+        ((range.start / step) as i64..=(range.end / step) as i64).map(|number| number as f64 * step).collect()
+    };
+    labels.into_iter().filter(|label| range.contains(label)).collect()
+}
+
 /// What a logarithmic axis shows of a value.
 fn positive(value: f64) -> f64 {
-    value.max(LEAST_ON_LOG_AXIS)
+    if value > 0.0 { value } else { ZERO_ON_LOG_AXIS }
 }
 
 /// A number in few characters: `0.005`, `1e-7`, `97.5`.
@@ -308,12 +336,23 @@ mod tests {
     }
 
     #[test]
+    fn logarithmic_axes_have_round_labels() {
+        assert_eq!(log_labels(&(1e-9..1e2), 6), [1e-8, 1e-6, 1e-4, 1e-2, 1.0]);
+        assert_eq!(log_labels(&(0.015..2.0), 8), [0.02, 0.05, 0.1, 0.2, 0.5, 1.0]);
+        assert_eq!(
+            log_labels(&(0.9..1.9), 5),
+            [1.0, 1.2, 1.4, 1.6, 1.8].map(|x: f64| (x * 5.0).round() * 0.2)
+        );
+    }
+
+    #[test]
     fn axes_hold_all_values() {
         for scale in [Scale::Linear, Scale::Whole, Scale::Log, Scale::Percent, Scale::FromZero] {
             for values in [[].as_slice(), &[0.5], &[0.0, 0.0], &[0.25, 0.75]] {
                 let ends = Axis::new("", scale).ends(values.iter().copied());
                 assert!(ends.start < ends.end, "{scale:?} {values:?}");
-                let has = |&x: &f64| ends.start <= x.max(LEAST_ON_LOG_AXIS) && x <= ends.end;
+                let shown = |x: f64| if scale == Scale::Log { positive(x) } else { x };
+                let has = |&x: &f64| (ends.start..=ends.end).contains(&shown(x));
                 assert!(values.iter().all(has), "{scale:?} {values:?}: {ends:?}");
             }
         }
