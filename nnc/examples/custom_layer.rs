@@ -1,5 +1,5 @@
-//! A layer of one's own: Gaussian bumps whose centres and widths are learned. Their gradient comes from the compiler, and
-//! their kernels are fused like those of any layer.
+//! A layer of one's own: Gaussian bumps whose centres and widths are learned. Their gradient comes from the compiler,
+//! and their kernels are fused like those of any layer.
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! A training loop by hand, for what a trainer does not foresee. Here the loss holds its own gradient: a model is also
-//! punished for how much its loss changes with the image (H. Drucker and Y. LeCun, "Improving generalization performance
-//! using double backpropagation", 1992), which makes it harder to deceive.
+//! punished for how much its loss changes with the image (H. Drucker and Y. LeCun, "Improving generalization
+//! performance using double backpropagation", 1992), which makes it harder to deceive.
 //!
 //! Three programs (a step, predictions, and an attack on the model) are compiled and share one set of states.
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use nnc::data::prices::{DailyPrice, Date};
 
-/// The names of the features, all of them without unit. Returns are logarithms of ratios of adjusted closing prices, over
-/// the deviation of the last 20 days' returns.
+/// The names of the features, all of them without unit. Returns are logarithms of ratios of adjusted closing prices,
+/// over the deviation of the last 20 days' returns.
 pub const FEATURES: [&str; 9] = [
     "return of the day",
     "return of 5 days",

@@ -1,10 +1,10 @@
-//! Does a share rise or fall on the next day? Three models learn from rolling features of daily prices, and are tested on
-//! days that come after all that they have seen.
+//! Does a share rise or fall on the next day? Three models learn from rolling features of daily prices, and are tested
+//! on days that come after all that they have seen.
 //!
 //! Without an argument, prices are drawn, with a little in them that can be known: the direction of the last five days
-//! goes on where the volume is low and turns where it is high. With one, they are read from a CSV file of date, open, high,
-//! low, close, adjusted_close, volume and Name, gzipped or not. Of true prices almost nothing can be known this way. That
-//! is what the figures say, and no model is chosen here to make them say something else.
+//! goes on where the volume is low and turns where it is high. With one, they are read from a CSV file of date, open,
+//! high, low, close, adjusted_close, volume and Name, gzipped or not. Of true prices almost nothing can be known this
+//! way. That is what the figures say, and no model is chosen here to make them say something else.
 
 mod features;
 mod models;
@@ -47,8 +47,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The first part of the days is for training alone. The rest is tested block after block: each model is fitted to all days
-/// before a block, scores the block, and is thrown away.
+/// The first part of the days is for training alone. The rest is tested block after block: each model is fitted to all
+/// days before a block, scores the block, and is thrown away.
 const FIRST_TESTED: f64 = 0.4;
 const BLOCKS: usize = 6;
 
@@ -106,13 +106,12 @@ fn report(tested: &[Observation], scores: &[Vec<f64>; MODELS.len()], out: &Path)
         earning += usize::from(after > 2.0 / years.sqrt()); // the standard error of a Sharpe ratio near 0
         portfolios.push((name, returns, color));
     }
+    let (models, cost) = (MODELS.len(), 100.0 * COST);
     println!(
-        "By two standard errors, {better} of {} models are right more often than a constant guess,",
-        MODELS.len()
+        "By two standard errors, {better} of {models} models are right more often than a constant guess,"
     );
     println!(
-        "and {earning} of {} portfolios earn something after costs of {COST} of what is traded.",
-        MODELS.len()
+        "and {earning} of {models} portfolios earn something after costs of {cost} % of what is traded."
     );
     println!(
         "The next day's direction is near a coin toss: expect 50 to 53 % of true prices, and distrust more."

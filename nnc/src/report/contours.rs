@@ -8,9 +8,10 @@ type Point = (f64, f64);
 /// An edge of the grid: the node at its lower left end, and whether it goes upwards.
 type Edge = (usize, usize, bool);
 
-/// The lines along which a function has the value `level`, by linear interpolation on a grid: `values[row * columns + column]`
-/// is its value at the column's part of `x` and the row's part of `y`, both ends included. It is the method of marching
-/// squares; cells with a value that is not finite are left out. In a saddle, the two lines part the cell's low corners.
+/// The lines along which a function has the value `level`, by linear interpolation on a grid:
+/// `values[row * columns + column]` is its value at the column's part of `x` and the row's part of `y`, both ends
+/// included. It is the method of marching squares; cells with a value that is not finite are left out. In a saddle, the
+/// two lines part the cell's low corners.
 ///
 /// ```
 /// use nnc::report::contours;
@@ -53,8 +54,8 @@ pub fn contours(values: &[f64], columns: usize, x: Range<f64>, y: Range<f64>, le
     chains(joined).into_iter().map(|chain| chain.into_iter().map(place).collect()).collect()
 }
 
-/// The pairs of edges (below, right, above, left) that a line through a cell joins; its corners are given from the lower
-/// left one on, against the clock.
+/// The pairs of edges (below, right, above, left) that a line through a cell joins; its corners are given from the
+/// lower left one on, against the clock.
 fn segments(corners: [f64; 4], level: f64) -> Vec<[usize; 2]> {
     if corners.iter().any(|corner| !corner.is_finite()) {
         return Vec::new();
@@ -63,7 +64,7 @@ fn segments(corners: [f64; 4], level: f64) -> Vec<[usize; 2]> {
     let crossed: Vec<usize> = (0..4).filter(|&edge| is_high[edge] != is_high[(edge + 1) % 4]).collect();
     match crossed[..] {
         [from, to] => vec![[from, to]],
-        // Around corner 0 and corner 2, or around corner 1 and corner 3.
+        // Around the low corners: 1 and 3, or 0 and 2.
         [_, _, _, _] if is_high[0] => vec![[0, 1], [2, 3]],
         [_, _, _, _] => vec![[3, 0], [1, 2]],
         _ => Vec::new(),

@@ -285,8 +285,8 @@ fn labels_of(pixels: u32, spacing: u32) -> usize {
     (pixels / spacing).clamp(5, 10) as usize
 }
 
-/// Where a logarithmic axis has about `count` labels: at powers of ten, at 1, 2 and 5 times these, or, where it is shorter
-/// than a decade, at equal steps.
+/// Where a logarithmic axis has about `count` labels: at powers of ten, at 1, 2 and 5 times these, or, where it is
+/// shorter than a decade, at equal steps.
 fn log_labels(range: &Range<f64>, count: usize) -> Vec<f64> {
     let decades = (range.end / range.start).log10();
     let exponents = range.start.log10().floor() as i32..=range.end.log10().ceil() as i32;
