@@ -47,6 +47,22 @@ pub fn write_atomically(
     Ok(())
 }
 
+/// Writes a text to a file, as [`write_atomically`] does; folders on the way that are not there are made.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("runs/first/table.csv");
+/// nnc::files::write_text(&path, "a,b\n")?;
+/// assert_eq!(nnc::files::read_text(&path)?, "a,b\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_text(path: &Path, text: &str) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|source| Error::io(path, "write", source))?;
+    }
+    write_atomically(path, |file| file.write_all(text.as_bytes()))
+}
+
 /// The bytes of a file.
 pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|source| Error::io(path, "read", source))
