@@ -31,7 +31,9 @@ pub fn write_atomically(
         _ => Path::new("."),
     };
     let mut options = tempfile::Builder::new();
-    options.prefix(".nnc-");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".{name}."); // who finds it after a kill sees what it is a part of
+    options.prefix(&prefix);
     #[cfg(unix)]
     options.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less what the umask takes away
     let mut file = options.tempfile_in(folder).map_err(failed)?;

@@ -1,5 +1,7 @@
 //! One diagram of a picture: lines over epochs with a title, a legend and, where there is one, the best epoch.
 
+use std::ops::Range;
+
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
@@ -9,6 +11,8 @@ use super::style::{DrawError, FAINT_INK, GRID, INK, text};
 
 /// The length of a line in the legend.
 const LEGEND_LINE: i32 = 22;
+/// The parts of the width and of the height of a diagram that a legend takes at most.
+const LEGEND_PART: (f64, f64) = (0.35, 0.3);
 /// A value of 0 has no logarithm; it is drawn here.
 const LEAST_ON_LOG_AXIS: f64 = 1e-12;
 
@@ -79,17 +83,23 @@ impl Panel {
                     .for_each(|point| point.1 = clamp(point.1));
                 let (low, high) = (clamp(low) / 1.2, clamp(high) * 1.2);
                 let label = |value: &f64| short(*value);
-                self.plot(builder.build_cartesian_2d(range, (low..high).log_scale())?, low..high, &label)
+                self.plot(
+                    builder.build_cartesian_2d(range, (low..high).log_scale())?,
+                    low..high,
+                    epochs,
+                    &label,
+                )
             }
             Scale::Percent => {
                 let room = (0.06 * (high - low)).max(1e-3);
                 let values = low - room..(high + room).min(high.max(1.0));
                 let label = |value: &f64| format!("{} %", short(100.0 * value));
-                self.plot(builder.build_cartesian_2d(range, values.clone())?, values, &label)
+                self.plot(builder.build_cartesian_2d(range, values.clone())?, values, epochs, &label)
             }
             Scale::FromZero => {
                 let values = 0.0..if high > 0.0 { 1.1 * high } else { 1.0 };
-                self.plot(builder.build_cartesian_2d(range, values.clone())?, values, &|value| short(*value))
+                let label = |value: &f64| short(*value);
+                self.plot(builder.build_cartesian_2d(range, values.clone())?, values, epochs, &label)
             }
         }
     }
@@ -97,7 +107,8 @@ impl Panel {
     fn plot<'a, Y: Ranged<ValueType = f64> + ValueFormatter<f64>>(
         &self,
         mut chart: ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>,
-        values: std::ops::Range<f64>,
+        values: Range<f64>,
+        epochs: f64,
         label: &dyn Fn(&f64) -> String,
     ) -> Result<(), DrawError> {
         chart
@@ -138,18 +149,39 @@ impl Panel {
         if self.lines.len() + usize::from(self.best_epoch.is_some()) < 2 {
             return Ok(());
         }
-        let is_falling = matches!(self.scale, Scale::Log);
-        let position =
-            if is_falling { SeriesLabelPosition::UpperRight } else { SeriesLabelPosition::LowerRight };
         chart
             .configure_series_labels()
-            .position(position)
+            .position(self.freest_corner(epochs, &values))
             .margin(10)
             .legend_area_size(LEGEND_LINE + 8)
             .label_font(text(13))
             .background_style(WHITE.mix(0.85))
             .border_style(GRID)
             .draw()
+    }
+
+    /// The corner in which a legend hides the fewest points; of several, the first that is usual.
+    fn freest_corner(&self, epochs: f64, values: &Range<f64>) -> SeriesLabelPosition {
+        let part = |value: f64| match self.scale {
+            Scale::Log => (value / values.start).ln() / (values.end / values.start).ln(),
+            Scale::Percent | Scale::FromZero => (value - values.start) / (values.end - values.start),
+        };
+        let points = || self.lines.iter().flat_map(|line| &line.points);
+        let hidden = |is_right: bool, is_upper: bool| {
+            let from_side = |part: f64, is_far: bool| if is_far { 1.0 - part } else { part };
+            let is_hidden = |point: &&(f64, f64)| {
+                from_side(point.0 / epochs, is_right) < LEGEND_PART.0
+                    && from_side(part(point.1), is_upper) < LEGEND_PART.1
+            };
+            points().filter(is_hidden).count()
+        };
+        let corners = [
+            (SeriesLabelPosition::UpperRight, hidden(true, true)),
+            (SeriesLabelPosition::LowerRight, hidden(true, false)),
+            (SeriesLabelPosition::LowerLeft, hidden(false, false)),
+            (SeriesLabelPosition::UpperLeft, hidden(false, true)),
+        ];
+        corners.into_iter().min_by_key(|corner| corner.1).expect("there are four").0
     }
 }
 
@@ -166,6 +198,20 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Losses of which those in training fall, and those held out do not.
+    #[test]
+    fn the_legend_hides_no_line() {
+        let line = |values: [f64; 4]| Line::new("a", INK, values.into_iter().map(Some));
+        let panel = |scale, best_epoch, lines| Panel { title: "p".into(), lines, scale, best_epoch };
+        let falling =
+            panel(Scale::Log, None, vec![line([1.0, 0.1, 0.01, 0.001]), line([1.0, 0.9, 0.8, 0.9])]);
+        assert!(matches!(falling.freest_corner(4.0, &(1e-3..1.0)), SeriesLabelPosition::LowerLeft));
+        let alone = panel(Scale::Log, None, vec![line([1.0, 0.1, 0.01, 0.001])]);
+        assert!(matches!(alone.freest_corner(4.0, &(1e-3..1.0)), SeriesLabelPosition::UpperRight));
+        let rising = panel(Scale::Percent, None, vec![line([0.1, 0.8, 0.9, 1.0])]);
+        assert!(matches!(rising.freest_corner(4.0, &(0.1..1.0)), SeriesLabelPosition::LowerRight));
+    }
 
     #[test]
     fn labels_are_short() {
