@@ -80,7 +80,7 @@ fn the_digits_of_envelopes_are_read_whole() {
 
 #[test]
 fn models_learn_the_embedded_digits() {
-    assert_models_reach("digits", [("logistic", 0.93), ("perceptron", 0.93), ("mlp", 0.97)]);
+    assert_models_reach("digits", [("logistic", 0.93), ("perceptron", 0.94), ("mlp", 0.97)]);
 }
 
 /// On 8,000 of MNIST's test images; the other 2,000 are for testing.
@@ -88,14 +88,14 @@ fn models_learn_the_embedded_digits() {
 fn models_learn_the_test_images_of_mnist() {
     let Some(path) = find("t10k-images-idx3-ubyte.gz") else { return };
     let source = format!("idx:{}", path.parent().unwrap().display());
-    assert_models_reach(&source, [("logistic", 0.91), ("perceptron", 0.88), ("mlp", 0.95)]);
+    assert_models_reach(&source, [("logistic", 0.92), ("perceptron", 0.90), ("mlp", 0.95)]);
 }
 
 #[test]
 fn models_learn_the_digits_of_envelopes() {
     let Some(path) = find("zip.train.gz") else { return };
     let source = format!("zip:{}", path.display());
-    assert_models_reach(&source, [("logistic", 0.90), ("perceptron", 0.88), ("mlp", 0.93)]);
+    assert_models_reach(&source, [("logistic", 0.91), ("perceptron", 0.90), ("mlp", 0.93)]);
 }
 
 /// The table that is embedded, as a file: the same rows, and not scaled.

@@ -118,6 +118,6 @@ fn a_summary_shows_layers_and_memory_and_trains_nothing() {
     let output = nnc_train(&["--summary", "--json"], &out);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((json["parameters"].as_u64(), json["batch"].as_u64()), (Some(17_226), Some(32)));
-    assert!(json["training"]["working_bytes"].as_u64() > json["inference"]["working_bytes"].as_u64());
+    assert!(json["training"]["states_bytes"].as_u64() > json["inference"]["states_bytes"].as_u64());
     assert!(!out.exists(), "a folder has been made");
 }

@@ -42,7 +42,8 @@ impl Line {
 /// Which values the vertical axis has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Logarithmic: what happens late is as visible as what happens early.
+    /// Logarithmic: what happens late is as visible as what happens early. Linear where the values are so close that the axis
+    /// would have less than two labels.
     Log,
     /// Of parts of a whole, in percent: from below the least to above the greatest, and to no more than 100 %.
     Percent,
@@ -69,6 +70,9 @@ impl Panel {
         let values = self.lines.iter().flat_map(|line| &line.points).map(|point| point.1);
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
         let (low, high) = if low > high { (0.1, 1.0) } else { (low, high) };
+        if self.scale == Scale::Log && labels_of_log_axis(low, high) < 2 {
+            self.scale = Scale::FromZero; // one label says nothing of an axis
+        }
         let epochs = epochs.max(1) as f64;
         let mut builder = ChartBuilder::on(area);
         builder.margin(14).caption(&self.title, text(17)).x_label_area_size(36).y_label_area_size(64);
@@ -185,6 +189,12 @@ impl Panel {
     }
 }
 
+/// The number of powers of ten in a range: a logarithmic axis has its labels there.
+fn labels_of_log_axis(low: f64, high: f64) -> i64 {
+    let exponent = |value: f64| value.max(LEAST_ON_LOG_AXIS).log10();
+    exponent(high).floor() as i64 - exponent(low).ceil() as i64 + 1
+}
+
 /// A number in few characters: `0.005`, `1e-7`, `97.5`.
 fn short(value: f64) -> String {
     let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
@@ -211,6 +221,15 @@ mod tests {
         assert!(matches!(alone.freest_corner(4.0, &(1e-3..1.0)), SeriesLabelPosition::UpperRight));
         let rising = panel(Scale::Percent, None, vec![line([0.1, 0.8, 0.9, 1.0])]);
         assert!(matches!(rising.freest_corner(4.0, &(0.1..1.0)), SeriesLabelPosition::LowerRight));
+    }
+
+    #[test]
+    fn axes_with_few_powers_of_ten_are_not_logarithmic() {
+        for (low, high, labels) in
+            [(0.2, 0.9, 0), (0.02, 0.9, 1), (0.1, 1.0, 2), (0.02, 30.0, 3), (0.0, 1.0, 13)]
+        {
+            assert_eq!(labels_of_log_axis(low, high), labels, "{low}..{high}");
+        }
     }
 
     #[test]

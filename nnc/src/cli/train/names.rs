@@ -24,9 +24,9 @@ pub enum OptimizerName {
     Rmsprop,
     /// Adagrad; learning rate 0.02
     Adagrad,
-    /// Adam; learning rate 0.002
+    /// Adam; learning rate 0.005
     Adam,
-    /// Adam with decoupled weight decay; learning rate 0.002
+    /// Adam with decoupled weight decay; learning rate 0.005
     Adamw,
 }
 
@@ -37,7 +37,7 @@ impl OptimizerName {
             OptimizerName::Sgd | OptimizerName::Average => 0.1,
             OptimizerName::Momentum | OptimizerName::Nesterov | OptimizerName::Adagrad => 0.02,
             OptimizerName::Rmsprop => 1e-3,
-            OptimizerName::Adam | OptimizerName::Adamw => 2e-3,
+            OptimizerName::Adam | OptimizerName::Adamw => 5e-3,
         }
     }
 
