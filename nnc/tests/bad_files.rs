@@ -1,5 +1,5 @@
-//! What `nnc train`, `eval` and `predict` say of files that are cut off, damaged, or of something else: an error that names
-//! the file and the fix, exit code 2, and no file is changed.
+//! What `nnc train`, `eval` and `predict` say of files that are cut off, damaged, or of something else: an error that
+//! names the file and the fix, exit code 2, and no file is changed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
 

@@ -1,5 +1,5 @@
-//! Runs of `nnc train` that are killed at any moment, and go on from their newest checkpoint to the same weights as a run
-//! that nobody has killed.
+//! Runs of `nnc train` that are killed at any moment, and go on from their newest checkpoint to the same weights as a
+//! run that nobody has killed.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
@@ -143,8 +143,8 @@ fn a_run_that_is_killed_twenty_times_ends_with_the_weights_of_one_that_is_not() 
     println!("{kills} kills in {runs} run(s), {in_writing} of them while a checkpoint was written");
 }
 
-/// What a kill while a checkpoint is written leaves, and what a disk that fails may: a part under a temporary name, and one
-/// under the name of a newer checkpoint.
+/// What a kill while a checkpoint is written leaves, and what a disk that fails may: a part under a temporary name, and
+/// one under the name of a newer checkpoint.
 #[test]
 fn parts_of_checkpoints_do_not_disturb() {
     let folder = tempfile::tempdir().unwrap();

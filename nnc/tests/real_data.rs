@@ -1,5 +1,5 @@
-//! Real data sets that are not part of the project: MNIST's test images, the envelopes' digits of ESL, prices of shares; and
-//! what the models that have a name reach on them.
+//! Real data sets that are not part of the project: MNIST's test images, the envelopes' digits of ESL, prices of shares;
+//! and what the models that have a name reach on them.
 //! They are looked for in the folder that the environment variable NNC_DATA names, or in `../shared/data` beside the
 //! checkout; where a file is absent, its test says that it was skipped.
 

@@ -166,7 +166,7 @@ fn another_run_does_not_go_on_from_a_checkpoint() {
         error
     };
     let adam = |rate| Box::new(Adam::new(rate));
-    let another_step = "the checkpoint: the program of its training step is another: the model, the loss, the optimizer or the seed";
+    let another_step = "the checkpoint: the program of its training step is another: ";
     assert!(message(adam(0.02), 5, &train).starts_with(another_step));
     assert!(message(Box::new(Sgd::new(0.01)), 5, &train).starts_with(another_step));
     assert!(message(adam(0.01), 6, &train).starts_with(another_step));

@@ -42,8 +42,8 @@ impl Line {
 /// Which values the vertical axis has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Logarithmic: what happens late is as visible as what happens early. Linear where the values are so close that the axis
-    /// would have less than two labels.
+    /// Logarithmic: what happens late is as visible as what happens early. Linear where the values are so close that the
+    /// axis would have less than two labels.
     Log,
     /// Of parts of a whole, in percent: from below the least to above the greatest, and to no more than 100 %.
     Percent,
