@@ -112,9 +112,11 @@ impl Outcome<'_> {
                 &format!("{best} of {epochs}, by the loss on the {} rows", self.held_out),
             ));
         }
-        let samples = with_commas(self.history.samples_per_s as u64);
-        let (step_ms, batch) = (self.step_ms(), self.settings.batch);
-        lines.push(row("speed", &format!("{samples} samples/s, {step_ms:.4} ms per step of {batch}")));
+        if self.history.samples_per_s > 0.0 {
+            let samples = with_commas(self.history.samples_per_s as u64);
+            let (step_ms, batch) = (self.step_ms(), self.settings.batch);
+            lines.push(row("speed", &format!("{samples} samples/s, {step_ms:.4} ms per step of {batch}")));
+        } // else the run had ended before it was resumed
         lines.push(row("compile time", &format!("{:.1} ms", self.compile_ms())));
         let parameters = with_commas(self.trainer.parameter_count() as u64);
         let path = |path: &Path| path.display().to_string();
