@@ -17,6 +17,7 @@ pub mod plan_memory;
 pub mod prepack;
 pub mod rewrite;
 pub mod rules;
+pub mod scale_weights;
 pub mod simplify;
 pub mod split_reduce;
 

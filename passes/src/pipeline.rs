@@ -21,6 +21,7 @@ use crate::lower::lower;
 use crate::pad::pad;
 use crate::plan_memory::plan_memory;
 use crate::prepack::prepack;
+use crate::scale_weights::scale_weights;
 use crate::simplify::simplify;
 use crate::split_reduce::split_reduce;
 
@@ -29,6 +30,7 @@ pub static PASSES: &[Pass] = &[
     Pass::graph("autodiff", Stage::Differentiated, |graph, _| autodiff(graph)),
     Pass::graph("expand", Stage::Differentiated, |graph, _| expand(graph)),
     Pass::graph("fold", Stage::Differentiated, |graph, options| fold(graph, options.fold_budget)).optional(),
+    Pass::graph("scale_weights", Stage::Differentiated, |graph, _| scale_weights(graph)).optional(),
     Pass::graph("simplify", Stage::Differentiated, |graph, _| simplify(graph)).optional(),
     Pass::graph("pad", Stage::Differentiated, |graph, _| pad(graph)).optional(),
     Pass::graph("cse", Stage::Differentiated, |graph, _| cse(graph)).optional(),

@@ -21,6 +21,11 @@ fn fold() {
 }
 
 #[test]
+fn scale_weights() {
+    check_pass("scale_weights");
+}
+
+#[test]
 fn simplify() {
     check_pass("simplify");
 }

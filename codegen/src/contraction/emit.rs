@@ -5,6 +5,7 @@ use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use ir::AxisId;
 
+use super::ahead::Ahead;
 use super::limits::{DepthRange, depth_ranges};
 use super::pack::pack_panel;
 use super::tile::{Tile, emit_tile};
@@ -311,32 +312,37 @@ fn emit_block(
         panel(source)
     };
     if contraction.lines.is_empty() {
-        return emit_line(emitter, plan, scratch, &here, block, part.rows);
+        let tile = Ahead::no_tile(emitter);
+        return emit_line(emitter, plan, scratch, &here, block, (part.rows, tile));
     }
+    let tiles = plan.rows.div_ceil(plan.tile_rows) as i64;
     each(emitter, part.lines.0, part.lines.1, &mut |emitter, line| {
         let done = emitter.b.ins().isub(line, part.lines.0);
         let bytes = wide::waiting_bytes(plan, here.columns) as i64;
         let offset = emitter.b.ins().imul_imm_s(done, bytes);
         let waiting = emitter.b.ins().iadd(scratch.waiting, offset);
+        let tile = emitter.b.ins().imul_imm_s(done, tiles);
         emitter.at_point(&contraction.lines, line, &mut |emitter| {
-            emit_line(emitter, plan, Scratch { waiting, ..scratch }, &here, block, part.rows);
+            emit_line(emitter, plan, Scratch { waiting, ..scratch }, &here, block, (part.rows, tile));
         });
     });
 }
 
-/// The tiles of a line.
+/// The tiles of some rows of a line, the first of which has this number in the panel.
 fn emit_line(
     emitter: &mut Emitter<'_, '_>,
     plan: &ContractionPlan<'_>,
     scratch: Scratch,
     panel: &Panel,
     block: Option<CurrentBlock>,
-    rows: (Value, Value),
+    (rows, tile): ((Value, Value), Value),
 ) {
     let left = emitter.base_address(plan.contraction.left);
     if let Some(isa) = plan.wide {
         let ranges: Vec<DepthRange> = depth_ranges(emitter, plan, block);
-        let line = wide::Line { left, panel: *panel, waiting: scratch.waiting, block, ranges: &ranges };
+        let ahead = plan.ahead.map(|ahead| ahead.of_tile(emitter, tile));
+        let line =
+            wide::Line { left, panel: *panel, waiting: scratch.waiting, block, ahead, ranges: &ranges };
         return wide::emit_tiles(emitter, isa, plan, &line, rows);
     }
     let contraction = &plan.contraction;

@@ -18,6 +18,7 @@
 //! level of cache provides. Where both operands of a long sum (the gradient of a filter: over all places of all images) are
 //! larger than that, the depth is done in blocks that fit, and the sums wait in memory in between.
 
+mod ahead;
 mod bounds;
 mod emit;
 mod limits;
@@ -31,6 +32,7 @@ use crate::kernel::Emitted;
 use crate::nest::Nest;
 use crate::schedule::primitives;
 use crate::wide::Isa;
+use ahead::{Ahead, ahead};
 use bounds::{DepthLoop, depth_loops};
 use recognise::{Contraction, recognise};
 use wide::is_tile;
@@ -63,6 +65,8 @@ pub struct ContractionPlan<'a> {
     spills: bool,
     /// What a chunk is.
     chunks: Chunks,
+    /// What tiles fetch of the panels that follow.
+    ahead: Option<Ahead>,
 }
 
 impl ContractionPlan<'_> {
@@ -173,8 +177,23 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     let most_rows = if has_edges { rows } else { tile_rows };
     // A panel that is packed serves so many lines at least.
     let least_lines = if is_packed { TILES_TO_PACK.div_ceil(rows.div_ceil(tile_rows)) } else { 1 };
-    let lines = (lines, least_lines);
-    let chunks = chunks(&batches, lines, (rows, most_rows), (columns, panel), depth, CHUNK_WORK * lanes);
+    let chunks = chunks(
+        &batches,
+        (lines, least_lines),
+        (rows, most_rows),
+        (columns, panel),
+        depth,
+        CHUNK_WORK * lanes,
+    );
+    let tiles_of_chunk = match chunks {
+        Chunks::Batches(_) => tiles,
+        Chunks::Grid { lines, .. } => lines * rows.div_ceil(tile_rows),
+        Chunks::Rows(rows) => rows.div_ceil(tile_rows),
+    };
+    let ahead = wide
+        .filter(|_| !is_packed && columns <= panel)
+        .and_then(|_| ahead(nest, &contraction, &loops, columns, tiles_of_chunk));
+    let block = wide.and_then(|_| block(&contraction, &loops, panel, target));
     Some(ContractionPlan {
         contraction,
         loops,
@@ -190,6 +209,7 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         is_packed,
         spills,
         chunks,
+        ahead,
     })
 }
 

@@ -27,6 +27,8 @@ pub struct Line<'a> {
     pub waiting: Value,
     /// The block of the depth that is being done.
     pub block: Option<CurrentBlock>,
+    /// How far ahead its first tile fetches the right operand.
+    pub ahead: Option<Value>,
     /// The steps of each loop over the depth that runs inside of tiles.
     pub ranges: &'a [DepthRange],
 }
@@ -249,6 +251,7 @@ fn call_tiles(
         depth: &depth.levels,
         count_words: depth.counts.len(),
         is_blocked: line.block.is_some(),
+        lines_ahead: plan.ahead.map_or(0, |ahead| ahead.share),
         left_row_step: plan.left_row_step,
         is_padded: line.panel.is_packed,
         epilogue: &epilogue.strip,
@@ -266,10 +269,16 @@ fn call_tiles(
         let offset = emitter.b.ins().imul_imm_s(row, row_bytes as i64);
         [emitter.b.ins().iadd(line.waiting, offset), block.waiting]
     });
+    let ahead = line.ahead.zip(plan.ahead).map(|(first, ahead)| {
+        let tile = emitter.b.ins().udiv_imm_u(row, plan.tile_rows as i64);
+        let offset = ahead.of_next_tiles(emitter, tile);
+        emitter.b.ins().iadd(first, offset)
+    });
     let words = [left, right, tiles]
         .into_iter()
         .chain(depth.counts)
         .chain(waiting.into_iter().flatten())
+        .chain(ahead)
         .chain(epilogue.pointers)
         .chain(epilogue.uniforms);
     for (word, value) in words.enumerate() {

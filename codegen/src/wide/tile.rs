@@ -11,8 +11,8 @@
 //! wait in memory between them.
 //!
 //! The function does the tiles of a panel one below the other. Its frame is 64-bit words: the addresses of the left and
-//! the right operand, the number of tiles, the counts of loops, the address of waiting sums and what becomes of them, the
-//! pointers of the epilogue, its uniform values.
+//! the right operand, the number of tiles, the counts of loops, the address of waiting sums and what becomes of them, how far
+//! ahead the right operand is fetched, the pointers of the epilogue, its uniform values.
 
 use std::ops::Range;
 
@@ -39,6 +39,9 @@ pub struct TileSpec<'a> {
     pub count_words: usize,
     /// Whether the depth is done in blocks, between which the sums are in memory.
     pub is_blocked: bool,
+    /// How many lines of the cache are fetched ahead of the right operand in each round of the sum, and by how many the next
+    /// tile begins behind.
+    pub lines_ahead: usize,
     /// From a row of the left operand to the next, in bytes.
     pub left_row_step: i64,
     /// Whether columns beyond the result can be read, because the panel has zeros there.
@@ -94,8 +97,13 @@ impl TileSpec<'_> {
         COUNTS + self.count_words
     }
 
-    fn first_pointer(&self) -> usize {
+    /// The word that says how far ahead the first line is that is fetched, in bytes.
+    fn ahead(&self) -> usize {
         self.waiting() + if self.is_blocked { 2 } else { 0 }
+    }
+
+    fn first_pointer(&self) -> usize {
+        self.ahead() + usize::from(self.lines_ahead > 0)
     }
 
     /// What the sums of a tile take in memory, in bytes.
@@ -110,8 +118,12 @@ const RIGHT_AT: Register = Register::R11;
 const ROUNDS: Register = Register::RCX;
 /// How far the row that is fetched is from the first, in bytes.
 const ROW: Register = Register::R10;
+/// How far ahead the right operand is fetched, where no rows are, in bytes.
+const AHEAD: Register = ROW;
+/// What a line of the caches holds, in bytes.
+const LINE: i64 = 64;
 /// Steps of the sum in one round of the loop.
-const UNROLL: usize = 4;
+pub const UNROLL: usize = 4;
 /// Words on the stack for each loop over the depth.
 const LEVEL_WORDS: usize = 3;
 /// The most steps of a loop that are done one after the other, each for rows of its own.
@@ -181,6 +193,7 @@ impl Tile<'_> {
         self.load_word(LEFT_AT, LEFT);
         self.load_word(RIGHT_AT, RIGHT);
         self.start_sums();
+        self.load_ahead();
         let spec = self.spec;
         match spec.depth {
             [Level { count: Count::Static(count), .. }] => {
@@ -189,6 +202,12 @@ impl Tile<'_> {
                 self.straight(&spec.depth[0], *count, (fetching, &fetched), 0..spec.rows);
             }
             _ => self.levels(0, 0..spec.rows),
+        }
+    }
+
+    fn load_ahead(&mut self) {
+        if self.spec.lines_ahead > 0 {
+            self.load_word(AHEAD, self.spec.ahead());
         }
     }
 
@@ -348,6 +367,9 @@ impl Tile<'_> {
             self.w.push(Instruction::with2(Code::Xor_r32_rm32, ROW.full_register32(), ROW.full_register32()));
         }
         self.rounds(level, fetching, fetched, rows.clone());
+        if fetching > 0 {
+            self.load_ahead();
+        }
         self.rounds(level, count / UNROLL - fetching, &[], rows.clone());
         for step in 0..(count % UNROLL) as i64 {
             self.multiply_add((step * level.left_step, step * level.right_step), rows.clone());
@@ -411,6 +433,11 @@ impl Tile<'_> {
         self.w.assembler.bind(again);
         for &place in fetched {
             self.w.push(Instruction::with1(Code::Prefetcht0_m8, place));
+        }
+        let lines_ahead = if fetched.is_empty() && steps == UNROLL { self.spec.lines_ahead } else { 0 };
+        for line in 0..lines_ahead as i64 {
+            let place = memory(RIGHT_AT, AHEAD, LINE * line);
+            self.w.push(Instruction::with1(Code::Prefetcht1_m8, place));
         }
         let steps = steps as i64;
         for step in 0..steps {
@@ -533,6 +560,11 @@ impl Tile<'_> {
             let waiting = memory(FRAME, Register::None, 8 * self.spec.waiting() as i64);
             let bytes = self.spec.sums_bytes(self.w.isa) as i32;
             self.w.push(Instruction::with2(Code::Add_rm64_imm32, waiting, bytes));
+        }
+        if self.spec.lines_ahead > 0 {
+            let ahead = memory(FRAME, Register::None, 8 * self.spec.ahead() as i64);
+            let bytes = LINE as i32 * self.spec.lines_ahead as i32;
+            self.w.push(Instruction::with2(Code::Add_rm64_imm32, ahead, bytes));
         }
         for (&register, &step) in POINTERS.iter().zip(self.spec.row_steps) {
             if step != 0 {
