@@ -36,7 +36,7 @@ impl Trained {
         let choices: ModelOptions = serde_json::from_value(settings.clone())
             .map_err(|error| invalid(format!("its settings cannot be understood: {error}")))?;
         let data = description.data;
-        let row = (known.row)(&Shape::from(&data.row_shape[..]))?;
+        let row = known.row_of(&Shape::from(&data.row_shape[..]))?;
         let layer = (known.build)(&row, data.outputs.len(), &choices);
         let loss = super::train::loss_of(&settings).unwrap_or_else(|| known.loss.clone());
         let mut predictor = Predictor::new(known.name, &row, layer, loss, options)?;
