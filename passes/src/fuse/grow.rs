@@ -29,12 +29,13 @@ pub struct Group {
 
 /// All groups of a graph.
 pub struct Groups<'a> {
-    graph: &'a Graph,
-    roles: &'a Roles,
+    pub(super) graph: &'a Graph,
+    /// What each node is.
+    pub roles: Roles,
     /// The groups.
     pub all: Vec<Group>,
     /// The group of each node that has one.
-    home: Vec<Option<GroupId>>,
+    pub(super) home: Vec<Option<GroupId>>,
     /// The axes of its group's domain along which each member runs.
     maps: BTreeMap<NodeId, AxisMap>,
     /// An order in which the groups can run.
@@ -58,7 +59,7 @@ struct Fit {
 
 impl<'a> Groups<'a> {
     /// Puts each member into a group; with `merge`, into that of an operand where it fits.
-    pub fn grow(graph: &'a Graph, roles: &'a Roles, merge: bool) -> Groups<'a> {
+    pub fn grow(graph: &'a Graph, roles: Roles, merge: bool) -> Groups<'a> {
         let mut groups = Groups {
             graph,
             roles,
@@ -71,9 +72,9 @@ impl<'a> Groups<'a> {
         let mut order: Vec<NodeId> = graph.ids().collect();
         order.sort_by_key(|id| depths[id.0 as usize]);
         for id in order {
-            match roles.of(id) {
+            match groups.roles.of(id) {
                 Role::Source => {}
-                Role::Free if !(roles.is_pinned(id) && is_alias(graph, id)) => {}
+                Role::Free if !(groups.roles.is_pinned(id) && is_alias(graph, id)) => {}
                 Role::Free | Role::Alias | Role::Opaque => groups.start(id, None),
                 Role::Member => {
                     let joined = merge && groups.join(id);
@@ -249,15 +250,21 @@ impl<'a> Groups<'a> {
     /// Merges each group that only one other group uses into that one, where it can run there: pointwise ops anywhere,
     /// reductions where the same axes of the same domain are reduced.
     pub fn absorb(&mut self) {
+        let users = self.users();
+        for index in (0..self.all.len()).rev() {
+            self.absorb_one(GroupId(index), &users);
+        }
+    }
+
+    /// Who reads each node, free nodes followed.
+    pub fn users(&self) -> Users {
         let mut users: Users = BTreeMap::new();
         for (id, _) in self.graph.nodes().filter(|(id, _)| self.home[id.0 as usize].is_some()) {
             for read in self.reads(id) {
                 users.entry(read.access.base.node).or_default().push((id, read));
             }
         }
-        for index in (0..self.all.len()).rev() {
-            self.absorb_one(GroupId(index), &users);
-        }
+        users
     }
 
     fn absorb_one(&mut self, from: GroupId, users: &Users) -> Option<()> {
@@ -312,7 +319,7 @@ impl<'a> Groups<'a> {
 }
 
 /// Who reads the results of each node.
-type Users = BTreeMap<NodeId, Vec<(NodeId, Read)>>;
+pub type Users = BTreeMap<NodeId, Vec<(NodeId, Read)>>;
 
 /// The depth of each node: one more than its deepest operand's.
 fn depths(graph: &Graph) -> Vec<u32> {

@@ -7,13 +7,15 @@
 //! 1. `roles`: which nodes are members of groups, and which are *free*: views, constants and iotas cost nothing
 //!    inside of a kernel, so each group that wants one has its own.
 //! 2. `grow`: members join the group of an operand where they run over the same domain, in order of depth.
-//! 3. `absorb`: a group of pointwise ops whose results one other group alone uses becomes part of it.
-//! 4. `write`: the groups in topological order, as `fused` nodes.
+//! 3. `recompute`: what only other groups use, and is little work on what they can load, is free after all.
+//! 4. `absorb`: a group of pointwise ops whose results one other group alone uses becomes part of it.
+//! 5. `write`: the groups in topological order, as `fused` nodes.
 //!
 //! What fits together: pointwise ops over one domain; reductions of one set of axes of it, pointwise ops on the
 //! reduced rows, and what uses both (softmax, layer norm); pointwise ops over the result of a contraction.
 
 mod grow;
+mod recompute;
 mod roles;
 mod write;
 
@@ -24,10 +26,10 @@ use roles::Roles;
 
 /// Groups the nodes of a canonical graph. With `merge` false each node becomes a group of its own.
 pub fn fuse(graph: &Graph, merge: bool) -> Result<Graph, Error> {
-    let roles = Roles::new(graph, merge);
-    let mut groups = Groups::grow(graph, &roles, merge);
+    let mut groups = Groups::grow(graph, Roles::new(graph, merge), merge);
     if merge {
+        groups.recompute();
         groups.absorb();
     }
-    write::write(graph, &roles, &groups)
+    write::write(graph, &groups)
 }

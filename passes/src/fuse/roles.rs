@@ -29,12 +29,17 @@ pub struct Roles {
     indexed: Vec<bool>,
     /// Whether a contraction reads the node, which then has memory.
     contracted: Vec<bool>,
+    /// Whether a reduction reads the node, and it is a contraction: these are never in one group.
+    reduced: Vec<bool>,
     /// The work of computing a free node from what is in memory, per element.
     work: Vec<usize>,
 }
 
 /// A free node is at most this much work.
-const MOST_FREE_WORK: usize = 4;
+pub const MOST_FREE_WORK: usize = 4;
+
+/// Values of so many times fewer elements than what is computed from them cost nothing to load.
+pub const SMALL: usize = 16;
 
 impl Roles {
     /// Decides the roles. Without `merge`, nothing is free.
@@ -44,6 +49,7 @@ impl Roles {
             pinned: pinned(graph),
             indexed: indexed(graph),
             contracted: contracted(graph),
+            reduced: reduced(graph),
             work: Vec::with_capacity(graph.len()),
         };
         for (id, node) in graph.nodes() {
@@ -102,12 +108,31 @@ impl Roles {
         }
     }
 
-    /// Whether a pointwise node is little work on what is in memory anyway.
+    /// Whether the results of a node are in memory whatever the groups are.
+    pub fn is_stored(&self, id: NodeId) -> bool {
+        let at = id.0 as usize;
+        self.pinned[at] || self.contracted[at] || self.reduced[at]
+    }
+
+    /// Whether a contraction or a gather reads a node, so that it is no part of what they compute.
+    pub fn is_operand(&self, id: NodeId) -> bool {
+        self.contracted[id.0 as usize] || self.indexed[id.0 as usize]
+    }
+
+    /// Makes a member free.
+    pub fn set_free(&mut self, id: NodeId) {
+        self.roles[id.0 as usize] = Role::Free;
+    }
+
+    /// Whether a pointwise node is little work on what is in memory anyway, or small.
     fn is_light(&self, graph: &Graph, id: NodeId, node: &Node, work: usize) -> bool {
+        let elements = |value: Value| graph.ty(value).shape.elements();
+        let result = elements(Value { node: id, result: 0 });
         let in_memory = |operand: &Value| {
-            let base = self.resolve(graph, *operand).base.node;
-            let is_stored = self.is_pinned(base) || self.contracted[base.0 as usize];
-            matches!(self.of(base), Role::Source | Role::Free) || is_stored
+            let base = self.resolve(graph, *operand).base;
+            matches!(self.of(base.node), Role::Source | Role::Free)
+                || self.is_stored(base.node)
+                || elements(base) * SMALL <= result
         };
         work <= MOST_FREE_WORK && !self.contracted[id.0 as usize] && node.operands.iter().all(in_memory)
     }
@@ -184,6 +209,18 @@ fn indexed(graph: &Graph) -> Vec<bool> {
         }
     }
     indexed
+}
+
+/// The contractions that a reduction reads, through views or not.
+fn reduced(graph: &Graph) -> Vec<bool> {
+    let mut reduced = vec![false; graph.len()];
+    for (_, node) in graph.nodes() {
+        if let Lowering::Reduce { .. } = lowering(graph, node) {
+            let base = resolve(graph, node.operands[0], |_| false).base.node;
+            reduced[base.0 as usize] = matches!(lowering(graph, graph.node(base)), Lowering::Contract(_));
+        }
+    }
+    reduced
 }
 
 /// The nodes that a contraction reads, through views or not.

@@ -10,7 +10,8 @@ use super::grow::{Group, GroupId, Groups};
 use super::roles::{Role, Roles};
 
 /// The graph whose nodes are the groups.
-pub fn write(graph: &Graph, roles: &Roles, groups: &Groups<'_>) -> Result<Graph, Error> {
+pub fn write(graph: &Graph, groups: &Groups<'_>) -> Result<Graph, Error> {
+    let roles = &groups.roles;
     let mut writer = Writer {
         graph,
         roles,
