@@ -88,12 +88,16 @@ impl Trained {
     }
 
     fn normalised(&self, data: &Dataset) -> Result<Dataset, Error> {
-        let (here, there) = (data.row_shape(), &self.data.row_shape);
-        if here.elements() != there.iter().product::<usize>() {
-            let problem = format!("its rows are of {here}, and the model was trained on rows of {there:?}");
+        let (here, there) = (data.row_shape(), Shape::from(&self.data.row_shape[..]));
+        if !data.has_rows_like(&there) {
+            let taker = match self.predictor.row().rank() {
+                0 | 1 => "the model".to_owned(),
+                _ => format!("layer `{}` of {}", self.predictor.first_layer(), self.name()),
+            };
+            let problem = format!("its rows are of {here}, and {taker} was trained on rows of {there}");
             return Err(Error::invalid(data.name(), problem, "give rows like those that it was trained on"));
         }
-        let data = data.reshaped(&there[..])?;
+        let data = data.reshaped(there)?;
         self.normalisation.as_ref().map_or(Ok(data.clone()), |normalisation| normalisation.apply(&data))
     }
 }

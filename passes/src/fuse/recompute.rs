@@ -82,7 +82,8 @@ impl Groups<'_> {
     /// The work of a member, with that of its operands in the set.
     fn work_of(&self, id: NodeId, free: &BTreeSet<NodeId>) -> usize {
         let below = self.reads(id).into_iter().map(|read| read.access.base.node);
-        let below: usize = below.filter(|base| free.contains(base)).map(|base| self.work_of(base, free)).sum();
+        let below: usize =
+            below.filter(|base| free.contains(base)).map(|base| self.work_of(base, free)).sum();
         work(self.graph, self.graph.node(id)) + below
     }
 }

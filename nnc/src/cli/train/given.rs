@@ -18,7 +18,7 @@ pub struct Given {
     /// How features are scaled before training, and before use [default: none; of csv and npz standard]
     #[arg(long, value_enum)]
     pub normalise: Option<Normalise>,
-    /// Changes of images that are drawn anew each time they are trained on: shift (by up to an eighth of their side),
+    /// Changes of images that are drawn anew each time they are trained on: shift (by up to a sixteenth of their side),
     /// shift=PIXELS, flip (left to right, which is wrong for digits and letters), with commas in between, or none
     /// [default: none; of models of images shift]
     #[arg(long, value_name = "LIST", value_parser = str::parse::<Augment>)]
