@@ -14,6 +14,7 @@
 //! | [`models`] | whole models |
 //! | [`supervised`] | the graphs with which a model is trained and used |
 //! | [`summary`] | a model layer by layer |
+//! | [`deconvolution`] | what feature maps of a model look for |
 //!
 //! A training step of a small model, by hand:
 //!
@@ -38,6 +39,7 @@
 pub mod activation;
 pub mod context;
 pub mod conv;
+pub mod deconvolution;
 pub mod dropout;
 pub mod embedding;
 pub mod flatten;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use ir::eval::{Bindings, evaluate};
 use ir::{DType, Error, Graph, Tensor};
-use nn::models::Mlp;
+use nn::deconvolution::deconvolution_graph;
+use nn::models::{Block, LeNet, Mlp, ResNet, Stem, Vgg};
 use nn::{
     Activation, Adagrad, Adam, AdamW, Batch, Clip, Context, Dropout, Group, Layer, Loss, Mode, Optimizer,
     PRelu, RRelu, RmsProp, Sgd, TrainStep, supervised,
@@ -156,6 +157,55 @@ fn every_optimizer_trains_as_in_the_interpreter() {
 fn dropout_and_batch_norm_train_as_in_the_interpreter() {
     let model = Mlp { dropout: 0.3, batch_norm: true, ..mlp() };
     compare_steps("dropout and batch norm", &model, &Loss::cross_entropy(), &Adam::new(0.01));
+}
+
+/// Filters, pools, shortcuts, normalisation and both kinds of stem, with as few channels as show them.
+#[test]
+fn models_of_images_train_as_in_the_interpreter() {
+    let shape = |block, stem, has_shortcuts| ResNet {
+        stages: vec![1, 1],
+        width: 2,
+        block,
+        stem,
+        has_shortcuts,
+        classes: CLASSES,
+    };
+    let vgg = Vgg { hidden: 5, dropout: 0.2, ..Vgg::new(&[&[2], &[3, 2]], CLASSES) };
+    let models: [(&str, &dyn Layer); 6] = [
+        ("lenet", &LeNet::new(CLASSES)),
+        ("vgg", &vgg),
+        ("normalised vgg", &Vgg { batch_norm: true, ..vgg.clone() }),
+        ("resnet", &shape(Block::Basic, Stem::Small, true)),
+        ("plain net", &shape(Block::Basic, Stem::Small, false)),
+        ("bottlenecks", &shape(Block::Bottleneck, Stem::Large, true)),
+    ];
+    for (name, model) in models {
+        let batch = Batch::new(3, [2, 9, 8]);
+        compare_steps_on(&batch, name, model, &Loss::cross_entropy(), &Sgd::new(0.01).momentum(0.9));
+    }
+}
+
+#[test]
+fn deconvolution_is_as_in_the_interpreter() {
+    let graph = deconvolution_graph("lenet", &LeNet::new(CLASSES), &Batch::new(2, [1, 8, 8]), "relu2")
+        .unwrap_or_else(|error| panic!("{error}"));
+    let differentiated = passes::autodiff::autodiff(&graph).unwrap_or_else(|error| panic!("{error}"));
+    let mut inputs = tests::compare::seeded_inputs(&graph, SEED);
+    inputs.insert("map".into(), Tensor::new([2], vec![3i64, 15]).expect("two rows"));
+    let bindings = Bindings { inputs: inputs.clone(), states: BTreeMap::new(), seed: SEED };
+    let expected = evaluate(&differentiated, &bindings).unwrap_or_else(|error| panic!("{error}"));
+    for_each_target(|target| {
+        let mut program =
+            nnc::compile(&graph, &options_for(target)).unwrap_or_else(|error| panic!("{error}"));
+        let mut state = State::new(program.plan(), SEED).unwrap_or_else(|error| panic!("{error}"));
+        let named: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, x)| (name.as_str(), x)).collect();
+        program.run_named(&mut state, &named).unwrap_or_else(|error| panic!("{error}"));
+        for (name, tensor) in &expected.outputs {
+            let found = program.output(name).expect("every output of the graph is one of the plan");
+            // Sums of 54 terms.
+            assert_eq!(tensor_difference(found, tensor, 1e-4), None, "{name}");
+        }
+    });
 }
 
 /// The number of kernels of a layer in this mode, with its gradient where asked for.

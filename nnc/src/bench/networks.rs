@@ -26,7 +26,8 @@ pub fn classify(
     learn(name, model, x, &Loss::cross_entropy(), optimizer)
 }
 
-/// A step that returns the mean square error of what a model makes of `x`, measured by `y0`, for which the peers take `x`.
+/// A step that returns the mean square error of what a model makes of `x`, measured by `y0`, for which the peers take
+/// `x`.
 pub fn reconstruct(
     name: &str,
     model: &dyn Layer,

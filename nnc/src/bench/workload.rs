@@ -52,8 +52,9 @@ impl Workload {
 }
 
 impl Model {
-    /// The additions and multiplications of the products and convolutions in one step, padding included; `None` where there
-    /// are none. A training step has three products per layer, of which the first layer lacks the gradient of its input.
+    /// The additions and multiplications of the products and convolutions in one step, padding included; `None` where
+    /// there are none. A training step has three products per layer, of which the first layer lacks the gradient of its
+    /// input.
     pub fn flops(&self) -> Option<f64> {
         let nodes = (0..self.graph.len() as u32).map(NodeId);
         let layers: Vec<f64> = nodes
