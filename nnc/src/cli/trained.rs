@@ -7,6 +7,7 @@ use nnc::checkpoint::{Checkpoint, Identity, set_states};
 use nnc::data::{Dataset, Normalisation};
 use nnc::models::{Model, ModelOptions};
 use nnc::trainer::{Evaluation, Predictor};
+use nnc::visualize::{Pictures, Wanted, visualize};
 use nnc::{Error, Options, State};
 use serde_json::{Value, json};
 
@@ -75,6 +76,15 @@ impl Trained {
         }
         let data = self.normalised(data)?;
         self.predictor.predict_and_evaluate(&mut self.state, &data)
+    }
+
+    /// What one of its layers sees in images.
+    ///
+    /// # Errors
+    /// Where the rows are not like those that it was trained on, or it has no such layer.
+    pub fn visualize(&mut self, data: &Dataset, wanted: &Wanted) -> Result<Pictures, Error> {
+        let data = self.normalised(data)?;
+        visualize(&mut self.predictor, &mut self.state, &data, wanted)
     }
 
     /// The name of the model.

@@ -240,7 +240,7 @@ mod tests {
     fn a_shift_repeats_the_edge_and_a_flip_mirrors() {
         let mut it = augmenter("shift=1", &[2, 3]);
         it.plane = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let placed = |down, right, is_flipped| {
+        let mut placed = |down, right, is_flipped| {
             let mut to = [0.0; 6];
             it.place(&mut to, down, right, is_flipped);
             to

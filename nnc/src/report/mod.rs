@@ -2,6 +2,7 @@
 
 mod confusion_plot;
 mod history_plot;
+mod mosaic;
 mod panel;
 mod style;
 mod summary;
@@ -9,5 +10,6 @@ mod table;
 
 pub use confusion_plot::confusion_plot;
 pub use history_plot::history_plot;
+pub use mosaic::{Tile, mosaic};
 pub use summary::{Memory, ModelSummary};
 pub use table::history_csv;

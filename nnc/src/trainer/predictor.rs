@@ -164,12 +164,12 @@ impl Predictor {
     }
 
     /// The model.
-    pub(super) fn model(&self) -> &dyn Layer {
+    pub fn model(&self) -> &dyn Layer {
         &*self.model
     }
 
     /// Compiles a graph on the threads of this model.
-    pub(super) fn compile(&mut self, graph: &Graph) -> Result<Executable, Error> {
+    pub(crate) fn compile(&mut self, graph: &Graph) -> Result<Executable, Error> {
         let program = crate::compile_on(graph, &self.options, Arc::clone(&self.pool))?;
         self.compile_time += program.compile_time();
         Ok(program)
@@ -205,7 +205,11 @@ impl Predictor {
         }
     }
 
-    fn with_rows_that_fit(&self, data: &Dataset) -> Result<Dataset, Error> {
+    /// The data set with rows in the shape that the model takes, whatever its targets.
+    ///
+    /// # Errors
+    /// Where its rows are of another size.
+    pub fn with_rows_that_fit(&self, data: &Dataset) -> Result<Dataset, Error> {
         let (given, wanted) = (data.row_shape(), &self.row);
         if data.features() != wanted.elements() && wanted.rank() < 2 {
             let problem =
