@@ -9,7 +9,7 @@ use ir::{
     Access, Accumulator, Affine, AxisId, Buffer, BufferId, DType, Inst, Kernel, Scalar, ScalarFn, Stmt,
     StoreMode, Var,
 };
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 /// A kernel with flat addresses.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ pub enum Compute {
 }
 
 /// An element of a buffer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     /// The buffer.
     pub buffer: BufferId,
@@ -100,7 +100,7 @@ pub struct Place {
 }
 
 /// `0 <= index + pick < extent`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bound {
     /// The part of the index that loops decide.
     pub index: Affine,
@@ -236,6 +236,32 @@ impl Nest {
         }
     }
 
+    /// Calls `visit` for each variable that statements read.
+    pub fn uses(nodes: &[Node], visit: &mut dyn FnMut(Var)) {
+        fn picks(place: &Place, visit: &mut dyn FnMut(Var)) {
+            place.picks.iter().for_each(|&(pick, _)| visit(pick));
+            place.bounds.iter().filter_map(|bound| bound.pick).for_each(&mut *visit);
+        }
+        for node in nodes {
+            match node {
+                Node::For { body, .. } => Nest::uses(body, visit),
+                Node::Reduce { body, accumulators, .. } => {
+                    Nest::uses(body, visit);
+                    accumulators.iter().for_each(|accumulator| visit(accumulator.value));
+                }
+                Node::Let { value: Compute::Load { place, .. }, .. } => picks(place, visit),
+                Node::Let { value: Compute::Apply { operands, .. }, .. } => {
+                    operands.iter().copied().for_each(&mut *visit);
+                }
+                Node::Let { .. } => {}
+                Node::Store { value, place, .. } => {
+                    visit(*value);
+                    picks(place, visit);
+                }
+            }
+        }
+    }
+
     /// Merges neighbouring axes of a loop into one wherever every access steps through both as through one.
     pub fn collapse(&mut self) {
         let mut body = std::mem::take(&mut self.body);
@@ -243,7 +269,9 @@ impl Nest {
             if let Node::For { axes, body, sequential: false } = node {
                 self.merge_axes(axes, body);
                 for node in body {
-                    if let Node::Reduce { axes, body, .. } = node {
+                    if let Node::Reduce { axes, body, .. } | Node::For { axes, body, sequential: false } =
+                        node
+                    {
                         self.merge_axes(axes, body);
                     }
                 }
@@ -275,6 +303,19 @@ impl Nest {
         });
         Nest::indices(body, &mut |affine| fits &= !uses(affine));
         fits
+    }
+}
+
+impl Node {
+    /// The variables that the statement defines for those after it.
+    pub fn defines(&self) -> SmallVec<[Var; 1]> {
+        match self {
+            Node::Let { var, .. } => smallvec![*var],
+            Node::Reduce { accumulators, .. } => {
+                accumulators.iter().map(|accumulator| accumulator.result).collect()
+            }
+            Node::For { .. } | Node::Store { .. } => SmallVec::new(),
+        }
     }
 }
 

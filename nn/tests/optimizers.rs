@@ -91,18 +91,25 @@ fn the_heavy_ball_is_its_formula() {
 
 #[test]
 fn the_exponential_average_is_its_formula() {
-    assert_follows(&Sgd::new(0.02).average(0.9), &["momentum"], |_, g, p, [m, _]| {
-        *m = 0.9 * *m + (1.0 - 0.9) * g;
-        *p -= 0.02 * *m;
-    });
+    for decay in [0.0, 0.1] {
+        let optimizer = Sgd::new(0.02).average(0.9).weight_decay(decay);
+        assert_follows(&optimizer, &["momentum"], |_, g, p, [m, _]| {
+            *m = 0.9 * *m + (1.0 - 0.9) * (g + decay * *p);
+            *p -= 0.02 * *m;
+        });
+    }
 }
 
 #[test]
 fn nesterovs_momentum_is_its_formula() {
-    assert_follows(&Sgd::new(0.02).momentum(0.9).nesterov(), &["momentum"], |_, g, p, [v, _]| {
-        *v = 0.9 * *v + g;
-        *p -= 0.02 * (g + 0.9 * *v);
-    });
+    for decay in [0.0, 0.1] {
+        let optimizer = Sgd::new(0.02).momentum(0.9).nesterov().weight_decay(decay);
+        assert_follows(&optimizer, &["momentum"], |_, g, p, [v, _]| {
+            let g = g + decay * *p;
+            *v = 0.9 * *v + g;
+            *p -= 0.02 * (g + 0.9 * *v);
+        });
+    }
 }
 
 #[test]
@@ -148,6 +155,30 @@ fn adamw_is_its_formula() {
     assert_follows(&optimizer, &["exp_avg", "exp_avg_sq"], |t, g, p, moments| {
         *p -= 0.1 * 0.1 * *p;
         adam_step(t, g, p, moments);
+    });
+}
+
+/// Runs the heavy ball on bounded gradients next to its formula; `bounded` bounds those of all elements together.
+fn assert_follows_bounded(clip: Clip, bounded: impl Fn(&[f64]) -> Vec<f64>) {
+    let optimizer = TrainStep::new(Sgd::new(0.02).momentum(0.9).weight_decay(0.1)).clip(clip);
+    let (mut p, mut v) = (START.to_vec(), [0.0; 3]);
+    for states in train(&optimizer, STEPS) {
+        let g = bounded(&gradient(&p));
+        for i in 0..3 {
+            v[i] = 0.9 * v[i] + g[i] + 0.1 * p[i];
+            p[i] -= 0.02 * v[i];
+        }
+        assert_close("p", &floats(&states["p"]), &p);
+        assert_close("momentum", &floats(&states["p.momentum"]), &v);
+    }
+}
+
+#[test]
+fn clipping_is_its_formula() {
+    assert_follows_bounded(Clip::Value(2.0), |g| g.iter().map(|g| g.clamp(-2.0, 2.0)).collect());
+    assert_follows_bounded(Clip::Norm(2.0), |g| {
+        let norm = g.iter().map(|g| g * g).sum::<f64>().sqrt();
+        g.iter().map(|g| g * (2.0 / (norm + 1e-6)).min(1.0)).collect()
     });
 }
 

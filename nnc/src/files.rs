@@ -31,10 +31,13 @@ pub fn write_atomically(
         _ => Path::new("."),
     };
     let mut options = tempfile::Builder::new();
-    options.prefix(".nnc-");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".{name}."); // who finds it after a kill sees what it is a part of
+    options.prefix(&prefix);
     #[cfg(unix)]
     options.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less what the umask takes away
-    let mut file = options.tempfile_in(folder).map_err(failed)?;
+    // The kind alone: the temporary name, which the error has, too, says nothing to who gave another.
+    let mut file = options.tempfile_in(folder).map_err(|error| failed(error.kind().into()))?;
     let mut writer = BufWriter::new(file.as_file_mut());
     write(&mut writer).and_then(|()| writer.flush()).map_err(failed)?;
     drop(writer);
@@ -45,6 +48,22 @@ pub fn write_atomically(
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// Writes a text to a file, as [`write_atomically`] does; folders on the way that are not there are made.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("runs/first/table.csv");
+/// nnc::files::write_text(&path, "a,b\n")?;
+/// assert_eq!(nnc::files::read_text(&path)?, "a,b\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_text(path: &Path, text: &str) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|source| Error::io(path, "write", source))?;
+    }
+    write_atomically(path, |file| file.write_all(text.as_bytes()))
 }
 
 /// The bytes of a file.

@@ -1,4 +1,5 @@
-//! Real data sets that are not part of the project: MNIST's test images, the envelopes' digits of ESL, prices of shares.
+//! Real data sets that are not part of the project: MNIST's test images, the envelopes' digits of ESL, prices of shares;
+//! and what the models that have a name reach on them.
 //! They are looked for in the folder that the environment variable NNC_DATA names, or in `../shared/data` beside the
 //! checkout; where a file is absent, its test says that it was skipped.
 
@@ -6,6 +7,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nnc::data::{Dataset, Source, prices};
 
@@ -22,6 +24,26 @@ fn find(name: &str) -> Option<PathBuf> {
 
 fn load(source: &str) -> (Dataset, Dataset) {
     source.parse::<Source>().unwrap().load().unwrap()
+}
+
+/// The accuracy on the rows for testing that `nnc train` reports, with its defaults.
+fn test_accuracy(model: &str, source: &str) -> f64 {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nnc"));
+    command.args(["train", model, "--data", source, "--json", "--out"]).arg(folder.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let accuracy = json["test_accuracy"].as_f64().unwrap();
+    println!("{model} on {source}: {:.2} %", 100.0 * accuracy);
+    accuracy
+}
+
+fn assert_models_reach(source: &str, least: [(&str, f64); 3]) {
+    for (model, least) in least {
+        let accuracy = test_accuracy(model, source);
+        assert!(accuracy >= least, "{model} on {source}: {accuracy}, not {least}");
+    }
 }
 
 /// The number of rows of each of ten classes.
@@ -54,6 +76,26 @@ fn the_digits_of_envelopes_are_read_whole() {
     assert_eq!(counts(&train), [1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644]);
     assert_eq!(counts(&test), [359, 264, 198, 166, 200, 160, 170, 147, 166, 177]);
     assert_eq!(train.row(0)[6..10], [-1.0, -0.631, 0.862, -0.167]);
+}
+
+#[test]
+fn models_learn_the_embedded_digits() {
+    assert_models_reach("digits", [("logistic", 0.93), ("perceptron", 0.94), ("mlp", 0.97)]);
+}
+
+/// On 8,000 of MNIST's test images; the other 2,000 are for testing.
+#[test]
+fn models_learn_the_test_images_of_mnist() {
+    let Some(path) = find("t10k-images-idx3-ubyte.gz") else { return };
+    let source = format!("idx:{}", path.parent().unwrap().display());
+    assert_models_reach(&source, [("logistic", 0.92), ("perceptron", 0.90), ("mlp", 0.95)]);
+}
+
+#[test]
+fn models_learn_the_digits_of_envelopes() {
+    let Some(path) = find("zip.train.gz") else { return };
+    let source = format!("zip:{}", path.display());
+    assert_models_reach(&source, [("logistic", 0.91), ("perceptron", 0.90), ("mlp", 0.93)]);
 }
 
 /// The table that is embedded, as a file: the same rows, and not scaled.

@@ -82,3 +82,42 @@ fn a_folder_that_cannot_be_written_to_is_an_error_before_training() {
         assert!(!stderr.contains("epoch"), "it has trained: {stderr}");
     }
 }
+
+/// `--checkpoint-every` need not be given again, and the last three checkpoints are kept.
+#[test]
+fn a_resumed_run_goes_on_to_write_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let done = |arguments: &[&str], out: &Path| {
+        let output = nnc_train(arguments, out);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let names = || {
+        let files =
+            std::fs::read_dir(&out).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = files.filter(|name| name.starts_with("checkpoint-")).collect();
+        names.sort();
+        names
+    };
+    done(&["--epochs", "2", "--batch", "479", "--schedule", "constant", "--checkpoint-every", "2"], &out);
+    assert_eq!(names(), [2, 4, 6].map(|step| format!("checkpoint-{step}.safetensors")));
+    done(&["--epochs", "3", "--resume", out.to_str().unwrap()], &out);
+    let kept = [6, 8, 9].map(|step| format!("checkpoint-{step}.safetensors"));
+    assert!(kept.iter().all(|name| names().contains(name)), "{:?}", names());
+}
+
+#[test]
+fn a_summary_shows_layers_and_memory_and_trains_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let output = nnc_train(&["--summary", "--hidden", "32", "--batch-norm"], &out);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["Linear 64 -> 32", "BatchNorm 32", "total", "peak memory in training  "] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let output = nnc_train(&["--summary", "--json"], &out);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((json["parameters"].as_u64(), json["batch"].as_u64()), (Some(17_226), Some(32)));
+    assert!(json["training"]["states_bytes"].as_u64() > json["inference"]["states_bytes"].as_u64());
+    assert!(!out.exists(), "a folder has been made");
+}

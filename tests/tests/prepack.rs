@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use ir::{Builder, DType, Error, Graph, Init, Tensor, Value};
+use nn::functional::{ConvOptions, Padding, conv};
 use nnc::{Executable, Options, State};
 use tests::compare::{execute_program, plan_without, same_bits, seeded_inputs, tensor_difference};
 use tests::targets::{for_each_target, options_for};
@@ -57,23 +58,80 @@ fn bits_are_those_without_the_pass_on_every_target_and_number_of_threads() {
     for (rows, depth, columns) in [(4, 7, 64), (5, 1, 96), (37, 65, 64), (128, 33, 320), (9, 128, 32)] {
         layers.extend([false, true].map(|is_transposed| Layers { rows, depth, columns, is_transposed }));
     }
+    for layers in &layers {
+        bits_are_those_without_the_pass(&layers.graph().expect("the shapes fit"), &format!("{layers:?}"));
+    }
+}
+
+fn bits_are_those_without_the_pass(graph: &Graph, what: &str) {
+    let inputs = seeded_inputs(graph, SEED);
     for_each_target(|target| {
-        for layers in &layers {
-            let graph = layers.graph().expect("the shapes fit");
-            let inputs = seeded_inputs(&graph, SEED);
-            for threads in [1, 2] {
-                let options = Options { threads, ..options_for(target) };
-                let packed = nnc::compile(&graph, &options).expect("it compiles");
-                assert!(!packed.plan().prepare.is_empty(), "{layers:?}: nothing is packed");
-                let plan = plan_without("prepack", &graph, &options.for_passes()).expect("it compiles");
-                assert!(plan.prepare.is_empty(), "{layers:?}");
-                let plain = nnc::driver::compile_plan(plan, &options, packed.pool().clone());
-                let [packed, plain] = [packed, plain.expect("it compiles")]
-                    .map(|program| execute_program(&graph, &inputs, SEED, program).expect("it runs"));
-                assert!(same_bits(&packed, &plain), "{layers:?} on {}, {threads} threads", target.name);
-            }
+        for threads in [1, 2] {
+            let options = Options { threads, ..options_for(target) };
+            let packed = nnc::compile(graph, &options).expect("it compiles");
+            assert!(!packed.plan().prepare.is_empty(), "{what}: nothing is packed");
+            let plan = plan_without("prepack", graph, &options.for_passes()).expect("it compiles");
+            assert!(plan.prepare.is_empty(), "{what}");
+            let plain = nnc::driver::compile_plan(plan, &options, packed.pool().clone());
+            let [packed, plain] = [packed, plain.expect("it compiles")]
+                .map(|program| execute_program(graph, &inputs, SEED, program).expect("it runs"));
+            assert!(same_bits(&packed, &plain), "{what} on {}, {threads} threads", target.name);
         }
     });
+}
+
+/// Two convolutions, one after the other, and what follows.
+#[derive(Clone, Copy, Debug)]
+struct Convolutions {
+    batch: usize,
+    image: [usize; 2],
+    channels: [usize; 3],
+    taps: [usize; 2],
+    stride: usize,
+    groups: usize,
+}
+
+impl Convolutions {
+    /// `h = relu(conv(x, w) + b)`, `y = conv(h, u) + r`
+    fn graph(self) -> Result<Graph, Error> {
+        let Convolutions { batch, image: [height, width], channels, taps, stride, groups } = self;
+        let mut b = Builder::new("convolutions");
+        let filter = |b: &mut Builder, name: &str, at: usize| {
+            let shape = [channels[at + 1], channels[at] / groups, taps[at], taps[at]];
+            let init = Init::Uniform { low: -1.0, high: 1.0, stream: at as u32 };
+            b.state(name, DType::F32, shape, init)
+        };
+        let x = b.input("x", DType::F32, [batch, channels[0], height, width])?;
+        let (w, u) = (filter(&mut b, "w", 0)?, filter(&mut b, "u", 1)?);
+        let bias = b.state("b", DType::F32, [channels[1], 1, 1], Init::Constant(0.25))?;
+        let options = ConvOptions { padding: Padding::Same, groups, ..ConvOptions::new(2) };
+        let h = conv(&mut b, x, w, &options)?;
+        let h = b.add(h, bias)?;
+        let h = b.relu(h)?;
+        let padding = Padding::even(&[taps[1] / 2; 2]);
+        let y = conv(&mut b, h, u, &ConvOptions { padding, stride: vec![stride; 2], ..options })?;
+        let r = b.input("r", DType::F32, b.shape(y).clone())?;
+        let y = b.add(y, r)?;
+        b.output("y", y)?;
+        Ok(b.finish())
+    }
+}
+
+#[test]
+fn bits_of_convolutions_are_those_without_the_pass() {
+    let plain =
+        Convolutions { batch: 1, image: [7, 7], channels: [3, 64, 32], taps: [3, 3], stride: 1, groups: 1 };
+    let all = [
+        plain,
+        Convolutions { batch: 2, channels: [32, 32, 96], ..plain },
+        Convolutions { image: [6, 19], channels: [5, 64, 64], stride: 2, ..plain },
+        Convolutions { batch: 3, channels: [64, 256, 32], taps: [3, 1], ..plain },
+        Convolutions { image: [16, 5], channels: [8, 128, 64], groups: 2, taps: [1, 5], ..plain },
+    ];
+    for convolutions in all {
+        let graph = convolutions.graph().expect("the shapes fit");
+        bits_are_those_without_the_pass(&graph, &format!("{convolutions:?}"));
+    }
 }
 
 const ROWS: usize = 5;

@@ -136,7 +136,7 @@ impl Emitter<'_, '_> {
 
     /// The address of a checked access in a lane, and whether it is inside; where it is not, the address is that of the
     /// buffer's first element.
-    fn checked(&mut self, place: &Place, lane: usize) -> (Value, Value) {
+    pub(super) fn checked(&mut self, place: &Place, lane: usize) -> (Value, Value) {
         let shift = |emitter: &Self, affine: &Affine| {
             emitter.vector.map_or(0, |(axis, _)| affine.coefficient(axis) * lane as i64)
         };

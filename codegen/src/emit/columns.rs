@@ -1,8 +1,11 @@
-//! Reductions of columns: `for j { reduce i { .. } .. }` with `j` on lanes, as strips.
+//! Reductions of columns: `for j { reduce i { .. } .. for i { .. } }` with `j` on lanes, as strips.
 //!
 //! The columns are done in blocks, so that the sums of a block stay in the first level of cache. A strip reads a few rows
 //! of the block at once and adds them to the sums in order: each element meets the additions of the plain loop, in the
-//! same order. What follows from the sums is one more strip.
+//! same order. What follows from the sums, and is used by a loop over rows, waits in memory beside them; the rest is one
+//! more strip.
+
+use std::collections::BTreeSet;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
@@ -19,7 +22,7 @@ use crate::wide::function::MAX_POINTERS;
 
 /// The columns of a block: a row of them is a page.
 const BLOCK: usize = 1024;
-/// The rows that a strip reads at once, where the body of the reduction is short.
+/// The rows that a strip reads at once, where the body of the loop is short.
 const ROWS: usize = 8;
 /// As [`ROWS`] where the rows are short and calls of strips would take long next to them.
 const SHORT_ROWS: usize = 32;
@@ -32,28 +35,33 @@ struct Columns<'a> {
     axis: AxisId,
     /// The columns of a block.
     block: usize,
-    /// The variables that are sums of rows, in the order of their rows in memory.
-    sums: Vec<Var>,
-    /// The address of the sums.
+    /// Where rows of one value per column are.
     address: Value,
-    /// How many of them are complete.
-    complete: usize,
-    /// The statements so far whose values differ along the columns.
-    before: Vec<&'a Node>,
+    /// The variables that are such rows, in their order.
+    rows: Vec<Var>,
+    /// The statements since then whose values differ along the columns.
+    pending: Vec<&'a Node>,
+}
+
+/// A loop over rows.
+#[derive(Clone, Copy)]
+struct RowLoop<'a> {
+    axes: &'a [AxisId],
+    accumulators: &'a [Accumulator],
+    body: &'a [Node],
 }
 
 impl<'a> Emitter<'a, '_> {
-    /// Runs statements with reductions in them for the columns in `limits`; false where they are none that strips can do.
+    /// Runs statements with loops over rows in them for the columns in `limits`; false where they are none that strips can
+    /// do.
     pub fn reduce_columns(&mut self, axis: AxisId, limits: (Limit, Limit), body: &[Node]) -> bool {
         let (Some(isa), Some(address)) = (self.wide, self.rows.address) else { return false };
         let Some(run) = run_of_columns(self.nest, axis, body) else { return false };
-        let sums: Vec<Var> = body.iter().flat_map(|node| sums_of(self.nest, node)).collect();
         let block = self.nest.extent(axis).min(BLOCK);
-        let used = sums.len() * row_bytes(block);
-        self.rows.size_bytes = self.rows.size_bytes.max(used);
+        let most_rows = body.iter().map(|node| node.defines().len()).sum::<usize>();
+        self.rows.size_bytes = self.rows.size_bytes.max(most_rows * row_bytes(block));
         self.blocks(limits, block, &mut |emitter, start, count| {
-            let mut columns =
-                Columns { isa, axis, block, sums: sums.clone(), address, complete: 0, before: Vec::new() };
+            let mut columns = Columns { isa, axis, block, address, rows: Vec::new(), pending: Vec::new() };
             emitter.open(axis, start);
             emitter.columns(&mut columns, &run, body, count);
             emitter.close(axis);
@@ -63,93 +71,119 @@ impl<'a> Emitter<'a, '_> {
 
     /// Runs statements for the columns of a block.
     fn columns<'n>(&mut self, columns: &mut Columns<'n>, run: &Run<'_>, body: &'n [Node], count: Value) {
-        for node in body {
-            match node {
-                Node::Let { var, value } if !run.varies(*var) => {
+        for (at, node) in body.iter().enumerate() {
+            match (node, row_loop(self.nest, node)) {
+                (Node::Let { var, value }, _) if !run.varies(*var) => {
                     let value = self.compute(*var, value);
                     self.vals[var.0 as usize] = Some(value);
                 }
-                Node::Reduce { axes, accumulators, body } if rounds(self.nest, axes) > MOST_UNROLLED => {
-                    self.add_rows(columns, axes, accumulators, body, count);
+                (_, Some(rows)) => {
+                    self.keep_rows(columns, &body[at..], count);
+                    self.run_rows(columns, rows, count);
                 }
-                other => columns.before.push(other),
+                _ => columns.pending.push(node),
             }
         }
-        let builder = self.strip_of_columns(columns);
+        let pending = std::mem::take(&mut columns.pending);
+        let builder = self.strip_of_columns(columns, &pending);
         self.finish_strip(columns.isa, builder, count);
     }
 
-    /// A strip with the sums that are complete and the statements so far.
-    fn strip_of_columns(&mut self, columns: &Columns<'_>) -> StripBuilder {
+    /// A strip of some statements, with the rows that they use.
+    fn strip_of_columns(&mut self, columns: &Columns<'_>, nodes: &[&Node]) -> StripBuilder {
         let mut builder = StripBuilder::new(self.nest, columns.axis);
-        for (row, &sum) in columns.sums[..columns.complete].iter().enumerate() {
-            builder.load_row(sum, self.nest.dtype(sum), columns.row(row));
-        }
-        for node in &columns.before {
-            self.add_to_strip(&mut builder, std::slice::from_ref(node));
-        }
+        let nodes: Vec<Node> = nodes.iter().map(|&node| node.clone()).collect();
+        self.load_used_rows(&mut builder, columns, &nodes);
+        self.add_to_strip(&mut builder, &nodes);
         builder
     }
 
-    /// Adds up rows.
-    fn add_rows(
-        &mut self,
-        columns: &mut Columns<'_>,
-        axes: &[AxisId],
-        accumulators: &[Accumulator],
-        body: &[Node],
-        count: Value,
-    ) {
-        let mut start = StripBuilder::new(self.nest, columns.axis);
-        for (row, accumulator) in accumulators.iter().enumerate() {
-            let identity = start.constant(accumulator.op.identity(self.nest.dtype(accumulator.result)));
-            start.store_row(identity, columns.row(columns.complete + row));
+    /// Loads the rows that statements use.
+    fn load_used_rows(&mut self, builder: &mut StripBuilder, columns: &Columns<'_>, nodes: &[Node]) {
+        let used = used(nodes);
+        for (row, &var) in columns.rows.iter().enumerate().filter(|(_, var)| used.contains(var)) {
+            builder.load_row(var, self.nest.dtype(var), columns.row(row));
         }
-        self.finish_strip(columns.isa, start, count);
-        let (&last, outer) = axes.split_last().expect("loops of many rounds have axes");
+    }
+
+    /// Makes rows of what the statements so far define and later ones use.
+    fn keep_rows(&mut self, columns: &mut Columns<'_>, later: &[Node], count: Value) {
+        let wanted = used(later);
+        let pending = std::mem::take(&mut columns.pending);
+        let kept: Vec<Var> =
+            pending.iter().flat_map(|node| node.defines()).filter(|var| wanted.contains(var)).collect();
+        if kept.is_empty() {
+            return;
+        }
+        let mut builder = self.strip_of_columns(columns, &pending);
+        for var in kept {
+            let value = self.strip_value(&mut builder, var);
+            builder.store_row(value, columns.row(columns.rows.len()));
+            columns.rows.push(var);
+        }
+        self.finish_strip(columns.isa, builder, count);
+    }
+
+    /// Runs a loop over rows; its sums become rows.
+    fn run_rows(&mut self, columns: &mut Columns<'_>, rows: RowLoop<'_>, count: Value) {
+        let first = columns.rows.len();
+        if !rows.accumulators.is_empty() {
+            let mut start = StripBuilder::new(self.nest, columns.axis);
+            for (row, accumulator) in rows.accumulators.iter().enumerate() {
+                let identity = start.constant(accumulator.op.identity(self.nest.dtype(accumulator.result)));
+                start.store_row(identity, columns.row(first + row));
+            }
+            self.finish_strip(columns.isa, start, count);
+        }
+        let (&last, outer) = rows.axes.split_last().expect("loops of many rounds have axes");
         let extent = self.nest.extent(last);
-        let at_once = rows_at_once(self.nest, columns.block, body).min(extent);
+        let at_once = rows_at_once(self.nest, columns.block, rows.body).min(extent);
         let outer = self.whole(outer);
         self.nested(&outer, smallvec![], &mut |emitter, _| {
             let mut at = Limit::Static(0);
-            for rows in [at_once, extent % at_once] {
-                if rows > 0 {
+            for number in [at_once, extent % at_once] {
+                if number > 0 {
                     let limits = (at, Limit::Static(extent as i64));
-                    (at, _) = emitter.range(last, limits, rows, smallvec![], &mut |emitter, _| {
-                        emitter.add_rows_at_once(columns, (last, rows), accumulators, body, count);
+                    (at, _) = emitter.range(last, limits, number, smallvec![], &mut |emitter, _| {
+                        emitter.run_rows_at_once(columns, (last, number), rows, count);
                         smallvec![]
                     });
                 }
             }
             smallvec![]
         });
-        columns.complete += accumulators.len();
+        columns.rows.extend(rows.accumulators.iter().map(|accumulator| accumulator.result));
     }
 
-    /// Adds the rows from the current index of an axis on to the sums.
-    fn add_rows_at_once(
+    /// Runs the rows from the current index of an axis on.
+    fn run_rows_at_once(
         &mut self,
         columns: &Columns<'_>,
-        (axis, rows): (AxisId, usize),
-        accumulators: &[Accumulator],
-        body: &[Node],
+        (axis, number): (AxisId, usize),
+        rows: RowLoop<'_>,
         count: Value,
     ) {
-        let mut builder = self.strip_of_columns(columns);
+        let first = columns.rows.len();
+        let bodies: Vec<Vec<Node>> = (0..number)
+            .map(|row| {
+                moved(rows.body, &|index| match index == axis {
+                    true => Affine::axis(axis).shifted(row as i64),
+                    false => Affine::axis(index),
+                })
+            })
+            .collect();
+        let mut builder = StripBuilder::new(self.nest, columns.axis);
+        self.load_used_rows(&mut builder, columns, rows.body);
         let mut sums: SmallVec<[VectorValue; 2]> = SmallVec::new();
-        for (row, accumulator) in accumulators.iter().enumerate() {
+        for (row, accumulator) in rows.accumulators.iter().enumerate() {
             let dtype = self.nest.dtype(accumulator.result);
-            sums.push(builder.load_row(accumulator.result, dtype, columns.row(columns.complete + row)));
+            sums.push(builder.load_row(accumulator.result, dtype, columns.row(first + row)));
         }
-        for row in 0..rows {
-            let body = moved(body, &|index| match index == axis {
-                true => Affine::axis(axis).shifted(row as i64),
-                false => Affine::axis(index),
-            });
-            self.add_round(&mut builder, accumulators, &mut sums, &body);
+        for body in &bodies {
+            self.add_round(&mut builder, rows.accumulators, &mut sums, body);
         }
         for (row, &sum) in sums.iter().enumerate() {
-            builder.store_row(sum, columns.row(columns.complete + row));
+            builder.store_row(sum, columns.row(first + row));
         }
         self.finish_strip(columns.isa, builder, count);
     }
@@ -197,37 +231,61 @@ fn row_bytes(block: usize) -> usize {
     (block * 4).next_multiple_of(64)
 }
 
-/// The sums of rows that a statement gives.
-fn sums_of(nest: &Nest, node: &Node) -> SmallVec<[Var; 1]> {
+/// The variables that statements use.
+fn used(nodes: &[Node]) -> BTreeSet<Var> {
+    let mut used = BTreeSet::new();
+    Nest::uses(nodes, &mut |var| {
+        used.insert(var);
+    });
+    used
+}
+
+/// The loop over rows that a statement is; loops of few rounds are part of strips.
+fn row_loop<'a>(nest: &Nest, node: &'a Node) -> Option<RowLoop<'a>> {
     match node {
-        Node::Reduce { axes, accumulators, .. } if rounds(nest, axes) > MOST_UNROLLED => {
-            accumulators.iter().map(|accumulator| accumulator.result).collect()
+        Node::Reduce { axes, accumulators, body } if rounds(nest, axes) > MOST_UNROLLED => {
+            Some(RowLoop { axes, accumulators, body })
         }
-        _ => SmallVec::new(),
+        Node::For { axes, sequential: false, body } if !axes.is_empty() => {
+            Some(RowLoop { axes, accumulators: &[], body })
+        }
+        _ => None,
     }
 }
 
-/// The statements as a run along the columns, where they can be one: sums of rows, and stores after the last of them.
+/// The statements as a run along the columns, where they can be one: loops over rows, and stores of single rows after the
+/// last of them.
 fn run_of_columns<'n>(nest: &'n Nest, axis: AxisId, body: &[Node]) -> Option<Run<'n>> {
-    let last_sum = body.iter().rposition(|node| !sums_of(nest, node).is_empty())?;
+    let last_loop = body.iter().rposition(|node| row_loop(nest, node).is_some())?;
     let mut run = Run::new(nest, axis, body);
     for (at, node) in body.iter().enumerate() {
-        let fits = match node {
-            Node::Reduce { axes, accumulators, body } => run.admits_reduction(axes, accumulators, body),
-            Node::Store { .. } if at < last_sum => false,
-            other => run.admits(other),
+        let fits = match (node, row_loop(nest, node)) {
+            (_, Some(rows)) => {
+                // What is pending becomes rows in a strip of its own; one more pointer is that of the rows.
+                let is_short = run.pointers() < MAX_POINTERS;
+                run.forget_pointers();
+                let fits = run.admits_rows(rows.accumulators, rows.body) && run.pointers() < MAX_POINTERS;
+                run.forget_pointers();
+                is_short && fits
+            }
+            (Node::Store { .. }, _) if at < last_loop => false,
+            _ => run.admits(node),
         };
         if !fits {
             return None;
         }
     }
-    // One more pointer is that of the sums.
     (run.pointers() < MAX_POINTERS).then_some(run)
 }
 
-/// The rows that a strip reads at once.
+/// The rows that a strip reads at once: one where each element has bounds, and so a pointer, of its own.
 fn rows_at_once(nest: &Nest, columns: usize, body: &[Node]) -> usize {
     const INSTRUCTIONS: usize = 4;
+    let mut has_bounds = false;
+    Nest::accesses(body, &mut |place, _| has_bounds |= !place.bounds.is_empty());
+    if has_bounds {
+        return 1;
+    }
     let rows = if columns <= SHORT { SHORT_ROWS } else { ROWS };
     (rows * INSTRUCTIONS / (primitives(nest, body) as usize + 1).max(INSTRUCTIONS)).max(1)
 }

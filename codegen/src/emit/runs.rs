@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::nest::{Compute, Nest, Node, Place};
 use crate::schedule::has_loops;
-use crate::wide::function::MAX_POINTERS;
+use crate::wide::function::{MAX_POINTERS, MAX_TILE_POINTERS};
 
 /// Displacements are below this, in bytes.
 const FARTHEST: i64 = 1 << 30;
@@ -26,6 +26,8 @@ pub struct Run<'a> {
     written: BTreeSet<BufferId>,
     /// Where pointers start.
     pointers: BTreeSet<(BufferId, Vec<(AxisId, i64)>)>,
+    /// The loads that bounds decide of, each of which has a pointer of its own.
+    bounded: usize,
 }
 
 /// Whether statements can run along an axis as a strip.
@@ -51,7 +53,7 @@ pub fn is_epilogue(nest: &Nest, column: AxisId, row: Option<AxisId>, sum: Var, n
     });
     let mut run = Run::new(nest, column, nodes);
     run.add(sum);
-    fits && pointers.len() <= MAX_POINTERS && nodes.iter().all(|node| run.admits(node))
+    fits && pointers.len() <= MAX_TILE_POINTERS && nodes.iter().all(|node| run.admits(node))
 }
 
 /// Whether a strip loads and stores elements of a dtype.
@@ -83,7 +85,7 @@ impl<'a> Run<'a> {
                 written.insert(place.buffer);
             }
         });
-        Run { nest, axis, varying: BTreeSet::new(), written, pointers: BTreeSet::new() }
+        Run { nest, axis, varying: BTreeSet::new(), written, pointers: BTreeSet::new(), bounded: 0 }
     }
 
     /// Takes note that a variable differs along the run.
@@ -98,7 +100,13 @@ impl<'a> Run<'a> {
 
     /// The pointers that the statements so far need.
     pub fn pointers(&self) -> usize {
-        self.pointers.len()
+        self.pointers.len() + self.bounded
+    }
+
+    /// Forgets the pointers so far: what follows is a strip of its own.
+    pub fn forget_pointers(&mut self) {
+        self.pointers.clear();
+        self.bounded = 0;
     }
 
     /// Whether a statement can be part of a strip, after those that have been admitted.
@@ -120,20 +128,28 @@ impl<'a> Run<'a> {
 
     /// Whether the rounds of a reduction can be straight-line code.
     pub fn admits_reduction(&mut self, axes: &[AxisId], accumulators: &[Accumulator], body: &[Node]) -> bool {
-        let fits = !has_loops(body)
-            && body.iter().all(|node| self.admits(node))
-            && accumulators.iter().all(|accumulator| {
-                let dtype = self.nest.dtype(accumulator.value);
-                is_stored(dtype) && is_wide_function(accumulator.op.function(), [dtype; 2].into_iter())
-            });
+        let before = self.bounded;
+        let fits = self.admits_rows(accumulators, body);
+        self.bounded += (self.bounded - before) * (rounds(self.nest, axes).min(MOST_UNROLLED) - 1);
         let mut is_near = true;
         Nest::accesses(body, &mut |place, is_store| {
             let size = self.size_bytes(place);
             let reach = axes.iter().map(|&axis| place.offset.coefficient(axis).abs() * size);
             is_near &= !is_store && reach.sum::<i64>() * (MOST_UNROLLED as i64) < FARTHEST;
         });
-        self.varying.extend(accumulators.iter().map(|accumulator| accumulator.result));
         fits && is_near
+    }
+
+    /// Whether the body of a loop, once, can be part of a strip, with what its accumulators combine.
+    pub fn admits_rows(&mut self, accumulators: &[Accumulator], body: &[Node]) -> bool {
+        let fits = !has_loops(body)
+            && body.iter().all(|node| self.admits(node))
+            && accumulators.iter().all(|accumulator| {
+                let dtype = self.nest.dtype(accumulator.value);
+                is_stored(dtype) && is_wide_function(accumulator.op.function(), [dtype; 2].into_iter())
+            });
+        self.varying.extend(accumulators.iter().map(|accumulator| accumulator.result));
+        fits
     }
 
     fn admits_let(&mut self, var: Var, value: &Compute) -> bool {
@@ -145,10 +161,8 @@ impl<'a> Run<'a> {
             }
             Compute::Load { place, .. } => match place.offset.coefficient(self.axis) {
                 0 => (!self.checks_vary(place) && !self.written.contains(&place.buffer), false),
-                1 => {
-                    let is_plain = place.picks.is_empty() && place.bounds.is_empty();
-                    (is_plain && self.admits_place(place), true)
-                }
+                1 if place.bounds.is_empty() => (place.picks.is_empty() && self.admits_place(place), true),
+                1 => (self.admits_bounded(place), true),
                 _ => (false, true),
             },
             Compute::Apply { function, operands } => {
@@ -168,6 +182,19 @@ impl<'a> Run<'a> {
         self.pointers.insert((place.buffer, place.offset.terms().to_vec()));
         let is_near = place.offset.offset().abs() < FARTHEST / self.size_bytes(place);
         is_near && is_stored(self.nest.buffers[place.buffer.0 as usize].ty.dtype)
+    }
+
+    /// Whether elements along the run are all inside of the bounds or all outside, and can be read from a pointer that is
+    /// at the start of the buffer in the second case.
+    fn admits_bounded(&mut self, place: &Place) -> bool {
+        self.bounded += 1;
+        let ty = &self.nest.buffers[place.buffer.0 as usize].ty;
+        let has_picks = !place.picks.is_empty() || place.bounds.iter().any(|bound| bound.pick.is_some());
+        !has_picks
+            && !self.checks_vary(place)
+            && !self.written.contains(&place.buffer)
+            && is_stored(ty.dtype)
+            && ty.shape.elements() > 0
     }
 
     fn checks_vary(&self, place: &Place) -> bool {

@@ -28,6 +28,8 @@ pub struct StripBuilder {
     pointers: Vec<Pointer>,
     /// The uniform values, each with its dtype.
     uniforms: Vec<(Value, DType)>,
+    /// What has been read where bounds decide whether it is there.
+    bounded: Vec<(Place, Option<Scalar>, VectorValue)>,
 }
 
 /// Where a pointer starts.
@@ -49,6 +51,7 @@ impl StripBuilder {
             varying: vec![None; nest.vars.len()],
             pointers: Vec::new(),
             uniforms: Vec::new(),
+            bounded: Vec::new(),
         }
     }
 
@@ -309,6 +312,9 @@ impl Emitter<'_, '_> {
                     dtype => builder.strip.program.apply(Primitive::Convert(dtype), &[index]),
                 }
             }
+            Compute::Load { place, fill } if !place.bounds.is_empty() => {
+                self.load_bounded(builder, place, *fill)
+            }
             Compute::Load { place, .. } => {
                 let size = self.element_bytes(place);
                 let stream = builder.stream(place, size);
@@ -327,8 +333,30 @@ impl Emitter<'_, '_> {
         })
     }
 
+    /// Elements that are all inside of their bounds, or all `fill`.
+    fn load_bounded(
+        &mut self,
+        builder: &mut StripBuilder,
+        place: &Place,
+        fill: Option<Scalar>,
+    ) -> VectorValue {
+        let known = builder.bounded.iter().find(|(other, filled, _)| other == place && *filled == fill);
+        if let Some(&(_, _, value)) = known {
+            return value;
+        }
+        let dtype = self.nest.buffers[place.buffer.0 as usize].ty.dtype;
+        let (address, is_inside) = self.checked(place, 0);
+        let stream = builder.stream_at(Pointer::Address(address), 0);
+        let inside = builder.argument(Argument::Stream(stream), dtype);
+        let is_inside = builder.uniform(is_inside, DType::Bool);
+        let outside = builder.constant(fill.unwrap_or(Scalar::from_i64(dtype, 0)));
+        let value = builder.strip.program.select(is_inside, inside, outside);
+        builder.bounded.push((place.clone(), fill, value));
+        value
+    }
+
     /// A variable as a value of the strip.
-    fn strip_value(&mut self, builder: &mut StripBuilder, var: Var) -> VectorValue {
+    pub fn strip_value(&mut self, builder: &mut StripBuilder, var: Var) -> VectorValue {
         if let Some(value) = builder.varying[var.0 as usize] {
             return value;
         }

@@ -9,6 +9,7 @@ use iced_x86::{Code, Instruction, MemoryOperand, Register};
 use ir::{DType, Primitive, Scalar, VectorProgram, VectorValue};
 use smallvec::SmallVec;
 
+use super::function::load_word;
 use super::isa::{self, Isa};
 use super::strip::Strip;
 use super::writer::{Operand, Unmasked, Writer, broadcast, memory};
@@ -17,7 +18,7 @@ use super::writer::{Operand, Unmasked, Writer, broadcast, memory};
 #[derive(Clone, Copy, Debug)]
 pub enum Source {
     /// A vector in memory.
-    Vector(MemoryOperand),
+    Vector(Address),
     /// A scalar in memory, for all lanes.
     Scalar(MemoryOperand),
     /// A register that keeps it beyond the program.
@@ -28,12 +29,21 @@ pub enum Source {
     Spilled(MemoryOperand),
 }
 
+/// Where elements are in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Address {
+    /// The operand of instructions.
+    pub operand: MemoryOperand,
+    /// The pointer that goes into the operand's base register before each use, where it has none of its own.
+    pub far: Option<usize>,
+}
+
 /// What a body works with.
 pub struct Frame<'a> {
     /// Each argument of the program, by number.
     pub sources: &'a [Source],
     /// The places that it stores to, in the order of the strip's streams.
-    pub streams: &'a [MemoryOperand],
+    pub streams: &'a [Address],
     /// Values that are in registers throughout.
     pub kept: &'a [(VectorValue, u8)],
     /// The register of each reduction's sum so far.
@@ -205,7 +215,7 @@ impl Body<'_> {
             self.now = time_of_store(self.strip, index, number);
             self.begin(&[store.value]);
             let from = self.register_of(store.value);
-            let to = self.frame.streams[store.stream];
+            let to = self.reach(self.frame.streams[store.stream]);
             match (self.isa(), self.frame.mask) {
                 (Isa::Avx2, Some(mask)) => {
                     let store = Instruction::with3(
@@ -295,6 +305,14 @@ impl Body<'_> {
         self.primitive(primitive, from, dtype, &places)
     }
 
+    /// The operand for an address, whose base register holds its pointer from here on.
+    fn reach(&mut self, address: Address) -> MemoryOperand {
+        if let Some(pointer) = address.far {
+            load_word(self.w, address.operand.base, pointer);
+        }
+        address.operand
+    }
+
     fn argument(&mut self, number: usize, dtype: DType) -> Place {
         match self.frame.sources[number] {
             Source::Kept(register) => Place::Kept(register),
@@ -316,6 +334,7 @@ impl Body<'_> {
                 Place::Register(register)
             }
             Source::Vector(from) => {
+                let from = self.reach(from);
                 let register = self.allocate();
                 let to = self.w.register(register);
                 let (code, from) = (isa::LOAD.code(self.isa()), Operand::Memory(from));

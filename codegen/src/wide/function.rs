@@ -8,7 +8,7 @@ use iced_x86::{Code, Instruction, Register};
 use ir::VectorValue;
 
 use super::assembler::{Assembler, Label};
-use super::body::{Frame, Source, Taken, combine, emit_body};
+use super::body::{Address, Frame, Source, Taken, combine, emit_body};
 use super::isa::{self, Isa};
 use super::strip::{Argument, Strip};
 use super::writer::{Operand, Writer, memory};
@@ -28,8 +28,10 @@ pub(super) const POINTERS: [Register; 9] = [
 ];
 /// The pointers that may be overwritten.
 const UNSAVED_POINTERS: usize = 4;
-/// The most pointers that a strip may have.
-pub const MAX_POINTERS: usize = POINTERS.len();
+/// The most pointers that the epilogue of a tile may have.
+pub const MAX_TILE_POINTERS: usize = POINTERS.len();
+/// The most pointers that a strip may have; those beyond the registers stay in the frame.
+pub const MAX_POINTERS: usize = 40;
 /// The frame.
 const FRAME: Register = Register::RDI;
 /// How far the run has been done, in bytes.
@@ -215,7 +217,7 @@ impl Function<'_> {
 
     /// Saves registers and loads pointers; where the size of the stack is to be filled in.
     fn enter(&mut self) -> usize {
-        let pointers = self.strip.pointers;
+        let pointers = self.strip.pointers.min(POINTERS.len());
         let (_, stack) = save(&mut self.w, pointers);
         for (pointer, &register) in POINTERS.iter().enumerate().take(pointers) {
             self.load_word(register, pointer);
@@ -226,12 +228,11 @@ impl Function<'_> {
     }
 
     fn load_word(&mut self, to: Register, word: usize) {
-        let from = memory(FRAME, Register::None, 8 * word as i64);
-        self.w.push(Instruction::with2(Code::Mov_r64_rm64, to, from));
+        load_word(&mut self.w, to, word);
     }
 
     fn leave(mut self, stack: usize) -> WideFunction {
-        restore(&mut self.w, saved(self.strip.pointers));
+        restore(&mut self.w, saved(self.strip.pointers.min(POINTERS.len())));
         let bytes = self.taken.slots * self.isa().vector_bytes();
         self.w.assembler.finish(Kind::Strip, &[(stack, bytes.next_multiple_of(64) as i32)])
     }
@@ -305,7 +306,12 @@ impl Function<'_> {
         let strip = self.strip;
         let ahead = (vector * self.isa().vector_bytes()) as i64;
         let streams: Vec<_> = (strip.streams.iter())
-            .map(|stream| memory(POINTERS[stream.pointer], OFFSET, i64::from(stream.displacement) + ahead))
+            .map(|stream| {
+                let register = POINTERS.get(stream.pointer).copied();
+                let base = register.unwrap_or(SCRATCH);
+                let operand = memory(base, OFFSET, i64::from(stream.displacement) + ahead);
+                Address { operand, far: register.is_none().then_some(stream.pointer) }
+            })
             .collect();
         let sources: Vec<Source> = (strip.arguments.iter().enumerate())
             .map(|(number, argument)| match *argument {
@@ -338,7 +344,12 @@ impl Function<'_> {
         let stream = self.strip.streams[stream];
         let bytes = self.isa().vector_bytes() as i32;
         let done = self.w.assembler.label();
-        let start = memory(POINTERS[stream.pointer], Register::None, i64::from(stream.displacement));
+        let register = POINTERS.get(stream.pointer).copied();
+        let base = register.unwrap_or(SCRATCH);
+        if register.is_none() {
+            self.load_word(base, stream.pointer);
+        }
+        let start = memory(base, Register::None, i64::from(stream.displacement));
         self.w.push(Instruction::with2(Code::Lea_r64_m, SECOND_SCRATCH, start));
         self.w.push(Instruction::with1(Code::Neg_rm64, SECOND_SCRATCH));
         self.w.push(Instruction::with2(Code::And_rm64_imm32, SECOND_SCRATCH, bytes - 1));
@@ -414,6 +425,12 @@ impl Function<'_> {
     }
 }
 
+/// Loads a word of the frame.
+pub(super) fn load_word(w: &mut Writer, to: Register, word: usize) {
+    let from = memory(FRAME, Register::None, 8 * word as i64);
+    w.push(Instruction::with2(Code::Mov_r64_rm64, to, from));
+}
+
 /// The registers that a function with this many pointers saves.
 fn saved(pointers: usize) -> &'static [Register] {
     if pointers > UNSAVED_POINTERS { &POINTERS[UNSAVED_POINTERS..pointers] } else { &[] }
@@ -422,7 +439,7 @@ fn saved(pointers: usize) -> &'static [Register] {
 /// Starts a function with this many pointers: saves registers and makes room on the stack, whose size is to be filled in
 /// at the place that is returned.
 pub(super) fn save(w: &mut Writer, pointers: usize) -> (&'static [Register], usize) {
-    assert!(pointers <= MAX_POINTERS, "whoever builds strips counts pointers");
+    assert!(pointers <= POINTERS.len(), "whoever builds tiles counts pointers");
     let saved = saved(pointers);
     for &register in saved {
         w.push(Instruction::with1(Code::Push_r64, register));

@@ -19,7 +19,7 @@ use std::ops::Range;
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 
 use super::assembler::Label;
-use super::body::{Frame, Source, emit_body};
+use super::body::{Address, Frame, Source, emit_body};
 use super::function::{POINTERS, restore, save, set_mask};
 use super::isa::{self, Isa};
 use super::strip::{Argument, Strip};
@@ -544,7 +544,7 @@ impl Tile<'_> {
 
 /// What the epilogue of one vector works on.
 struct TileFrame {
-    streams: Vec<MemoryOperand>,
+    streams: Vec<Address>,
     sources: Vec<Source>,
 }
 
@@ -558,16 +558,17 @@ impl TileFrame {
                 + (vector * tile.w.isa.vector_bytes()) as i64;
             memory(POINTERS[stream.pointer], Register::None, displacement)
         };
+        let near = |operand: MemoryOperand| Address { operand, far: None };
         let first_uniform = tile.spec.first_pointer() + strip.pointers;
         let uniform = |number: usize| memory(FRAME, Register::None, 8 * (first_uniform + number) as i64);
         let sources = strip.arguments.iter().map(|argument| match *argument {
             Argument::Sum => sum,
-            Argument::Stream(stream) => Source::Vector(place(stream, vector)),
+            Argument::Stream(stream) => Source::Vector(near(place(stream, vector))),
             Argument::Scalar(stream) => Source::Scalar(place(stream, 0)),
             Argument::Uniform(number) => Source::Scalar(uniform(number)),
             Argument::Index { .. } => unreachable!("epilogues of tiles have no indices"),
         });
-        let streams = (0..strip.streams.len()).map(|stream| place(stream, vector));
+        let streams = (0..strip.streams.len()).map(|stream| near(place(stream, vector)));
         TileFrame { sources: sources.collect(), streams: streams.collect() }
     }
 

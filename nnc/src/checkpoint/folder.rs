@@ -20,12 +20,14 @@ pub struct Folder {
     /// Checkpoints to remove when the first is written: those of a run that has ended, or of after the point from which
     /// this one goes on.
     stale: Vec<u64>,
+    /// Temporary files to remove then: they are left where a process was killed while it wrote.
+    parts: Vec<PathBuf>,
 }
 
 impl Folder {
     /// The folder at `path`, to read from.
     pub fn new(path: &Path) -> Folder {
-        Folder { path: path.to_owned(), best: None, stale: Vec::new() }
+        Folder { path: path.to_owned(), best: None, stale: Vec::new(), parts: Vec::new() }
     }
 
     /// The folder at `path`, which need not be there yet, to write the checkpoints of a run to that is where `here` says.
@@ -36,6 +38,8 @@ impl Folder {
         let mut folder = Folder::new(path);
         let done = here.position.as_ref().map_or(0, |position| position.run.steps);
         let mut newest_other = None;
+        folder.parts =
+            folder.names()?.into_iter().filter(|name| is_part(name)).map(|name| path.join(name)).collect();
         for steps in folder.steps()? {
             let there = Checkpoint::read(&folder.file(steps)).ok().map(|checkpoint| checkpoint.metadata);
             let is_own = done > 0 && there.as_ref().is_some_and(|there| there.difference(here).is_none());
@@ -65,20 +69,22 @@ impl Folder {
     /// # Errors
     /// Where the folder is there and cannot be read.
     pub fn steps(&self) -> Result<Vec<u64>, Error> {
+        let number = |name: &String| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok();
+        let mut steps: Vec<u64> = self.names()?.iter().filter_map(number).collect();
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    /// The names of the files in it, of those that are texts.
+    fn names(&self) -> Result<Vec<String>, Error> {
         let failed = |source| Error::io(&self.path, "read", source);
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(failed(error)),
         };
-        let mut steps = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(failed)?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
-            steps.extend(number.and_then(|number| number.parse::<u64>().ok()));
-        }
-        steps.sort_unstable();
-        Ok(steps)
+        let names = entries.map(|entry| Ok(entry.map_err(failed)?.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
     }
 
     /// The newest checkpoint that can be read, and its file. Those that cannot are passed to `skipped` with the error.
@@ -111,6 +117,9 @@ impl Folder {
         for stale in std::mem::take(&mut self.stale) {
             self.remove(stale)?;
         }
+        for part in std::mem::take(&mut self.parts) {
+            let _ = fs::remove_file(part); // it is in nobody's way
+        }
         let path = self.file(steps);
         checkpoint.write(&path)?;
         self.note(steps, value);
@@ -136,4 +145,9 @@ impl Folder {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a file of this name is a part of a checkpoint, as [`files::write_atomically`](crate::files) names them.
+fn is_part(name: &str) -> bool {
+    name.strip_prefix('.').is_some_and(|name| name.starts_with(PREFIX) && name.contains(SUFFIX))
 }

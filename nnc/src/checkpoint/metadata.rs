@@ -92,7 +92,7 @@ impl Metadata {
             return Some(format!("it was written by nnc {}, this is nnc {}", self.version, here.version));
         }
         (fingerprint(self) != fingerprint(here)).then(|| {
-            "the program of its training step is another: the model, the loss or the optimizer differs".into()
+            "the program of its training step is another: the model, the loss, the optimizer or the seed differs".into()
         })
     }
 }

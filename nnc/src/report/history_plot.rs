@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::panel::{Area, Line, Panel, Scale};
+use super::panel::{Area, Axis, Corner, Line, Panel, Scale};
 use super::style::{DrawError, HELD_OUT, OTHER, TRAINING, text};
 use crate::trainer::{Epoch, Evaluation, History};
 
@@ -32,20 +32,29 @@ fn draw(svg: &mut String, title: &str, held_out: &str, history: &History) -> Res
     let page: Area = page.titled(title, text(21))?;
     let (left, right) = page.split_horizontally(SPLIT.0);
     let (upper, lower) = right.split_vertically(SPLIT.1);
-    let epochs = history.epochs.len();
     let line = |name: &str, color, value: &dyn Fn(&Epoch) -> Option<f64>| {
-        Line::new(name, color, history.epochs.iter().map(value))
+        let values =
+            (1..).zip(&history.epochs).filter_map(|(number, epoch)| Some((number as f64, value(epoch)?)));
+        Line::new(name, color, values)
     };
     let held_out_line = |value: fn(&Evaluation) -> Option<f64>| {
         line(held_out, HELD_OUT, &|epoch| epoch.held_out.as_ref().and_then(value))
     };
+    let over_epochs = |title: &str, lines, scale| {
+        let last = history.epochs.len().max(1) as f64;
+        let first = if last > 1.0 { 1.0 } else { 0.5 };
+        let epochs = Axis::new("epoch", Scale::Whole).within(first..last + 0.02 * (last - first));
+        let corner = if scale == Scale::Log { Corner::UpperRight } else { Corner::LowerRight };
+        Panel::new(title, epochs, Axis::new("", scale), lines).legend(corner)
+    };
+    let marks: Vec<(String, f64)> =
+        history.best_epoch.iter().map(|best| (format!("best: epoch {best}"), *best as f64)).collect();
 
     let loss = vec![
         line("training", TRAINING, &|epoch| Some(epoch.loss)),
         held_out_line(|evaluation| Some(evaluation.loss)),
     ];
-    let best_epoch = history.best_epoch;
-    Panel { title: "loss".into(), lines: loss, scale: Scale::Log, best_epoch }.draw(&left, epochs)?;
+    Panel { marks: marks.clone(), ..over_epochs("loss", loss, Scale::Log) }.draw(&left)?;
 
     let accuracy = vec![
         line("training", TRAINING, &|epoch| epoch.accuracy),
@@ -53,17 +62,15 @@ fn draw(svg: &mut String, title: &str, held_out: &str, history: &History) -> Res
     ];
     let has_accuracy = accuracy.iter().any(|line| !line.points.is_empty());
     let second = if has_accuracy {
-        Panel { title: "accuracy".into(), lines: accuracy, scale: Scale::Percent, best_epoch }
+        over_epochs("accuracy", accuracy, Scale::Percent)
     } else {
         let error = vec![held_out_line(|evaluation| evaluation.mean_absolute_error)];
-        let title = format!("mean absolute error, {held_out}");
-        Panel { title, lines: error, scale: Scale::Log, best_epoch }
+        over_epochs(&format!("mean absolute error, {held_out}"), error, Scale::Log)
     };
-    second.draw(&upper, epochs)?;
+    Panel { marks, ..second }.draw(&upper)?;
 
     let rate = vec![line("learning rate", OTHER, &|epoch| epoch.learning_rate)];
-    let title = "learning rate".to_owned();
-    Panel { title, lines: rate, scale: Scale::FromZero, best_epoch: None }.draw(&lower, epochs)?;
+    over_epochs("learning rate", rate, Scale::FromZero).draw(&lower)?;
     page.present()
 }
 

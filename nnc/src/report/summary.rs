@@ -5,6 +5,7 @@ use std::fmt;
 use comfy_table::{CellAlignment, Table, presets};
 use ir::{Graph, Place, Plan};
 use nn::{Batch, Layer, Loss, Optimizer, Summary, supervised};
+use serde_json::{Value, json};
 
 use crate::Error;
 
@@ -67,6 +68,28 @@ impl ModelSummary {
     ) -> Result<ModelSummary, Error> {
         let graph = supervised::training_graph("model", model, &self.batch, loss, optimizer)?;
         Ok(ModelSummary { training: Some(Memory::planned(graph)?), ..self })
+    }
+
+    /// All of it as one JSON object.
+    pub fn json(&self) -> Value {
+        let layer = |row: &nn::summary::Row| {
+            json!({
+                "scope": row.scope,
+                "layer": row.layer,
+                "output": row.output.to_string(),
+                "parameters": row.parameters,
+                "multiply_adds": row.multiply_adds,
+            })
+        };
+        let memory = |memory: Memory| json!({ "states_bytes": memory.states_bytes, "working_bytes": memory.working_bytes });
+        json!({
+            "batch": self.batch.rows,
+            "layers": self.layers.rows.iter().map(layer).collect::<Vec<Value>>(),
+            "parameters": self.layers.parameters(),
+            "multiply_adds": self.layers.multiply_adds(),
+            "inference": memory(self.inference),
+            "training": self.training.map(memory),
+        })
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Given {
     /// The learning rate [default: that of the optimizer, see above]
     #[arg(long, allow_hyphen_values = true, value_parser = finite)]
     pub lr: Option<f64>,
-    /// How the learning rate changes [default: constant]
+    /// How the learning rate changes [default: cosine]
     #[arg(long, value_enum)]
     pub schedule: Option<ScheduleName>,
     /// The number of steps in which the learning rate rises to its value at first [default: 0]

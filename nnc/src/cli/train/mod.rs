@@ -18,8 +18,10 @@ mod settings;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use nn::Batch;
 use nnc::checkpoint::{Checkpoint, Description, Folder, Identity};
 use nnc::models::Model;
+use nnc::report::ModelSummary;
 use nnc::trainer::{CheckpointOptions, ConfusionMatrix, FitOptions};
 use nnc::{Error, Options, Trainer, TrainerOptions, data};
 
@@ -32,6 +34,9 @@ use outcome::{OutFiles, Outcome};
 use prepare::Prepared;
 use settings::Settings;
 
+/// What the option of this name says is kept in checkpoints.
+const CHECKPOINT_EVERY: &str = "checkpoint-every";
+
 /// Arguments of `nnc train`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -39,7 +44,8 @@ pub struct Args {
     model: String,
     #[command(flatten)]
     given: Given,
-    /// Write a checkpoint after so many steps each; the last three and the best are kept
+    /// Write a checkpoint after so many steps each; the last three and the best are kept [default: none, or what the
+    /// run that is resumed has done]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_every: Option<u64>,
     /// Go on from this checkpoint, or from the newest in this folder, to the same bits as without the break
@@ -48,6 +54,9 @@ pub struct Args {
     /// The number of threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Show the layers of the model, its parameters, multiply-adds and memory, and train nothing
+    #[arg(long)]
+    summary: bool,
     #[command(flatten)]
     target: TargetArg,
     /// The folder for weights, checkpoints, curves and history [default: runs/MODEL, or that of the checkpoint]
@@ -76,12 +85,21 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     settings.check_batch(train.len())?;
     let row = model.row_of(train.row_shape())?;
     let layer = (model.build)(&row, train.outputs(), &settings.model);
+    if args.summary {
+        let batch = Batch::new(settings.batch, row);
+        let summary =
+            ModelSummary::new(&*layer, &batch)?.with_training(&*layer, &loss, &settings.optimizer())?;
+        output.result(|| summary.json(), || summary.to_string())?;
+        return Ok(Status::Done);
+    }
     let compile =
         Options { threads: args.threads, target: Some(args.target.get().clone()), ..Options::default() };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
     let options = TrainerOptions { loss, batch, seed, augment, compile };
     let mut trainer = Trainer::new(model.name, &row, layer, settings.optimizer(), options)?;
-    let (saved, free) = settings.saved(model);
+    let (saved, mut free) = settings.saved(model);
+    let checkpoint_every = args.checkpoint_every.or_else(|| checkpoint.and_then(saved_interval));
+    free.extend(checkpoint_every.map(|every| (CHECKPOINT_EVERY.to_owned(), every.into())));
     let description = Description { settings: saved, free, normalisation, data: Identity::of(&all) };
     if let Some(checkpoint) = checkpoint {
         resume(&mut trainer, checkpoint, &description, args, output)?;
@@ -90,7 +108,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let beside_checkpoint = resumed.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_owned);
     let out = args.out.clone().or(beside_checkpoint).unwrap_or_else(|| Path::new("runs").join(model.name));
     let files = OutFiles::prepare(&out, model.name)?;
-    let checkpoints = args.checkpoint_every.map(|every| CheckpointOptions {
+    let checkpoints = checkpoint_every.map(|every| CheckpointOptions {
         folder: files.folder.clone(),
         every,
         description: description.clone(),
@@ -132,6 +150,12 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     outcome.write()?;
     output.result(|| outcome.json(), || outcome.text())?;
     Ok(Status::Done)
+}
+
+/// How many steps a run has between checkpoints, by one of them.
+fn saved_interval(checkpoint: &Checkpoint) -> Option<u64> {
+    let free = &checkpoint.metadata.description.free;
+    free.get(CHECKPOINT_EVERY)?.as_u64().filter(|&every| every > 0)
 }
 
 /// The checkpoint at `path`, or the newest in the folder there, and its file.

@@ -5,7 +5,7 @@ use nn::{Adagrad, Adam, AdamW, Loss, Optimizer, RmsProp, Sgd};
 use nnc::data::{Dataset, Normalisation};
 use serde::{Deserialize, Serialize};
 
-/// The momentum of `momentum` and `nesterov`.
+/// The momentum of `momentum`, `nesterov` and `average`.
 const MOMENTUM: f64 = 0.9;
 
 /// A rule by which weights follow their gradients.
@@ -18,13 +18,15 @@ pub enum OptimizerName {
     Momentum,
     /// The same with Nesterov's momentum 0.9; learning rate 0.02
     Nesterov,
+    /// The same along an exponential average of gradients, which forgets a tenth per step; learning rate 0.1
+    Average,
     /// RMSProp; learning rate 0.001
     Rmsprop,
     /// Adagrad; learning rate 0.02
     Adagrad,
-    /// Adam; learning rate 0.002
+    /// Adam; learning rate 0.005
     Adam,
-    /// Adam with decoupled weight decay; learning rate 0.002
+    /// Adam with decoupled weight decay; learning rate 0.005
     Adamw,
 }
 
@@ -32,10 +34,10 @@ impl OptimizerName {
     /// The learning rate where none is given.
     pub fn default_rate(self) -> f64 {
         match self {
-            OptimizerName::Sgd => 0.1,
+            OptimizerName::Sgd | OptimizerName::Average => 0.1,
             OptimizerName::Momentum | OptimizerName::Nesterov | OptimizerName::Adagrad => 0.02,
             OptimizerName::Rmsprop => 1e-3,
-            OptimizerName::Adam | OptimizerName::Adamw => 2e-3,
+            OptimizerName::Adam | OptimizerName::Adamw => 5e-3,
         }
     }
 
@@ -51,6 +53,7 @@ impl OptimizerName {
             OptimizerName::Sgd => Box::new(sgd),
             OptimizerName::Momentum => Box::new(sgd.momentum(MOMENTUM)),
             OptimizerName::Nesterov => Box::new(sgd.momentum(MOMENTUM).nesterov()),
+            OptimizerName::Average => Box::new(sgd.average(MOMENTUM)),
             OptimizerName::Rmsprop => Box::new(RmsProp::new(rate).weight_decay(weight_decay)),
             OptimizerName::Adagrad => Box::new(Adagrad::new(rate).weight_decay(weight_decay)),
             OptimizerName::Adam => Box::new(Adam::new(rate).weight_decay(weight_decay)),

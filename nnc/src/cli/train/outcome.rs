@@ -1,7 +1,6 @@
 //! What `nnc train` leaves: files, and a report as text or JSON.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use nnc::bench::measure::peak_memory_mb;
@@ -66,10 +65,10 @@ impl Outcome<'_> {
     pub fn write(&self) -> Result<(), Error> {
         let title = format!("{} on {}", self.model, self.dataset);
         let plot = report::history_plot(&title, self.held_out, self.history);
-        write_text(&self.files.plot, &plot)?;
-        write_text(&self.files.history, &report::history_csv(self.history))?;
+        files::write_text(&self.files.plot, &plot)?;
+        files::write_text(&self.files.history, &report::history_csv(self.history))?;
         match self.confusion {
-            Some(matrix) => write_text(&self.files.confusion, &report::confusion_plot(&title, matrix)),
+            Some(matrix) => files::write_text(&self.files.confusion, &report::confusion_plot(&title, matrix)),
             None => Ok(()),
         }
     }
@@ -113,9 +112,11 @@ impl Outcome<'_> {
                 &format!("{best} of {epochs}, by the loss on the {} rows", self.held_out),
             ));
         }
-        let samples = with_commas(self.history.samples_per_s as u64);
-        let (step_ms, batch) = (self.step_ms(), self.settings.batch);
-        lines.push(row("speed", &format!("{samples} samples/s, {step_ms:.4} ms per step of {batch}")));
+        if self.history.samples_per_s > 0.0 {
+            let samples = with_commas(self.history.samples_per_s as u64);
+            let (step_ms, batch) = (self.step_ms(), self.settings.batch);
+            lines.push(row("speed", &format!("{samples} samples/s, {step_ms:.4} ms per step of {batch}")));
+        } // else the run had ended before it was resumed
         lines.push(row("compile time", &format!("{:.1} ms", self.compile_ms())));
         let parameters = with_commas(self.trainer.parameter_count() as u64);
         let path = |path: &Path| path.display().to_string();
@@ -155,10 +156,6 @@ pub fn evaluation_lines(evaluation: &Evaluation, what: &str) -> Vec<String> {
 /// A line of a report.
 fn row(name: &str, value: &str) -> String {
     format!("{name:<21}{value}")
-}
-
-fn write_text(path: &Path, text: &str) -> Result<(), Error> {
-    files::write_atomically(path, |file| file.write_all(text.as_bytes()))
 }
 
 /// `1,234,567`

@@ -87,7 +87,7 @@ impl Settings {
             seed: given.seed.unwrap_or(0),
             optimizer,
             lr: given.lr.unwrap_or_else(|| optimizer.default_rate()),
-            schedule: given.schedule.unwrap_or(ScheduleName::Constant),
+            schedule: given.schedule.unwrap_or(ScheduleName::Cosine),
             warmup: given.warmup.unwrap_or(0),
             weight_decay: given.weight_decay.unwrap_or_else(|| optimizer.default_decay()),
             clip: given.clip,

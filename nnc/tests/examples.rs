@@ -1,0 +1,123 @@
+//! Every example runs, alone, and leaves what it says.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+use std::env::consts::EXE_SUFFIX;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use nnc::data::prices;
+
+#[allow(dead_code, reason = "the example uses all of it")]
+#[path = "../examples/stock_direction/features.rs"]
+mod features;
+
+/// The program of an example, which `cargo test` builds beside the tests.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path =
+        test.parent().and_then(Path::parent).unwrap().join("examples").join(format!("{name}{EXE_SUFFIX}"));
+    assert!(path.exists(), "{} is not there; `cargo build --examples` makes it", path.display());
+    path
+}
+
+fn run(name: &str, arguments: &[&str], out: &Path) -> Output {
+    Command::new(example(name)).args(arguments).arg("--out").arg(out).current_dir(out).output().unwrap()
+}
+
+/// Runs an example, checks that it leaves these files, and returns what it prints.
+fn printed(name: &str, files: &[&str]) -> String {
+    let out = tempfile::tempdir().unwrap();
+    let output = run(name, &[], out.path());
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    for file in files {
+        let bytes =
+            std::fs::read(out.path().join(file)).unwrap_or_else(|error| panic!("{name}, {file}: {error}"));
+        assert!(!file.ends_with(".svg") || bytes.starts_with(b"<svg"), "{name}: {file} is no picture");
+    }
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), files.len(), "{name} leaves other files, too");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The numbers in the line that begins so.
+fn numbers(text: &str, line: &str) -> Vec<f64> {
+    let line = text
+        .lines()
+        .find_map(|it| it.trim_start().strip_prefix(line))
+        .unwrap_or_else(|| panic!("{line}: {text}"));
+    line.split([' ', '(']).filter_map(|word| word.parse().ok()).collect()
+}
+
+#[test]
+fn quick_start_learns_the_digits() {
+    let text = printed("quick_start", &["confusion.svg", "history.svg", "mlp.safetensors"]);
+    assert!(numbers(&text, "test accuracy")[0] > 95.0, "{text}");
+}
+
+#[test]
+fn a_custom_layer_learns_what_lines_cannot_separate() {
+    let text = printed("custom_layer", &["borders.svg"]);
+    assert!(numbers(&text, "Gaussian bumps 2-48-3")[1] > 95.0, "{text}");
+    assert!(numbers(&text, "logistic regression")[1] < 75.0, "{text}");
+}
+
+#[test]
+fn a_custom_loop_makes_a_model_harder_to_deceive() {
+    let text = printed("custom_training_loop", &["loss.svg"]);
+    let [plain, punished] = ["0  ", "0.3  "].map(|penalty| numbers(&text, penalty)[1]);
+    assert!(punished > plain + 10.0, "{text}");
+}
+
+#[test]
+fn activations_tell_vanishing_gradients() {
+    let text = printed("activations", &["activations.svg", "depth.svg"]);
+    assert!(numbers(&text, "sigmoid     false")[0] < 1e-6, "{text}");
+}
+
+#[test]
+fn optimizers_go_down() {
+    let text = printed("optimizers", &["optimizers.svg"]);
+    assert!(numbers(&text, "Nesterov").last() < Some(&1e-3), "{text}");
+}
+
+#[test]
+fn the_direction_of_drawn_prices_is_predicted_a_little() {
+    let text = printed("stock_direction", &["portfolio.csv", "portfolio.svg", "summary.csv"]);
+    for model in ["logistic regression", "feed-forward network", "boosted trees"] {
+        let numbers = numbers(&text, model);
+        let (accuracy, area) = (numbers[0], numbers[2]);
+        assert!((50.5..56.0).contains(&accuracy) && (0.51..0.58).contains(&area), "{model}: {text}");
+    }
+}
+
+#[test]
+fn prices_that_cannot_be_read_are_an_error_and_leave_nothing() {
+    let out = tempfile::tempdir().unwrap();
+    let output = run("stock_direction", &["no/such/file.csv"], out.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: no/such/file.csv: cannot read"));
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
+}
+
+/// Features of a day are the same whatever comes after it.
+#[test]
+fn features_do_not_look_ahead() {
+    let (shares, days, known) = (3, 60, 40);
+    let before = prices::draw(shares, days, 1);
+    let mut after = before.clone();
+    for price in after.chunks_mut(days).flat_map(|share| &mut share[known..]) {
+        for value in [&mut price.open, &mut price.high, &mut price.low, &mut price.close] {
+            *value *= 1.5;
+        }
+        price.adjusted_close *= 1.5;
+        price.volume += 1e6;
+    }
+    let last_known = before[known - 1].date;
+    let of = |prices: &[prices::DailyPrice]| {
+        let known = features::observations(prices).into_iter().filter(|it| it.date <= last_known);
+        known.map(|it| (it.share, it.date, it.features)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&before), of(&after));
+    assert_eq!(of(&before).len(), shares * (known - 20));
+    assert_ne!(features::observations(&before), features::observations(&after));
+}

@@ -1,0 +1,123 @@
+//! Pass `prepack`: what follows from constants and from states that never change is computed once, not in each run, and
+//! the right operand of a matrix product or a convolution is kept in the order in which its tiles read it.
+//!
+//! In and out: a plan of stage `kernels`. A value is *fixed* where it is a constant, a state that the plan never writes,
+//! or a result of `prepare`.
+//!
+//! 1. A step that reads fixed values alone moves to `prepare`.
+//! 2. `product`: a sum of products with a fixed right operand, such as `sum over k of x[i, k] * w[j, k]`, or the filter
+//!    `w[kh, kw, c, j]` of a convolution.
+//! 3. `panels`: it reads `packed[p, k, l]`, or `packed[p, kh, kw, c, l]`, instead, for `j = 32*p + l`: 32 columns of all
+//!    depths lie side by side, so a tile walks through memory in one direction, and nothing is left to pack in a run. A
+//!    step of `prepare` fills `packed`, once for all products that read `w` so.
+//!
+//! The order of each sum stays the same, and so do all bits of what runs on tiles.
+
+mod panels;
+mod product;
+
+use ir::{Kernel, KernelId, Place, Plan, Slot, SlotId, Step};
+use smallvec::smallvec;
+
+use panels::{pack_kernel, with_packed_operand};
+use product::packable;
+
+/// The columns of a panel: two vectors of 512 bits, which is what tiles of code generation are wide at most; narrower
+/// ones divide it.
+const PANEL_COLUMNS: usize = 32;
+
+/// Moves what is fixed to `prepare`, and packs fixed operands of matrix products.
+pub fn prepack(mut plan: Plan) -> Plan {
+    let mut is_fixed = fixed_slots(&plan);
+    move_fixed_steps(&mut plan, &mut is_fixed);
+    pack_operands(&mut plan, &is_fixed);
+    plan
+}
+
+/// For each slot, whether it holds the same in each run before anything has been moved.
+fn fixed_slots(plan: &Plan) -> Vec<bool> {
+    let is_kept = |slot: &Slot| matches!(slot.place, Place::State { .. } | Place::Constant(_));
+    let mut is_fixed: Vec<bool> = plan.slots.iter().map(is_kept).collect();
+    let written = plan.steps.iter().flat_map(|step| plan.writes(step));
+    for slot in written.chain(plan.updates.iter().map(|&(state, _)| state)) {
+        is_fixed[slot.0 as usize] = false;
+    }
+    plan.prepare.iter().flat_map(|step| plan.writes(step)).for_each(|slot| is_fixed[slot.0 as usize] = true);
+    is_fixed
+}
+
+/// Moves the steps that read something, all of it fixed, and write slots of the arena that no other step writes.
+fn move_fixed_steps(plan: &mut Plan, is_fixed: &mut [bool]) {
+    let mut writers = vec![0; plan.slots.len()];
+    plan.steps.iter().flat_map(|step| plan.writes(step)).for_each(|slot| writers[slot.0 as usize] += 1);
+    for step in std::mem::take(&mut plan.steps) {
+        let (read, written) = (plan.reads(&step), plan.writes(&step));
+        let is_own =
+            |slot: &SlotId| plan.slot(*slot).place == Place::Unplaced && writers[slot.0 as usize] == 1;
+        let moves = !read.is_empty()
+            && read.iter().all(|slot| is_fixed[slot.0 as usize])
+            && written.iter().all(is_own);
+        if moves {
+            written.iter().for_each(|slot| is_fixed[slot.0 as usize] = true);
+            plan.prepare.push(step);
+        } else {
+            plan.steps.push(step);
+        }
+    }
+}
+
+/// Packs the fixed right operands of the products in the steps.
+fn pack_operands(plan: &mut Plan, is_fixed: &[bool]) {
+    let mut calls = vec![0; plan.kernels.len()];
+    for step in plan.prepare.iter().chain(&plan.steps) {
+        if let Step::Call { kernel, .. } = step {
+            calls[kernel.0 as usize] += 1;
+        }
+    }
+    let mut packs: Vec<Pack> = Vec::new();
+    for index in 0..plan.steps.len() {
+        let Step::Call { kernel: id, slots } = &plan.steps[index] else { continue };
+        let id = *id;
+        // The kernel of several calls stays, for the operand may be fixed in one of them and not in the other.
+        let Some(product) = packable(plan.kernel(id)).filter(|_| calls[id.0 as usize] == 1) else { continue };
+        let at = product.right.0 as usize;
+        let operand = slots[at];
+        if !is_fixed[operand.0 as usize] {
+            continue;
+        }
+        let pack = pack_kernel(plan.kernel(id), &product);
+        let packed = packed_slot(plan, &mut packs, operand, pack);
+        let Step::Call { slots, .. } = &mut plan.steps[index] else { continue };
+        slots[at] = packed;
+        let kernel = &mut plan.kernels[id.0 as usize];
+        *kernel = with_packed_operand(std::mem::replace(kernel, Kernel::new("")), &product);
+    }
+}
+
+/// What has been packed already.
+struct Pack {
+    operand: SlotId,
+    kernel: KernelId,
+    packed: SlotId,
+}
+
+/// The slot that holds `operand` as kernel `pack` packs it: one for all that want the same.
+fn packed_slot(plan: &mut Plan, packs: &mut Vec<Pack>, operand: SlotId, pack: Kernel) -> SlotId {
+    let known = packs.iter().find(|known| known.operand == operand && *plan.kernel(known.kernel) == pack);
+    if let Some(known) = known {
+        return known.packed;
+    }
+    let packed = SlotId(plan.slots.len() as u32);
+    let name = format!("{}.packed", plan.slot(operand).name);
+    plan.slots.push(Slot { name, ty: pack.buffers[1].ty.clone(), place: Place::Unplaced });
+    let kernel = match packs.iter().find(|known| *plan.kernel(known.kernel) == pack) {
+        Some(known) => known.kernel,
+        None => {
+            plan.kernels.push(pack);
+            KernelId(plan.kernels.len() as u32 - 1)
+        }
+    };
+    plan.prepare.push(Step::Call { kernel, slots: smallvec![operand, packed] });
+    packs.push(Pack { operand, kernel, packed });
+    packed
+}
