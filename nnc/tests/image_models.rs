@@ -230,3 +230,28 @@ fn convolutions_of_files_that_do_not_fit_are_errors_of_the_program() {
         assert!(stderr.contains(part), "{part} is not in {stderr}");
     }
 }
+
+#[test]
+fn the_program_draws_what_a_layer_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let nnc = |arguments: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nnc"));
+        command.args(arguments.split_whitespace()).current_dir(folder.path()).output().unwrap()
+    };
+    assert!(nnc("train lenet --epochs 1 --out run").status.success());
+    let looked = nnc("visualize run/lenet.safetensors --layer relu2 --maps 3 --images 2 --out seen");
+    assert!(looked.status.success(), "{}", String::from_utf8_lossy(&looked.stderr));
+    for name in ["features", "patterns", "filters"] {
+        let png = std::fs::read(folder.path().join(format!("seen/relu2-{name}.png"))).unwrap();
+        assert!(png.starts_with(b"\x89PNG"), "{name}");
+        assert!(String::from_utf8_lossy(&looked.stdout).contains(&format!("relu2-{name}.png: ")));
+    }
+    let stderr = refusal("visualize run/lenet.safetensors --layer relu9", folder.path());
+    assert!(
+        stderr.contains("relu9: the model has no layer of this name; the layers are conv1, relu1"),
+        "{stderr}"
+    );
+    assert!(nnc("train mlp --epochs 1 --out run").status.success());
+    let stderr = refusal("visualize run/mlp.safetensors --layer act1", folder.path());
+    assert!(stderr.contains("the model mlp takes rows of [64]; give a model of images"), "{stderr}");
+}

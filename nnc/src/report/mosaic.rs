@@ -7,7 +7,7 @@ const GAP: usize = 4;
 /// Groups of pictures in a row are apart by so many pixels more.
 const GROUP_GAP: usize = 8;
 /// What is behind the pictures.
-const BACKGROUND: [u8; 3] = [255; 3];
+const BACKGROUND: [u8; 3] = [224; 3];
 /// The sides of pictures are scaled by a whole number to at least this.
 const LEAST_SIDE: usize = 48;
 
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!((width as usize, height as usize), (4 * side + gap + 2 * GAP, side + 2 * GAP));
         let row = &bytes[3 * GAP * width as usize..];
         let at = |x: usize| row[3 * x];
-        assert_eq!([at(0), at(GAP), at(GAP + side), at(GAP + 2 * side)], [255, 0, 255, 255]);
+        assert_eq!([at(0), at(GAP), at(GAP + side), at(GAP + 2 * side)], [224, 0, 255, 224]);
         assert_eq!([at(GAP + 2 * side + gap), at(GAP + 3 * side + gap - 1)], [0, 0]);
     }
 

@@ -56,7 +56,7 @@ impl Settings {
         check_options_of_model(model, &given)?;
         let mut all = names_and_values(&Given::suiting(model));
         if given.contains_key("optimizer") {
-            ["lr", "weight-decay"].map(|name| all.remove(name)); // these suit another one
+            all.retain(|name, _| name != "lr" && name != "weight-decay"); // these suit another one
         }
         if let Some(saved) = saved {
             all = saved.settings.clone().into_iter().chain(saved.free.clone()).collect();
