@@ -11,6 +11,7 @@ pub mod fuse;
 pub mod layout;
 pub mod lower;
 mod order;
+pub mod pad;
 pub mod pipeline;
 pub mod plan_memory;
 pub mod prepack;

@@ -18,6 +18,7 @@ use crate::fold::fold;
 use crate::fuse::fuse;
 use crate::layout::layout;
 use crate::lower::lower;
+use crate::pad::pad;
 use crate::plan_memory::plan_memory;
 use crate::prepack::prepack;
 use crate::simplify::simplify;
@@ -29,6 +30,7 @@ pub static PASSES: &[Pass] = &[
     Pass::graph("expand", Stage::Differentiated, |graph, _| expand(graph)),
     Pass::graph("fold", Stage::Differentiated, |graph, options| fold(graph, options.fold_budget)).optional(),
     Pass::graph("simplify", Stage::Differentiated, |graph, _| simplify(graph)).optional(),
+    Pass::graph("pad", Stage::Differentiated, |graph, _| pad(graph)).optional(),
     Pass::graph("cse", Stage::Differentiated, |graph, _| cse(graph)).optional(),
     Pass::graph("dce", Stage::Canonical, |graph, _| Ok(dce(graph))),
     Pass::graph("split_reduce", Stage::Canonical, |graph, _| split_reduce(graph)),

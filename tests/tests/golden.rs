@@ -26,6 +26,11 @@ fn simplify() {
 }
 
 #[test]
+fn pad() {
+    check_pass("pad");
+}
+
+#[test]
 fn cse() {
     check_pass("cse");
 }

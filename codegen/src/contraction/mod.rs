@@ -158,7 +158,10 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     let right_step = |depth: &DepthLoop| {
         depth.axis.map_or(0, |axis| contraction.right.offset.coefficient(axis).unsigned_abs() as usize)
     };
-    let is_scattered = loops.last().is_some_and(|depth| right_step(depth) > SPREAD_TO_PACK * panel);
+    let block = wide.and_then(|_| block(&contraction, &loops, panel, target));
+    // In blocks, what lies between the rows of a panel would take cache from them.
+    let spread = if block.is_some() { 1 } else { SPREAD_TO_PACK };
+    let is_scattered = loops.last().is_some_and(|depth| right_step(depth) > spread * panel);
     let lines: usize = contraction.lines.iter().map(|&axis| nest.extent(axis)).product();
     let tiles = lines * rows.div_ceil(tile_rows);
     let is_packed = !is_contiguous || (tiles >= TILES_TO_PACK && is_scattered);
@@ -172,7 +175,6 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     let least_lines = if is_packed { TILES_TO_PACK.div_ceil(rows.div_ceil(tile_rows)) } else { 1 };
     let lines = (lines, least_lines);
     let chunks = chunks(&batches, lines, (rows, most_rows), (columns, panel), depth, CHUNK_WORK * lanes);
-    let block = wide.and_then(|_| block(&contraction, &loops, panel, target));
     Some(ContractionPlan {
         contraction,
         loops,
@@ -197,20 +199,21 @@ fn is_matrix_product(contraction: &Contraction<'_>, loops: &[DepthLoop]) -> bool
     contraction.lines.is_empty() && !depth.is_limited() && depth.row_limits.is_empty()
 }
 
-/// Where the depth is cut into blocks: where a panel is larger than the second level of cache and both operands can be read
-/// block by block, because a loop over the depth is outermost in both.
+/// Where the depth is cut into blocks: where a panel and the left operand are larger than the second level of cache and both
+/// can be read block by block, because a loop over the depth is outermost in both.
 fn block(contraction: &Contraction<'_>, loops: &[DepthLoop], panel: usize, target: &Target) -> Option<Block> {
     const ELEMENT: usize = 4;
     let budget = target.l2_bytes / 8 * 5;
     let depth: usize = loops.iter().map(|depth| depth.extent).product();
-    if loops.len() < 2 || depth * panel * ELEMENT <= budget {
-        return None;
-    }
     // What a step of a loop reads of the left operand, about: everything up to the next step.
     let left_bytes = |depth: &DepthLoop| {
         let step = depth.axis.map_or(0, |axis| contraction.left.offset.coefficient(axis).unsigned_abs());
         step as usize * ELEMENT
     };
+    let all = depth * panel * ELEMENT + loops.first().map_or(0, |first| first.extent * left_bytes(first));
+    if loops.len() < 2 || all <= budget {
+        return None;
+    }
     for level in 0..loops.len() - 1 {
         let inner: usize = loops[level + 1..].iter().map(|depth| depth.extent).product();
         let bytes = inner * panel * ELEMENT + left_bytes(&loops[level]);

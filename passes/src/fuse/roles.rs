@@ -65,6 +65,7 @@ impl Roles {
             if merge {
                 for (views, &operand) in views_of(graph, node).iter().zip(&node.operands) {
                     roles.keep_bounds(graph, operand, views);
+                    roles.keep_padding(graph, node, operand);
                 }
             }
         }
@@ -145,6 +146,17 @@ impl Roles {
             self.store(graph, operand.node);
         } else if views.iter().any(|view| view.fill.is_some()) {
             self.store(graph, below.base.node);
+        }
+    }
+
+    /// What a contraction reads beyond the bounds of a value that is padded, it has as memory: its own bounds are those that
+    /// it runs by.
+    fn keep_padding(&mut self, graph: &Graph, node: &Node, operand: Value) {
+        let is_padded = |view: View| view.fill.is_some();
+        let by = graph.node(operand.node);
+        let is_read = matches!(lowering(graph, node), Lowering::Contract(_));
+        if is_read && as_view(graph, by, operand.result).is_some_and(is_padded) {
+            self.store(graph, operand.node);
         }
     }
 
