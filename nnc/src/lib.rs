@@ -6,6 +6,7 @@
 //! | [`dump`] | graphs, plans and machine code as dot, JSON and assembly |
 //! | [`trainer`], [`data`] | training, evaluation and prediction, and on what |
 //! | [`checkpoint`], [`report`] | what training leaves: files to go on from and to use; a table and pictures |
+//! | [`mod@visualize`] | what a layer of a trained model sees |
 //! | [`models`] | the models that have a name |
 //! | [`mod@bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
@@ -25,6 +26,7 @@ pub mod modules;
 pub mod npy;
 pub mod report;
 pub mod trainer;
+pub mod visualize;
 
 pub use driver::{Options, compile, compile_on, compile_plan};
 pub use error::Error;

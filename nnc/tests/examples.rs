@@ -81,6 +81,20 @@ fn optimizers_go_down() {
 }
 
 #[test]
+fn plain_networks_become_worse_with_depth_and_residual_ones_do_not() {
+    let text = printed("residual_vs_plain", &["residual_vs_plain.svg"]);
+    let [plain, residual] = ["26  plain", "26  residual"].map(|line| numbers(&text, line)[0]);
+    assert!(plain > residual + 1.0, "{text}");
+}
+
+#[test]
+fn batch_norm_trains_faster_and_both_help_where_data_are_few() {
+    let text = printed("batchnorm_vs_dropout", &["batchnorm_vs_dropout.svg"]);
+    let [neither, norm] = ["neither", "batch norm"].map(|line| numbers(&text, line)[0]);
+    assert!(norm < neither, "{text}");
+}
+
+#[test]
 fn the_direction_of_drawn_prices_is_predicted_a_little() {
     let text = printed("stock_direction", &["portfolio.csv", "portfolio.svg", "summary.csv"]);
     for model in ["logistic regression", "feed-forward network", "boosted trees"] {

@@ -9,7 +9,8 @@ use crate::{Context, Conv2d, Flatten, Layer, Linear, MaxPool2d, Relu, init};
 /// document recognition", 1998), with relu and maxima in the place of the paper's functions, as it is built today:
 /// `conv1`, `conv2`, `fc1`, `fc2`, `fc3`.
 ///
-/// Images of at least 12 by 12 are seen through filters of 5 by 5, which suits 28 by 28; smaller ones through 3 by 3.
+/// Images of at least 12 by 12 are seen through filters of 5 by 5, which suits 28 by 28; smaller ones through 3 by 3, and
+/// have one pool.
 ///
 /// ```
 /// use nn::{Context, Layer, models::LeNet};
@@ -43,7 +44,9 @@ impl Layer for LeNet {
             let conv = conv.clone().weight_init(init::he_uniform(conv.fan_in())).bias_init(init::zeros());
             x = cx.layer(format!("conv{number}"), &conv, x)?;
             x = cx.layer(format!("relu{number}"), &Relu, x)?;
-            x = cx.layer(format!("pool{number}"), &MaxPool2d::new(2), x)?;
+            if number == 1 || is_large {
+                x = cx.layer(format!("pool{number}"), &MaxPool2d::new(2), x)?;
+            }
         }
         x = cx.layer("flatten", &Flatten, x)?;
         for (number, out) in (1..).zip([120, 84, self.classes]) {

@@ -47,8 +47,8 @@ pub struct Description {
 /// Where a run was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    /// The SHA-256 of the program of a training step in the text form: that of another model, loss or optimizer is
-    /// another.
+    /// The SHA-256 of the program of a training step in the text form, the seed and what is done to images: that of another
+    /// model, loss or optimizer is another.
     pub fingerprint: String,
     /// The target that code was made for: on another one, sums may be rounded otherwise.
     pub target: String,

@@ -6,7 +6,7 @@ use ir::{Op, ScalarFn};
 use nnc::Error;
 use nnc::bench::{WORKLOADS, Workload};
 use nnc::data::source::SOURCES;
-use nnc::models::MODELS;
+use nnc::models::{MODELS, TWO_HEADED};
 use serde_json::{Map, Value, json};
 
 use super::Status;
@@ -105,9 +105,13 @@ fn targets() -> Result<Listing, Error> {
 }
 
 fn models() -> Listing {
-    let rows =
-        MODELS.iter().map(|model| vec![json!(model.name), json!(model.doc), json!(model.options.join(", "))]);
-    Listing { key: "models", columns: &["model", "doc", "options"], rows: rows.collect() }
+    let row = |name: &str, doc: &str, options: &str, defaults: &str| {
+        vec![json!(name), json!(doc), json!(options), json!(defaults)]
+    };
+    let trained = MODELS.iter().map(|it| row(it.name, it.doc, &it.options.join(", "), it.defaults));
+    let built = TWO_HEADED.iter().map(|it| row(it.name, it.doc, "", ""));
+    let columns = &["model", "doc", "options", "defaults"];
+    Listing { key: "models", columns, rows: trained.chain(built).collect() }
 }
 
 fn passes() -> Listing {

@@ -16,6 +16,7 @@ mod run;
 mod target;
 mod train;
 mod trained;
+mod visualize;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,8 @@ enum Command {
     Eval(eval::Args),
     /// Predict the classes or values of rows with a trained model
     Predict(predict::Args),
+    /// Draw what a layer of a trained model of images sees
+    Visualize(visualize::Args),
     /// Print a model or a .nnir file at a stage of the compiler
     Dump(dump::Args),
     /// Measure a workload
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(args, &output),
         Command::Eval(args) => eval::run(args, &output),
         Command::Predict(args) => predict::run(args, &output),
+        Command::Visualize(args) => visualize::run(args, &output),
         Command::Dump(args) => dump::run(args, &output),
         Command::Bench(args) => bench::run(args, &output),
         Command::Check(args) => check::run(args, &output),

@@ -7,7 +7,7 @@ use ir::text::Module;
 use nn::Adam;
 use nn::supervised::{Batch, inference_graph, training_graph};
 use nnc::bench::{WORKLOADS, Workload};
-use nnc::models::{MODELS, Model, ModelOptions};
+use nnc::models::{MODELS, Model, ModelOptions, TWO_HEADED, TwoHeaded};
 use nnc::{Error, modules};
 
 /// The rows that models are built for: those of the embedded digits.
@@ -20,14 +20,18 @@ pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
     if let Ok(model) = Model::find(program) {
         return Ok(Module::Graph(graph(model, train, batch)?));
     }
+    if let Some(model) = TwoHeaded::find(program) {
+        return Ok(Module::Graph(model.graph(train, batch)?));
+    }
     if WORKLOADS.iter().any(|workload| workload.name == program) {
         return Ok(Module::Graph(Workload::find(program)?.model()?.graph));
     }
     let path = Path::new(program);
     if path.extension().is_none() && !path.exists() {
+        let names = MODELS.iter().map(|model| model.name).chain(TWO_HEADED.iter().map(|model| model.name));
         let help = format!(
             "the models are {}; or give a workload of `nnc list workloads`, or a .nnir file",
-            MODELS.iter().map(|model| model.name).collect::<Vec<&str>>().join(", ")
+            names.collect::<Vec<&str>>().join(", ")
         );
         return Err(Error::invalid(program, "there is no model or file of this name", help));
     }
@@ -44,7 +48,7 @@ pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
 
 /// The graph of a model for the embedded digits.
 fn graph(model: &Model, train: bool, batch: usize) -> Result<Graph, Error> {
-    let row = (model.row)(&ROW.into())?;
+    let row = model.row_of(&ROW.into())?;
     let layer = (model.build)(&row, CLASSES, &ModelOptions::default());
     let batch = Batch::new(batch, row);
     Ok(if train {

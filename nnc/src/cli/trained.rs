@@ -7,6 +7,7 @@ use nnc::checkpoint::{Checkpoint, Identity, set_states};
 use nnc::data::{Dataset, Normalisation};
 use nnc::models::{Model, ModelOptions};
 use nnc::trainer::{Evaluation, Predictor};
+use nnc::visualize::{Pictures, Wanted, visualize};
 use nnc::{Error, Options, State};
 use serde_json::{Value, json};
 
@@ -36,7 +37,7 @@ impl Trained {
         let choices: ModelOptions = serde_json::from_value(settings.clone())
             .map_err(|error| invalid(format!("its settings cannot be understood: {error}")))?;
         let data = description.data;
-        let row = (known.row)(&Shape::from(&data.row_shape[..]))?;
+        let row = known.row_of(&Shape::from(&data.row_shape[..]))?;
         let layer = (known.build)(&row, data.outputs.len(), &choices);
         let loss = super::train::loss_of(&settings).unwrap_or_else(|| known.loss.clone());
         let mut predictor = Predictor::new(known.name, &row, layer, loss, options)?;
@@ -77,6 +78,15 @@ impl Trained {
         self.predictor.predict_and_evaluate(&mut self.state, &data)
     }
 
+    /// What one of its layers sees in images.
+    ///
+    /// # Errors
+    /// Where the rows are not like those that it was trained on, or it has no such layer.
+    pub fn visualize(&mut self, data: &Dataset, wanted: &Wanted) -> Result<Pictures, Error> {
+        let data = self.normalised(data)?;
+        visualize(&mut self.predictor, &mut self.state, &data, wanted)
+    }
+
     /// The name of the model.
     pub fn name(&self) -> &str {
         self.predictor.name()
@@ -88,12 +98,16 @@ impl Trained {
     }
 
     fn normalised(&self, data: &Dataset) -> Result<Dataset, Error> {
-        let (here, there) = (data.row_shape(), &self.data.row_shape);
-        if here.elements() != there.iter().product::<usize>() {
-            let problem = format!("its rows are of {here}, and the model was trained on rows of {there:?}");
+        let (here, there) = (data.row_shape(), Shape::from(&self.data.row_shape[..]));
+        if !data.has_rows_like(&there) {
+            let taker = match self.predictor.row().rank() {
+                0 | 1 => "the model".to_owned(),
+                _ => format!("layer `{}` of {}", self.predictor.first_layer(), self.name()),
+            };
+            let problem = format!("its rows are of {here}, and {taker} was trained on rows of {there}");
             return Err(Error::invalid(data.name(), problem, "give rows like those that it was trained on"));
         }
-        let data = data.reshaped(&there[..])?;
+        let data = data.reshaped(there)?;
         self.normalisation.as_ref().map_or(Ok(data.clone()), |normalisation| normalisation.apply(&data))
     }
 }

@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use ir::{DType, Shape, Tensor, Type};
 
+use super::augment::Augmenter;
 use super::{Dataset, Targets};
 use crate::Error;
 
@@ -114,11 +115,26 @@ impl Batches {
     /// # Errors
     /// Where `batch` is 0, or the data set has no row of one of the numbers.
     pub fn new(data: &Dataset, order: Vec<u32>, batch: usize, threads: usize) -> Result<Batches, Error> {
+        Batches::augmented(data, order, batch, threads, None)
+    }
+
+    /// As [`Batches::new`], of images that are changed by an augmenter, the first batch as that of the step beside it.
+    ///
+    /// # Errors
+    /// As [`Batches::new`].
+    pub fn augmented(
+        data: &Dataset,
+        order: Vec<u32>,
+        batch: usize,
+        threads: usize,
+        augment: Option<(Augmenter, u64)>,
+    ) -> Result<Batches, Error> {
         let bytes = batch.saturating_mul(data.features()).saturating_mul(size_of::<f32>());
         let is_worth_a_thread = bytes >= MIN_BYTES_AHEAD && order.len() > batch;
         let has_free_core = || thread::available_parallelism().is_ok_and(|cores| cores.get() > threads);
         let is_ahead = is_worth_a_thread && has_free_core();
-        if is_ahead { Batches::ahead(data, order, batch) } else { Batches::here(data, order, batch) }
+        let work = Work { augment, ..Work::new(data, order, batch)? };
+        if is_ahead { Batches::start(work) } else { Ok(Batches::of(work)) }
     }
 
     /// As [`Batches::new`], always gathered on the thread that asks for them.
@@ -126,8 +142,7 @@ impl Batches {
     /// # Errors
     /// As [`Batches::new`].
     pub fn here(data: &Dataset, order: Vec<u32>, batch: usize) -> Result<Batches, Error> {
-        let work = Work::new(data, order, batch)?;
-        Ok(Batches { gatherer: Gatherer::Here { work: work.into(), next: 0 } })
+        Ok(Batches::of(Work::new(data, order, batch)?))
     }
 
     /// As [`Batches::new`], always gathered on another thread.
@@ -135,7 +150,14 @@ impl Batches {
     /// # Errors
     /// As [`Batches::new`], and where the thread cannot be started.
     pub fn ahead(data: &Dataset, order: Vec<u32>, batch: usize) -> Result<Batches, Error> {
-        let work = Work::new(data, order, batch)?;
+        Batches::start(Work::new(data, order, batch)?)
+    }
+
+    fn of(work: Work) -> Batches {
+        Batches { gatherer: Gatherer::Here { work: work.into(), next: 0 } }
+    }
+
+    fn start(work: Work) -> Result<Batches, Error> {
         let ((free, to_fill), (to_use, filled)) = (sync_channel(BUFFERS), sync_channel(BUFFERS));
         for _ in 0..BUFFERS {
             free.send(work.whole.clone()).expect("the channel has room for all buffers");
@@ -156,6 +178,7 @@ impl Batches {
                 let is_whole = rows.len() == work.whole.len();
                 let buffer = if is_whole { &mut work.whole } else { &mut work.short };
                 buffer.gather(&work.data, rows);
+                augment(buffer, work.augment.as_mut(), *next - 1);
                 Some(buffer)
             }
             Gatherer::Ahead { filled, free, lent, thread } => {
@@ -182,6 +205,14 @@ struct Work {
     whole: Batch,
     /// For the last batch, where it has fewer rows than the others; else without rows.
     short: Batch,
+    /// What changes images, and the step that the first batch is for.
+    augment: Option<(Augmenter, u64)>,
+}
+
+/// Changes the images of batch `number`.
+fn augment(batch: &mut Batch, augment: Option<&mut (Augmenter, u64)>, number: usize) {
+    let Some((augmenter, first)) = augment else { return };
+    augmenter.apply(batch.x.as_mut_slice().expect("rows are f32"), *first + number as u64);
 }
 
 impl Work {
@@ -195,16 +226,17 @@ impl Work {
         }
         let whole = Batch::zeros(data, batch.min(order.len()));
         let short = Batch::zeros(data, order.len() % batch);
-        Ok(Work { data: data.clone(), order, batch, whole, short })
+        Ok(Work { data: data.clone(), order, batch, whole, short, augment: None })
     }
 
     /// Fills buffers from `free` and sends them to `filled`, until all are sent or one channel is closed.
-    fn gather_all(self, free: &Receiver<Batch>, filled: &SyncSender<Batch>) {
+    fn gather_all(mut self, free: &Receiver<Batch>, filled: &SyncSender<Batch>) {
         let mut short = Some(self.short);
-        for rows in self.order.chunks(self.batch) {
+        for (number, rows) in self.order.chunks(self.batch).enumerate() {
             let is_whole = rows.len() == self.whole.len();
             let Some(mut buffer) = (if is_whole { free.recv().ok() } else { short.take() }) else { return };
             buffer.gather(&self.data, rows);
+            augment(&mut buffer, self.augment.as_mut(), number);
             if filled.send(buffer).is_err() {
                 return;
             }
@@ -251,6 +283,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn both_ways_change_images_alike_by_the_number_of_their_step() {
+        let pixels = (0..7 * 16).map(|index| index as f32).collect();
+        let data = Dataset::new("images", [4, 4], pixels, Targets::classes(vec![0; 7], 1)).unwrap();
+        let augmenter = "shift,flip".parse::<crate::data::Augment>().unwrap();
+        let augmenter = augmenter.of_images(data.row_shape(), 1).unwrap().unwrap();
+        let work = |rows: std::ops::Range<u32>, step| {
+            let work = Work::new(&data, rows.collect(), 2).unwrap();
+            Work { augment: Some((augmenter.clone(), step)), ..work }
+        };
+        let here = all(Batches::of(work(0..7, 3)));
+        assert_eq!(here, all(Batches::start(work(0..7, 3)).unwrap()));
+        assert_eq!(here[1..], all(Batches::of(work(2..7, 4))));
+        assert_ne!(here, all(Batches::of(work(0..7, 4))));
+        assert_ne!(here, all(Batches::here(&data, (0..7).collect(), 2).unwrap()));
     }
 
     #[test]

@@ -163,6 +163,15 @@ impl Dataset {
         Ok(Dataset { row_shape, ..self.clone() })
     }
 
+    /// Whether its rows can be taken for rows of this shape: as many values and, where neither are vectors, the same
+    /// extents but for those of 1. An image of 4 by 9 is not one of 6 by 6.
+    pub fn has_rows_like(&self, row_shape: &Shape) -> bool {
+        let extents = |shape: &Shape| shape.iter().copied().filter(|&extent| extent != 1).collect::<Vec<_>>();
+        let is_vector = self.row_shape.rank() < 2 || row_shape.rank() < 2;
+        self.features() == row_shape.elements()
+            && (is_vector || extents(&self.row_shape) == extents(row_shape))
+    }
+
     /// The same rows with a value per class as targets: 1 for the class of the row, 0 for the others. A data set of
     /// values stays as it is.
     pub fn one_hot(&self) -> Dataset {
@@ -324,5 +333,10 @@ mod tests {
         assert_eq!(images.reshaped([4]).unwrap().to_string(), "toy: 2 rows of [4], 99 classes");
         let expected = "toy: its rows are of [1, 2, 2], which cannot become [3]; give a shape of 4 elements";
         assert_eq!(message(images.reshaped([3])), expected);
+        let is_like = |row: &[usize]| images.has_rows_like(&row.into());
+        assert_eq!(
+            [&[4][..], &[2, 2], &[2, 1, 2], &[4, 1], &[2, 3]].map(is_like),
+            [true, true, true, false, false]
+        );
     }
 }

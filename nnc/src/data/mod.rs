@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`augment`] | images that are changed while they are trained on |
 //! | [`batches`] | rows gathered ahead of the steps that use them |
 //! | [`csv`] | tables with a column to predict |
 //! | [`dataset`] | rows with their targets |
@@ -17,6 +18,7 @@
 //! | `validation` | rows set aside to choose settings by |
 //! | [`zip`] | the digits of envelopes |
 
+pub mod augment;
 pub mod batches;
 pub mod csv;
 pub mod dataset;
@@ -34,6 +36,7 @@ pub mod targets;
 mod validation;
 pub mod zip;
 
+pub use augment::Augment;
 pub use batches::{Batch, Batches};
 pub use dataset::Dataset;
 pub use digits::digits;

@@ -7,9 +7,10 @@ use ir::{Scalar, Tensor};
 use nn::optimizer::LEARNING_RATE;
 
 use super::progress::Clock;
-use super::{Callback, Event, FitOptions, History, Trainer, not_finite, shuffle};
+use super::{Callback, Event, FitOptions, History, Trainer, TrainerOptions, not_finite, shuffle};
 use crate::Error;
 use crate::checkpoint::{self, Folder};
+use crate::data::augment::Augmenter;
 use crate::data::{Batches, Dataset};
 
 /// What an epoch works with.
@@ -17,6 +18,7 @@ struct Session<'a> {
     train: &'a Dataset,
     held_out: Option<&'a Dataset>,
     options: &'a FitOptions,
+    augmenter: Option<Augmenter>,
     /// Where checkpoints are written.
     folder: Option<Folder>,
     clock: Clock,
@@ -30,7 +32,7 @@ impl Trainer {
     /// Where the callback breaks, the run ends at once, and can go on in another call.
     ///
     /// # Errors
-    /// Where a data set does not fit the model or is smaller than a batch, the numbers overflow ([`super::NotFinite`]),
+    /// Where a data set does not fit the model or is smaller than a batch, it has no images to augment, the numbers overflow ([`super::NotFinite`]),
     /// the folder for checkpoints holds those of another run that has not ended, or one cannot be written.
     pub fn fit(
         &mut self,
@@ -39,6 +41,7 @@ impl Trainer {
         options: &FitOptions,
         callback: &mut Callback,
     ) -> Result<History, Error> {
+        let augmenter = self.options.augment.of_images(train.row_shape(), self.options.seed)?;
         let train = &self.predictor.that_fits(train)?;
         let (batch, rows) = (self.options.batch, train.len());
         if batch > rows {
@@ -59,7 +62,7 @@ impl Trainer {
             }
         };
         let clock = Clock::start(options.epochs, rows, batch);
-        let mut session = Session { train, held_out, options, folder, clock, callback };
+        let mut session = Session { train, held_out, options, augmenter, folder, clock, callback };
         while !self.is_done(options) {
             if self.train_epoch(&mut session)?.is_break() || self.end_epoch(&mut session)?.is_break() {
                 return Ok(session.clock.history(&self.run));
@@ -80,8 +83,9 @@ impl Trainer {
         let scale = self.plateau_scale(session.options);
         let mut order = shuffle::permutation(rows, self.options.seed, self.run.history.epochs.len() as u64);
         order.drain(..self.run.sums.rows);
-        let mut batches =
-            Batches::new(session.train, order, self.options.batch, self.options.compile.threads)?;
+        let augment = session.augmenter.clone().map(|augmenter| (augmenter, self.run.steps));
+        let TrainerOptions { batch, compile, .. } = &self.options;
+        let mut batches = Batches::augmented(session.train, order, *batch, compile.threads, augment)?;
         let mut start = Instant::now();
         while let Some(batch) = batches.next_batch() {
             self.set_learning_rate(session.options.schedule.factor(self.run.steps) * scale)?;

@@ -286,6 +286,7 @@ impl Trainer {
         let mut sha = Sha256::new();
         sha.update(self.graph(self.options.batch)?.to_string());
         sha.update(self.options.seed.to_le_bytes());
+        sha.update(self.options.augment.to_string());
         Ok(Position {
             fingerprint: checkpoint::hexadecimal(sha),
             target: self.options.compile.target()?.name.to_owned(),

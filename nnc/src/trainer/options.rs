@@ -7,6 +7,7 @@ use nn::schedule::{Plateau, Schedule};
 
 use crate::Options;
 use crate::checkpoint::Description;
+use crate::data::Augment;
 
 /// What a trainer is made with. All of it but the threads belongs to what a run is: the same gives the same bits.
 #[derive(Clone, Debug)]
@@ -17,14 +18,22 @@ pub struct TrainerOptions {
     pub batch: usize,
     /// What the initial weights and the order of rows depend on.
     pub seed: u64,
+    /// How images are changed each time they are trained on.
+    pub augment: Augment,
     /// How programs are compiled, and on how many threads they run.
     pub compile: Options,
 }
 
 impl Default for TrainerOptions {
-    /// Cross entropy, batches of 32, seed 0, one thread.
+    /// Cross entropy, batches of 32, seed 0, images as they are, one thread.
     fn default() -> TrainerOptions {
-        TrainerOptions { loss: Loss::cross_entropy(), batch: 32, seed: 0, compile: Options::default() }
+        TrainerOptions {
+            loss: Loss::cross_entropy(),
+            batch: 32,
+            seed: 0,
+            augment: Augment::default(),
+            compile: Options::default(),
+        }
     }
 }
 

@@ -164,12 +164,12 @@ impl Predictor {
     }
 
     /// The model.
-    pub(super) fn model(&self) -> &dyn Layer {
+    pub fn model(&self) -> &dyn Layer {
         &*self.model
     }
 
     /// Compiles a graph on the threads of this model.
-    pub(super) fn compile(&mut self, graph: &Graph) -> Result<Executable, Error> {
+    pub(crate) fn compile(&mut self, graph: &Graph) -> Result<Executable, Error> {
         let program = crate::compile_on(graph, &self.options, Arc::clone(&self.pool))?;
         self.compile_time += program.compile_time();
         Ok(program)
@@ -205,17 +205,34 @@ impl Predictor {
         }
     }
 
-    fn with_rows_that_fit(&self, data: &Dataset) -> Result<Dataset, Error> {
-        if data.features() != self.row.elements() {
-            let (given, wanted) = (data.features(), self.row.elements());
-            let problem = format!("a row has {given} values, the model takes {wanted}");
+    /// The data set with rows in the shape that the model takes, whatever its targets.
+    ///
+    /// # Errors
+    /// Where its rows are of another size.
+    pub fn with_rows_that_fit(&self, data: &Dataset) -> Result<Dataset, Error> {
+        let (given, wanted) = (data.row_shape(), &self.row);
+        if data.features() != wanted.elements() && wanted.rank() < 2 {
+            let problem =
+                format!("a row has {} values, the model takes {}", data.features(), wanted.elements());
+            let help = "make the first layer of the model as wide as a row";
+            return Err(Error::invalid(data.name(), problem, help));
+        }
+        if !data.has_rows_like(wanted) {
+            let layer = self.first_layer();
+            let problem = format!("its rows are of {given}, layer `{layer}` of {} takes {wanted}", self.name);
             return Err(Error::invalid(
                 data.name(),
                 problem,
-                "make the first layer of the model as wide as a row",
+                "give images of this size, or make the model for theirs",
             ));
         }
         data.reshaped(self.row.clone())
+    }
+
+    /// The scope of the first layer that has weights.
+    pub fn first_layer(&self) -> &str {
+        let weight = self.states.first().map_or("x", |(name, _)| name.as_str());
+        weight.rsplit_once('.').map_or(weight, |(scope, _)| scope)
     }
 
     /// Runs the model on all rows in order; `each` is called with the program after each batch, and the size of the batch.

@@ -1,11 +1,14 @@
 //! The options of `nnc train` that make a run what it is.
 
+use clap::Parser;
 use nn::Activation;
+use nnc::data::Augment;
+use nnc::models::Model;
 use serde::{Deserialize, Serialize};
 
 use super::names::{ClassWeights, LossName, Normalise, OptimizerName, ScheduleName};
 
-/// Those that are not given come from the checkpoint, or else are the defaults.
+/// Those that are not given come from the checkpoint, or else are what suits the model, or else the defaults.
 #[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Given {
@@ -15,7 +18,12 @@ pub struct Given {
     /// How features are scaled before training, and before use [default: none; of csv and npz standard]
     #[arg(long, value_enum)]
     pub normalise: Option<Normalise>,
-    /// How often to go through the training data [default: 30]
+    /// Changes of images that are drawn anew each time they are trained on: shift (by up to a sixteenth of their side),
+    /// shift=PIXELS, flip (left to right, which is wrong for digits and letters), with commas in between, or none
+    /// [default: none; of models of images shift]
+    #[arg(long, value_name = "LIST", value_parser = str::parse::<Augment>)]
+    pub augment: Option<Augment>,
+    /// How often to go through the training data [default: 30, or what suits the model; see `nnc list models`]
     #[arg(long)]
     pub epochs: Option<usize>,
     /// The number of examples per step [default: 32]
@@ -74,6 +82,19 @@ pub struct Given {
     pub batch_norm: Option<bool>,
 }
 
+impl Given {
+    /// Those that suit a model.
+    pub fn suiting(model: &Model) -> Given {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            given: Given,
+        }
+        let words = ["nnc"].into_iter().chain(model.defaults.split_whitespace());
+        Line::try_parse_from(words).expect("a test parses those of all models").given
+    }
+}
+
 /// A name that an activation has.
 fn activation_name(name: &str) -> Result<String, String> {
     let activation: Activation = name.parse().map_err(|error: ir::Error| error.to_string())?;
@@ -84,4 +105,25 @@ fn activation_name(name: &str) -> Result<String, String> {
 fn finite(number: &str) -> Result<f64, String> {
     let value: f64 = number.parse().map_err(|_| "it is no number".to_owned())?;
     if value.is_finite() { Ok(value) } else { Err("give a finite number".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nnc::models::MODELS;
+
+    #[test]
+    fn what_suits_models_can_be_given_and_is_what_they_have() {
+        for model in MODELS {
+            let given = Given::suiting(model);
+            for (name, is_given) in [
+                ("hidden", given.hidden.is_some()),
+                ("activation", given.activation.is_some()),
+                ("dropout", given.dropout.is_some()),
+                ("batch-norm", given.batch_norm.is_some()),
+            ] {
+                assert!(!is_given || model.options.contains(&name), "{}: --{name}", model.name);
+            }
+        }
+    }
 }

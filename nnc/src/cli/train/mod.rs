@@ -40,7 +40,7 @@ const CHECKPOINT_EVERY: &str = "checkpoint-every";
 /// Arguments of `nnc train`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The model: mlp, logistic or perceptron; see `nnc list models`
+    /// The model: mlp, lenet, resnet20, ..; see `nnc list models`
     model: String,
     #[command(flatten)]
     given: Given,
@@ -83,7 +83,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let loss = settings.loss(model, &all)?;
     let Prepared { train, held_out, test, normalisation } = prepare::prepare(&settings, &all, test)?;
     settings.check_batch(train.len())?;
-    let row = (model.row)(train.row_shape())?;
+    let row = model.row_of(train.row_shape())?;
     let layer = (model.build)(&row, train.outputs(), &settings.model);
     if args.summary {
         let batch = Batch::new(settings.batch, row);
@@ -94,7 +94,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     }
     let compile =
         Options { threads: args.threads, target: Some(args.target.get().clone()), ..Options::default() };
-    let options = TrainerOptions { loss, batch: settings.batch, seed: settings.seed, compile };
+    let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
+    let options = TrainerOptions { loss, batch, seed, augment, compile };
     let mut trainer = Trainer::new(model.name, &row, layer, settings.optimizer(), options)?;
     let (saved, mut free) = settings.saved(model);
     let checkpoint_every = args.checkpoint_every.or_else(|| checkpoint.and_then(saved_interval));

@@ -4,7 +4,7 @@ use nn::schedule::{Decay, Plateau, Schedule};
 use nn::{Clip, Loss, TrainStep};
 use nnc::Error;
 use nnc::checkpoint::{Description, Settings as Saved, differences};
-use nnc::data::{Dataset, Source, Targets};
+use nnc::data::{Augment, Dataset, Source, Targets};
 use nnc::models::{Model, ModelOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,6 +25,7 @@ const PLATEAU: (f64, u64) = (0.3, 2);
 pub struct Settings {
     pub data: String,
     pub normalise: Normalise,
+    pub augment: Augment,
     pub epochs: usize,
     pub batch: usize,
     pub seed: u64,
@@ -46,17 +47,19 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What was given, else what was saved, else the defaults.
+    /// What was given, else what was saved, else what suits the model, else the defaults.
     ///
     /// # Errors
     /// Where something was given that the model has not or that is out of range, or that differs from what was saved.
     pub fn resolve(model: &Model, given: &Given, saved: Option<&Description>) -> Result<Settings, Error> {
         let given = names_and_values(given);
         check_options_of_model(model, &given)?;
-        let mut all = Saved::new();
+        let mut all = names_and_values(&Given::suiting(model));
+        if given.contains_key("optimizer") {
+            all.retain(|name, _| name != "lr" && name != "weight-decay"); // these suit another one
+        }
         if let Some(saved) = saved {
-            all.extend(saved.settings.clone());
-            all.extend(saved.free.clone());
+            all = saved.settings.clone().into_iter().chain(saved.free.clone()).collect();
             check_nothing_differs(saved, &given)?;
         }
         all.extend(given);
@@ -78,6 +81,7 @@ impl Settings {
                 Normalise::Standard
             }),
             data,
+            augment: given.augment.unwrap_or_default(),
             epochs: given.epochs.unwrap_or(30),
             batch: given.batch.unwrap_or(32),
             seed: given.seed.unwrap_or(0),
