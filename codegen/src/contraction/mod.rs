@@ -193,7 +193,6 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     let ahead = wide
         .filter(|_| !is_packed && columns <= panel)
         .and_then(|_| ahead(nest, &contraction, &loops, columns, tiles_of_chunk));
-    let block = wide.and_then(|_| block(&contraction, &loops, panel, target));
     Some(ContractionPlan {
         contraction,
         loops,

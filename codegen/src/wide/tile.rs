@@ -87,6 +87,16 @@ const TILES: usize = 2;
 const COUNTS: usize = 3;
 
 impl TileSpec<'_> {
+    /// How far ahead the right operand is fetched where its rows are so far apart that the CPU does not do so by itself: what
+    /// is beyond the operand costs nothing, because fetching does not fault.
+    fn far_rows_ahead(&self) -> Option<i64> {
+        const PAGE: i64 = 4096;
+        /// A few times the latency of memory, in steps of a tile.
+        const STEPS: i64 = 32;
+        let step = self.depth.last()?.right_step;
+        (step.abs() >= PAGE).then_some(step * STEPS)
+    }
+
     /// The number of words in the frame.
     pub fn frame_words(&self) -> usize {
         self.first_pointer() + self.epilogue.pointers + self.epilogue.uniforms
@@ -461,10 +471,10 @@ impl Tile<'_> {
     }
 
     /// One step of the sum, this far from the current addresses: `sum[r, v] += left[r] * right[v]`.
-    fn multiply_add(&mut self, (left, right): (i64, i64), rows: Range<usize>) {
+    fn multiply_add(&mut self, (left, right_at): (i64, i64), rows: Range<usize>) {
         let (spec, isa) = (self.spec, self.w.isa);
         let right =
-            |vector: usize| memory(RIGHT_AT, Register::None, right + (vector * isa.vector_bytes()) as i64);
+            |vector: usize| memory(RIGHT_AT, Register::None, right_at + (vector * isa.vector_bytes()) as i64);
         let first = self.spare();
         for vector in 0..self.vectors {
             let to = self.w.register(first + vector as u8);
@@ -479,6 +489,13 @@ impl Tile<'_> {
                 (Isa::Avx2, Some(mask)) => {
                     self.w.raw(Code::VEX_Vmaskmovps_ymm_ymm_m256, to, Some(mask), from, None);
                 }
+            }
+        }
+        if let Some(ahead) = spec.far_rows_ahead() {
+            for vector in 0..self.vectors {
+                let place =
+                    memory(RIGHT_AT, Register::None, right_at + ahead + (vector * isa.vector_bytes()) as i64);
+                self.w.push(Instruction::with1(Code::Prefetcht0_m8, place));
             }
         }
         let factor = self.w.register(first + self.vectors as u8);
