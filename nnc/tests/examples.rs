@@ -88,7 +88,7 @@ fn plain_networks_become_worse_with_depth_and_residual_ones_do_not() {
 }
 
 #[test]
-fn batch_norm_trains_faster_and_both_help_where_data_are_few() {
+fn batch_norm_trains_faster() {
     let text = printed("batchnorm_vs_dropout", &["batchnorm_vs_dropout.svg"]);
     let [neither, norm] = ["neither", "batch norm"].map(|line| numbers(&text, line)[0]);
     assert!(norm < neither, "{text}");
