@@ -32,6 +32,7 @@ use crate::nest::Nest;
 use crate::schedule::primitives;
 use crate::wide::Isa;
 use bounds::{DepthLoop, depth_loops};
+pub(crate) use emit::each;
 use recognise::{Contraction, recognise};
 use wide::is_tile;
 
