@@ -13,7 +13,7 @@ use crate::jit::{Compiled, compile_function, kernel_function};
 use crate::nest::{Nest, Node, is_local};
 use crate::schedule::{Lanes, Schedule, chunk_iterations, schedule, total_work};
 use crate::wide::WideFunction;
-use crate::{CompileOptions, Cost, Error, Target, contraction};
+use crate::{CompileOptions, Cost, Error, Target, contraction, transpose};
 
 /// A compiled kernel that is not in executable memory yet.
 #[derive(Clone)]
@@ -86,7 +86,13 @@ fn compile_one(name: &str, kernel: &Kernel, target: &Target, options: CompileOpt
             let work = plan.multiply_adds(&nest) * Cost::MULTIPLY_ADD;
             (contraction::emit(&plan, &nest, target), work)
         }
-        None => (emit(&nest, target), total_work(&nest, &nest.body)),
+        None => {
+            let emitted = match transpose::plan(&nest, target) {
+                Some(plan) => transpose::emit(&plan, &nest, target),
+                None => emit(&nest, target),
+            };
+            (emitted, total_work(&nest, &nest.body))
+        }
     };
     let lanes = target.vector_bytes / 4;
     let clif = if options.keep_clif { emitted.function.display().to_string() } else { String::new() };

@@ -11,6 +11,7 @@
 //! | [`emit`] | nests and vector programs as Cranelift instructions |
 //! | `cache` | kernels that are alike, compiled once |
 //! | [`contraction`] | sums of products: register tiles, cache blocks, packing |
+//! | [`transpose`] | copies in another order of axes, in blocks on registers |
 //! | [`emulate_fma`] | fused multiply-add for CPUs that lack it |
 //! | [`wide`] | AVX2 and AVX-512 code |
 //! | [`load_before_compare`] | unaligned operands of comparisons on CPUs without AVX |
@@ -29,6 +30,7 @@ pub mod load_before_compare;
 pub mod nest;
 pub mod schedule;
 pub mod target;
+pub mod transpose;
 pub mod wide;
 
 use std::fmt;

@@ -82,3 +82,42 @@ fn a_reduction_of_columns_reads_what_another_gives() {
         check(&text, &[x.clone(), vec![0.0; columns]], &expected);
     }
 }
+
+#[test]
+fn copies_that_transpose_move_each_element() {
+    const BATCH: usize = 3;
+    let shapes = [
+        (4, 2),
+        (5, 3),
+        (7, 16),
+        (16, 33),
+        (17, 7),
+        (31, 64),
+        (68, 129),
+        (196, 40),
+        (131, 15),
+        (3, 5),
+        (300, 1),
+    ];
+    for (depth, columns) in shapes {
+        // Source and copy have more than is read and written.
+        let (wide, broad) = (depth + 1, columns + 1);
+        let text = format!(
+            "kernel @k(%x: f32[{columns}, {BATCH}, {wide}]) -> (%r: f32[{BATCH}, {wide}, {broad}]) {{
+               for n in {BATCH}, i in {depth}, j in {columns} {{
+                 %0 = load %x[j, n, i + 1]
+                 store %0, %r[n, i, j]
+               }}
+             }}"
+        );
+        let x = numbers(columns * BATCH * wide, 5);
+        let mut expected = vec![7.0; BATCH * wide * broad];
+        for (n, i, j) in (0..BATCH)
+            .flat_map(|n| (0..depth).map(move |i| (n, i)))
+            .flat_map(|(n, i)| (0..columns).map(move |j| (n, i, j)))
+        {
+            expected[(n * wide + i) * broad + j] = x[(j * BATCH + n) * wide + i + 1];
+        }
+        check(&text, &[x, vec![7.0; BATCH * wide * broad]], &expected);
+    }
+}

@@ -34,6 +34,7 @@ use crate::schedule::primitives;
 use crate::wide::Isa;
 use ahead::{Ahead, ahead};
 use bounds::{DepthLoop, depth_loops};
+pub(crate) use emit::each;
 use recognise::{Contraction, recognise};
 use wide::is_tile;
 

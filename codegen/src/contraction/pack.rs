@@ -102,7 +102,7 @@ fn pack_straight(
     panel: &Panel,
     (depth, column_step, depth_step): (usize, i64, i64),
 ) {
-    let spec = PackSpec { columns: panel.columns, depth, column_step, depth_step };
+    let spec = PackSpec { columns: panel.columns, depth, column_step, depth_step, panel_step: None };
     let Some(isa) = plan.wide.filter(|_| spec.is_packable()) else {
         let sizes = (depth, panel.columns, panel.padded(plan));
         return pack_by_element(emitter, from, to, sizes, (column_step, depth_step));

@@ -1,6 +1,7 @@
 //! Packing of a panel as a function: `(frame)`, where the frame holds the address of the source and that of the panel.
 //!
-//! A panel is dense: all its columns at the first depth, then at the next. Columns up to the next whole vector are zeros.
+//! A panel has all its columns at the first depth, then at the next. A dense one has nothing in between, and columns up to
+//! the next whole vector are zeros; where the panel is a part of something larger, what is beside its columns stays.
 //! Where the source runs along the depth, blocks are transposed in registers: vectors are put together from quarters of
 //! four columns that are four apart, so that transposing inside of quarters is all that is left to do.
 
@@ -22,6 +23,8 @@ pub struct PackSpec {
     pub column_step: i64,
     /// From a depth of the source to the next, in bytes.
     pub depth_step: i64,
+    /// From a depth of the panel to the next, in bytes, where it is a part of something larger.
+    pub panel_step: Option<i64>,
 }
 
 const SOURCE: Register = Register::RAX;
@@ -29,15 +32,18 @@ const PANEL: Register = Register::R11;
 const ROUNDS: Register = Register::RCX;
 /// Depths in a quarter of a vector.
 const QUARTER: usize = 4;
+/// The lanes of the widest vectors.
+const MOST_LANES: i64 = 16;
 
 impl PackSpec {
     /// Whether there is a function for it: elements follow each other along one of the axes, and steps fit into
     /// instructions.
     pub fn is_packable(&self) -> bool {
         let reach = self.column_step * self.columns as i64;
-        let is_row = self.column_step == 4;
+        let is_row = self.column_step == 4 && self.panel_step.is_none();
         let is_column = self.depth_step == 4 && self.depth >= QUARTER;
-        (is_row || is_column) && i32::try_from(reach).is_ok() && i32::try_from(self.depth_step * 8).is_ok()
+        let steps = [reach, self.depth_step * 8, self.panel_step.unwrap_or(0).saturating_mul(MOST_LANES)];
+        (is_row || is_column) && steps.iter().all(|&step| i32::try_from(step).is_ok())
     }
 }
 
@@ -58,9 +64,26 @@ pub fn emit_pack(isa: Isa, spec: &PackSpec) -> WideFunction {
     w.assembler.finish(Kind::Pack, &[(stack, 0)])
 }
 
-/// The size of a depth of the panel, in bytes.
+/// From a depth of the panel to the next, in bytes.
 fn panel_step(isa: Isa, spec: &PackSpec) -> i64 {
-    4 * spec.columns.next_multiple_of(isa.lanes()) as i64
+    spec.panel_step.unwrap_or(4 * spec.columns.next_multiple_of(isa.lanes()) as i64)
+}
+
+/// Sets the mask of the columns in the last vector, where it is not whole.
+fn set_column_mask(w: &mut Writer, spec: &PackSpec) -> Option<Register> {
+    let count = spec.columns % w.isa.lanes();
+    if count == 0 {
+        return None;
+    }
+    w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), count as i32));
+    // The scratch register of masks is that of the panel.
+    w.push(Instruction::with1(Code::Push_r64, PANEL));
+    set_mask(w, ROUNDS);
+    w.push(Instruction::with1(Code::Pop_r64, PANEL));
+    Some(match w.isa {
+        Isa::Avx2 => Register::YMM15,
+        Isa::Avx512 => Register::K1,
+    })
 }
 
 /// Runs `body` for `rounds` rounds, the source and the panel moving on after each.
@@ -84,18 +107,7 @@ fn copy_rows(w: &mut Writer, spec: &PackSpec) {
     let isa = w.isa;
     let (lanes, step) = (isa.lanes(), panel_step(isa, spec));
     let vectors = spec.columns.div_ceil(lanes);
-    let mask = (!spec.columns.is_multiple_of(lanes)).then_some(match isa {
-        Isa::Avx2 => Register::YMM15,
-        Isa::Avx512 => Register::K1,
-    });
-    if mask.is_some() {
-        let count = (spec.columns % lanes) as i32;
-        w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), count));
-        // The scratch register of masks is that of the panel.
-        w.push(Instruction::with1(Code::Push_r64, PANEL));
-        set_mask(w, ROUNDS);
-        w.push(Instruction::with1(Code::Pop_r64, PANEL));
-    }
+    let mask = set_column_mask(w, spec);
     let row = |w: &mut Writer, at: usize| {
         for vector in 0..vectors {
             let ahead = (vector * isa.vector_bytes()) as i64;
@@ -125,13 +137,14 @@ fn transpose(w: &mut Writer, spec: &PackSpec) {
     let isa = w.isa;
     let lanes = isa.lanes();
     let step = panel_step(isa, spec);
+    let mask = if spec.panel_step.is_some() { set_column_mask(w, spec) } else { None };
     let groups: Vec<usize> = (0..spec.columns).step_by(lanes).collect();
     // A block is as deep as it is wide: a cache line of each column on AVX-512.
     let rounds = spec.depth / lanes;
     each_round(w, rounds, (4 * lanes as i64, step * lanes as i64), |w| {
         for &first in &groups {
             let depths: Vec<i64> = (0..lanes / QUARTER).map(|quarter| (quarter * QUARTER) as i64).collect();
-            block(w, spec, first, &depths);
+            block(w, spec, first, &depths, mask);
         }
     });
     // What is left, quarter by quarter; the last one ends with the depth and may do what is done already once more.
@@ -142,16 +155,17 @@ fn transpose(w: &mut Writer, spec: &PackSpec) {
     }
     if !depths.is_empty() {
         for &first in &groups {
-            block(w, spec, first, &depths);
+            block(w, spec, first, &depths, mask);
         }
     }
 }
 
-/// Transposes a vector of columns at four depths from each of `depths` on.
-fn block(w: &mut Writer, spec: &PackSpec, first: usize, depths: &[i64]) {
+/// Transposes a vector of columns at four depths from each of `depths` on. The mask is for the last vector.
+fn block(w: &mut Writer, spec: &PackSpec, first: usize, depths: &[i64], mask: Option<Register>) {
     let isa = w.isa;
     let (lanes, step) = (isa.lanes(), panel_step(isa, spec));
     let columns = (spec.columns - first).min(lanes);
+    let mask = mask.filter(|_| columns < lanes);
     let count = depths.len();
     let loaded = |quarter: usize, depth: usize| (quarter * count + depth) as u8;
     for quarter in 0..QUARTER {
@@ -201,7 +215,13 @@ fn block(w: &mut Writer, spec: &PackSpec, first: usize, depths: &[i64]) {
             let to = [a, b, c, d][at];
             w.binary(op, to, x, Operand::Register(y));
             let displacement = (depth + at as i64) * step + 4 * first as i64;
-            w.store(isa::STORE, memory(PANEL, Register::None, displacement), to, None);
+            let place = memory(PANEL, Register::None, displacement);
+            match (isa, mask) {
+                (Isa::Avx2, Some(mask)) => {
+                    w.push(Instruction::with3(Code::VEX_Vmaskmovps_m256_ymm_ymm, place, mask, to));
+                }
+                (_, mask) => w.store(isa::STORE, place, to, mask),
+            }
         }
     }
 }

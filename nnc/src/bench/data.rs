@@ -25,7 +25,8 @@ pub struct Data {
 }
 
 impl Data {
-    /// Reads an archive of `p0`, `p1`, .. (parameters), `x` (the input) and `y0`, .. (what else the workload takes).
+    /// Reads an archive of `p0`, `p1`, .. (parameters), `x` (the input) and `y0`, .. (what else the workload takes: inputs, or
+    /// parameters of these names).
     pub fn read(path: &Path) -> Result<Data, Error> {
         let is_parameter = |name: &str| {
             name.strip_prefix(PARAMETER)
@@ -46,8 +47,12 @@ impl Data {
     }
 
     /// Checks that there is an array of the right type for each input of a model, and that each parameter is one of the
-    /// model's; returns the parameters under the names of their states, and the inputs.
-    pub fn bind(self, model: &Model) -> Result<(Named, Named), Error> {
+    /// model's; returns the parameters under the names of their states, and the inputs. An array that has the name of a
+    /// parameter in the model is that parameter.
+    pub fn bind(mut self, model: &Model) -> Result<(Named, Named), Error> {
+        let (mut states, inputs): (Named, Named) =
+            self.inputs.into_iter().partition(|(name, _)| model.parameters.contains(name));
+        self.inputs = inputs;
         for (_, node) in model.graph.inputs() {
             let (name, ty) = (name_of(node), &node.results[0]);
             let Some((_, tensor)) = self.inputs.iter().find(|(known, _)| *known == name) else {
@@ -56,7 +61,12 @@ impl Data {
             };
             check_type(&name, tensor, ty)?;
         }
-        let states = self.parameters.into_iter().map(|(name, tensor)| {
+        let check = |name: &str, state: &str, tensor: &Tensor| {
+            let node = model.graph.find(state).expect("each parameter is a state");
+            check_type(name, tensor, &model.graph.node(node).results[0])
+        };
+        states.iter().try_for_each(|(name, tensor)| check(name, name, tensor))?;
+        for (name, tensor) in self.parameters {
             let index: Option<usize> = name[PARAMETER.len()..].parse().ok();
             let Some(state) = index.and_then(|index| model.parameters.get(index)) else {
                 let help = format!(
@@ -65,11 +75,10 @@ impl Data {
                 );
                 return Err(Error::invalid(name, "the workload has no parameter of this name", help));
             };
-            let node = model.graph.find(state).expect("each parameter is a state");
-            check_type(&name, &tensor, &model.graph.node(node).results[0])?;
-            Ok((state.clone(), tensor))
-        });
-        Ok((states.collect::<Result<_, _>>()?, self.inputs))
+            check(&name, state, &tensor)?;
+            states.push((state.clone(), tensor));
+        }
+        Ok((states, self.inputs))
     }
 }
 
@@ -128,6 +137,21 @@ mod tests {
         data.inputs.remove(1);
         let expected = "y0: the archive has no array of this name, the workload wants f32[64, 64]; add it with numpy.savez";
         assert_eq!(problem(&data), expected);
+    }
+
+    #[test]
+    fn an_array_with_the_name_of_a_parameter_is_bound_to_it() {
+        let model = Workload::find("conv3x3_n1_c64_56_k64").unwrap().model().unwrap();
+        let mut data = Data::draw(&model.graph);
+        let filter = Tensor::zeros(&Type::new(DType::F32, [64, 64, 3, 3]));
+        data.inputs.push(("y0".into(), filter.clone()));
+        let (states, inputs) = data.clone().bind(&model).unwrap();
+        assert_eq!(states, [("y0".to_owned(), filter)]);
+        assert_eq!(inputs.len(), 1);
+        data.inputs[1].1 = tensor(3);
+        let expected =
+            "y0: the array is f32[3], the workload wants f32[64, 64, 3, 3]; give an array of that type";
+        assert_eq!(data.bind(&model).unwrap_err().to_string(), expected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Workloads of one operation or a few: `x`, and where there is a second operand `y0`, to `y`.
+//! Workloads of one operation or a few: `x`, and where there is a second operand `y0`, to `y`. The second operand of a
+//! product is an input; that of a convolution is its filter, a parameter, as it is one in the peers' programs.
 
-use ir::{DType, Error, Value};
+use ir::{DType, Error, Init, Value};
 use nn::functional::{ConvOptions, Padding, conv};
 use nn::{Context, Layer, LayerNorm};
 
@@ -44,10 +45,12 @@ pub fn product(name: &str, m: usize, n: usize, k: usize) -> Result<Context, Erro
     })
 }
 
-/// The convolution of images with `filters` filters of 3 by 3, which keeps their size.
+/// The convolution of images with `filters` filters of 3 by 3, which keeps their size. The images are an input; the filters
+/// are a parameter, which is packed once and not in each run.
 pub fn conv3x3(name: &str, images: [usize; 4], filters: usize) -> Result<Context, Error> {
     unary(name, &images, |cx, x| {
-        let w = cx.input("y0", DType::F32, [filters, images[1], 3, 3])?;
+        let init = Init::Normal { mean: 0.0, deviation: 1.0, stream: 0 };
+        let w = cx.parameter("y0", [filters, images[1], 3, 3], init)?;
         conv(cx, x, w, &ConvOptions { padding: Padding::even(&[1, 1]), ..ConvOptions::new(2) })
     })
 }
