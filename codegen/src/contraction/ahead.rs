@@ -5,6 +5,7 @@
 //! one tile alone reads is only read once, so that tile asks for the lines that are a little ahead of itself.
 
 use cranelift_codegen::ir::{InstBuilder, Value, types};
+use ir::AxisId;
 
 use super::bounds::DepthLoop;
 use super::recognise::Contraction;
@@ -28,26 +29,29 @@ pub struct Ahead {
     pub share: usize,
 }
 
-/// What to ask for where a panel of `columns` columns, all of them, is read by so many tiles; `None` where panels do not lie
-/// one after the other.
-pub fn ahead(
+/// Whether panels of `columns` columns, all that there are, lie one after the other, each of them dense.
+pub fn are_neighbours(
     nest: &Nest,
     contraction: &Contraction<'_>,
     loops: &[DepthLoop],
     columns: usize,
-    tiles: usize,
-) -> Option<Ahead> {
-    let step = |axis| usize::try_from(contraction.right.offset.coefficient(axis)).ok();
+) -> bool {
+    let step = |axis: Option<AxisId>| axis.map(|axis| contraction.right.offset.coefficient(axis));
     let depth: usize = contraction.depth.iter().map(|&axis| nest.extent(axis)).product();
-    let are_neighbours = step(*contraction.batch.last()?)? == depth * columns
-        && step(contraction.column)? == 1
-        && step(loops.last()?.axis?)? == columns;
-    let lines = UNROLL * columns * 4 / LINE;
-    let is_whole = (columns * 4).is_multiple_of(LINE) && lines.is_power_of_two();
-    if !are_neighbours || !is_whole {
+    step(contraction.batch.last().copied()) == Some((depth * columns) as i64)
+        && step(Some(contraction.column)) == Some(1)
+        && step(loops.last().and_then(|depth| depth.axis)) == Some(columns as i64)
+}
+
+/// What to ask for where so many tiles read a panel, or a block of its depth, of this length, and what follows in memory comes
+/// next; `None` where a round of the sum is no power of two of lines.
+pub fn ahead(depth: usize, columns: usize, tiles: usize) -> Option<Ahead> {
+    let step_bytes = columns * 4;
+    let lines = UNROLL * step_bytes / LINE;
+    if !step_bytes.is_multiple_of(LINE) || !lines.is_power_of_two() {
         return None;
     }
-    let distance = if tiles == 1 { SINGLE_DISTANCE } else { depth * columns * 4 };
+    let distance = if tiles == 1 { SINGLE_DISTANCE } else { depth * step_bytes };
     Some(Ahead { distance, lines, share: lines.div_ceil(tiles) })
 }
 

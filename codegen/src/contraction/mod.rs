@@ -19,6 +19,7 @@
 //! larger than that, the depth is done in blocks that fit, and the sums wait in memory in between.
 
 mod ahead;
+mod blocks;
 mod bounds;
 mod emit;
 mod limits;
@@ -32,7 +33,8 @@ use crate::kernel::Emitted;
 use crate::nest::Nest;
 use crate::schedule::primitives;
 use crate::wide::Isa;
-use ahead::{Ahead, ahead};
+use ahead::{Ahead, ahead, are_neighbours};
+use blocks::{Block, block, block_of_stream};
 use bounds::{DepthLoop, depth_loops};
 pub(crate) use emit::each;
 use recognise::{Contraction, recognise};
@@ -105,13 +107,6 @@ impl ContractionPlan<'_> {
     }
 }
 
-/// How the depth is cut: the loops before `level` step by step, that one in blocks of so many steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Block {
-    level: usize,
-    steps: usize,
-}
-
 /// What a chunk is: so many of the outermost batches, of the panels and lines, or of the rows, and all of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chunks {
@@ -142,7 +137,8 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         return None;
     }
     let is_matrix_product = is_matrix_product(&contraction, &loops);
-    if is_matrix_product && rows == 1 && target.wide().is_some() {
+    let has_dense_panels = are_neighbours(nest, &contraction, &loops, columns);
+    if is_matrix_product && rows == 1 && target.wide().is_some() && !has_dense_panels {
         // A panel would be read in short pieces: sums of columns read whole rows.
         return None;
     }
@@ -191,9 +187,15 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         Chunks::Grid { lines, .. } => lines * rows.div_ceil(tile_rows),
         Chunks::Rows(rows) => rows.div_ceil(tile_rows),
     };
-    let ahead = wide
-        .filter(|_| !is_packed && columns <= panel)
-        .and_then(|_| ahead(nest, &contraction, &loops, columns, tiles_of_chunk));
+    let is_stream = wide.is_some() && !is_packed && columns <= panel && has_dense_panels;
+    let block = match is_stream && has_one_loop(&loops) {
+        true => block_of_stream(depth, columns, tiles_of_chunk, target),
+        false => block,
+    };
+    let ahead = match is_stream {
+        true => ahead(block.map_or(depth, |block| block.steps), columns, tiles_of_chunk),
+        false => None,
+    };
     Some(ContractionPlan {
         contraction,
         loops,
@@ -215,38 +217,12 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
 
 /// Whether there is one loop over the depth, without bounds, and no lines.
 fn is_matrix_product(contraction: &Contraction<'_>, loops: &[DepthLoop]) -> bool {
-    let [depth] = loops else { return false };
-    contraction.lines.is_empty() && !depth.is_limited() && depth.row_limits.is_empty()
+    contraction.lines.is_empty() && has_one_loop(loops)
 }
 
-/// Where the depth is cut into blocks: where a panel and the left operand are larger than the second level of cache and both
-/// can be read block by block, because a loop over the depth is outermost in both.
-fn block(contraction: &Contraction<'_>, loops: &[DepthLoop], panel: usize, target: &Target) -> Option<Block> {
-    const ELEMENT: usize = 4;
-    let budget = target.l2_bytes / 8 * 5;
-    let depth: usize = loops.iter().map(|depth| depth.extent).product();
-    // What a step of a loop reads of the left operand, about: everything up to the next step.
-    let left_bytes = |depth: &DepthLoop| {
-        let step = depth.axis.map_or(0, |axis| contraction.left.offset.coefficient(axis).unsigned_abs());
-        step as usize * ELEMENT
-    };
-    let all = depth * panel * ELEMENT + loops.first().map_or(0, |first| first.extent * left_bytes(first));
-    if loops.len() < 2 || all <= budget {
-        return None;
-    }
-    for level in 0..loops.len() - 1 {
-        let inner: usize = loops[level + 1..].iter().map(|depth| depth.extent).product();
-        let bytes = inner * panel * ELEMENT + left_bytes(&loops[level]);
-        let steps = (budget / bytes.max(1)).min(loops[level].extent);
-        if steps >= 1 {
-            let is_whole = level == 0 && steps == loops[level].extent;
-            return (!is_whole).then_some(Block { level, steps });
-        }
-        if loops[level].is_limited() || !loops[level].row_limits.is_empty() {
-            return None;
-        }
-    }
-    None
+/// Whether there is one loop over the depth, without bounds.
+fn has_one_loop(loops: &[DepthLoop]) -> bool {
+    matches!(loops, [depth] if !depth.is_limited() && depth.row_limits.is_empty())
 }
 
 /// How a result is cut into chunks of at least `work` multiply-adds, 64 of them at most: batches where there are many,

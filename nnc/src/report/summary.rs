@@ -207,7 +207,7 @@ mod tests {
         let training = training.unwrap();
         // Each parameter with two moments, the buffers, the learning rate, and the number of steps.
         assert_eq!(training.states_bytes, 4 * (3 * parameters + 2 * 128 + 1) + 8);
-        assert!(training.working_bytes > inference.working_bytes, "{training:?}");
+        assert!(training.working_bytes >= given + 4 * 32 * 128, "{training:?}");
     }
 
     #[test]

@@ -5,17 +5,20 @@
 //! gradient of its input, to that of its filter. So images have their channels last, and filters are
 //! `[height, width, input channels, output channels]`.
 //!
-//! Nothing is converted: each slot has one order of axes, the kernels that write it write it so, and those that read it read
-//! it so. What the user sees keeps its order: inputs, outputs, constants; states are known to the user in their own order,
-//! and say in which they lie. A reshape that moves nothing binds the axes that it merges: they stay side by side.
+//! Each slot has one order of axes, the kernels that write it write it so, and those that read it read it so. What the user
+//! sees keeps its order: inputs, outputs, constants; states are known to the user in their own order, and say in which they
+//! lie. Only results of convolutions that are outputs are converted. A reshape that moves nothing binds the axes that it
+//! merges: they stay side by side.
 //!
 //! 1. `bundles`: the axes of each slot that all kernels agree on.
 //! 2. `classes`: which bundles are the same axis of the model (one loop runs along both), and what it is: places of images,
 //!    taps of filters, channels, or none of these.
-//! 3. `rewrite`: buffers with their axes in order, indices and loops that follow.
+//! 3. `outputs`: results of convolutions that the user sees.
+//! 4. `rewrite`: buffers with their axes in order, indices and loops that follow.
 
 mod bundles;
 mod classes;
+mod outputs;
 mod rewrite;
 
 use std::collections::BTreeSet;
@@ -24,6 +27,7 @@ use ir::{AxisOrder, KernelId, Place, Plan, SlotId, Step};
 
 use bundles::{Bundles, bundles};
 use classes::{Kind, kinds};
+use outputs::convert_outputs;
 
 /// Puts the axes of images and filters in order.
 pub fn layout(mut plan: Plan) -> Plan {
@@ -36,6 +40,7 @@ pub fn layout(mut plan: Plan) -> Plan {
             *order = (0..order.len()).collect();
         }
     }
+    convert_outputs(&mut plan, &kinds, |slot| !is_identity(&orders[slot.0 as usize]));
     keep_copies_alike(&plan, &bundles, &mut orders);
     let calls: Vec<Step> = plan.steps.clone();
     let mut rewritten: BTreeSet<KernelId> = BTreeSet::new();

@@ -8,10 +8,12 @@
 //! 2. `product`: a sum of products with a fixed right operand, such as `sum over k of x[i, k] * w[j, k]`, or the filter
 //!    `w[kh, kw, c, j]` of a convolution.
 //! 3. `panels`: it reads `packed[p, k, l]`, or `packed[p, kh, kw, c, l]`, instead, for `j = 32*p + l`: 32 columns of all
-//!    depths lie side by side, so a tile walks through memory in one direction, and nothing is left to pack in a run. A
-//!    step of `prepare` fills `packed`, once for all products that read `w` so.
+//!    depths lie side by side, so a tile walks through memory in one direction, and nothing is left to pack in a run. With
+//!    few rows, and where columns are no multiple of 32, it reads `packed[j, k]`, each element after the one before. A step of
+//!    `prepare` fills `packed`, once for all products that read `w` so.
 //!
-//! The order of each sum stays the same, and so do all bits of what runs on tiles.
+//! The order of each sum on tiles stays the same, and so do all bits of the results. A product of few rows that is made of dot
+//! products otherwise is one on tiles then, and differs by rounding.
 
 mod panels;
 mod product;

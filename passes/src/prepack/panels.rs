@@ -1,13 +1,13 @@
 //! The kernel that packs an operand into panels, and the product that reads them.
 
 use ir::{Access, Affine, AxisId, DType, Index, Indices, Inst, Kernel, Shape, Stmt, StoreMode, Type};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::PANEL_COLUMNS;
 use super::product::Product;
 
 /// The kernel that packs the right operand of a product: `packed[p, k, l] = w[j, k]` for `j = 32*p + l`, with as many `k`
-/// as the sum has axes.
+/// as the sum has axes; `packed[j, k]` where there are no panels.
 pub fn pack_kernel(of: &Kernel, product: &Product) -> Kernel {
     let sizes: Vec<String> =
         product.depth.iter().chain([&product.column]).map(|&axis| of.extent(axis).to_string()).collect();
@@ -19,45 +19,67 @@ pub fn pack_kernel(of: &Kernel, product: &Product) -> Kernel {
         axes.iter().enumerate().map(|(at, &axis)| kernel.axis(name(at), of.extent(axis))).collect()
     };
     let outer = copies(&product.outer, "g");
-    let panel = copies(&[product.column], "p")[0];
+    let column = copies(&[product.column], if product.has_panels { "p" } else { "j" })[0];
     let depth = copies(&product.depth, "k");
-    let lane = kernel.axis("l", PANEL_COLUMNS);
-    kernel.axes[panel.0 as usize].extent /= PANEL_COLUMNS;
+    let columns = match product.has_panels {
+        true => {
+            kernel.axes[column.0 as usize].extent /= PANEL_COLUMNS;
+            Columns { column, lane: Some(kernel.axis("l", PANEL_COLUMNS)) }
+        }
+        false => Columns { column, lane: None },
+    };
     let from = product.outer.iter().chain(&product.depth).copied();
     let to: Vec<AxisId> = outer.iter().chain(&depth).copied().collect();
     let copy_of: Vec<(AxisId, AxisId)> = from.zip(to).collect();
     let indices = substituted(&product.indices, |axis| match axis == product.column {
-        true => column_of(panel, lane),
+        true => columns.index(),
         false => Affine::axis(copy_of.iter().find(|pair| pair.0 == axis).expect("it has all axes").1),
     });
     let var = kernel.var(DType::F32);
     let load = Stmt::Let { var, inst: Inst::Load { buffer: source, indices, fill: None } };
-    let axes = panel_axes(&outer, panel, &depth, lane);
+    let axes = packed_axes(&outer, &columns, &depth);
     let store = Stmt::Store { value: var, buffer: target, indices: indices_of(&axes), mode: StoreMode::Set };
     kernel.body = vec![Stmt::For { axes, sequential: false, body: vec![load, store] }];
     kernel.numbered()
 }
 
-/// The kernel of a product that reads its right operand packed, with its columns cut into panels.
+/// The kernel of a product that reads its right operand packed, with its columns cut into panels where that has panels.
 pub fn with_packed_operand(mut kernel: Kernel, product: &Product) -> Kernel {
     let ty = packed_type(&kernel, product);
-    let panels = kernel.extent(product.column) / PANEL_COLUMNS;
-    let name = kernel.axes[product.column.0 as usize].name.clone();
-    let panel = kernel.axis(format!("{name}p"), panels);
-    let lane = kernel.axis(format!("{name}l"), PANEL_COLUMNS);
+    let columns = match product.has_panels {
+        true => {
+            let name = kernel.axes[product.column.0 as usize].name.clone();
+            let column = kernel.axis(format!("{name}p"), kernel.extent(product.column) / PANEL_COLUMNS);
+            Columns { column, lane: Some(kernel.axis(format!("{name}l"), PANEL_COLUMNS)) }
+        }
+        false => Columns { column: product.column, lane: None },
+    };
     kernel.buffers[product.right.0 as usize].ty = ty;
     let mut body = std::mem::take(&mut kernel.body);
-    let rewrite = Rewrite { product, panel, lane };
-    rewrite.block(&mut body);
+    Rewrite { product, columns }.block(&mut body);
     kernel.body = body;
     kernel.numbered()
 }
 
-/// The columns of a product cut into panels.
+/// The loop over the columns of a product, or those over its panels and the columns of a panel.
+#[derive(Clone, Copy)]
+struct Columns {
+    column: AxisId,
+    lane: Option<AxisId>,
+}
+
+impl Columns {
+    /// The number of the column.
+    fn index(&self) -> Affine {
+        let column = Affine::axis(self.column);
+        self.lane.map_or(column.clone(), |lane| column.times(PANEL_COLUMNS as i64).plus(&Affine::axis(lane)))
+    }
+}
+
+/// A product with a packed operand.
 struct Rewrite<'a> {
     product: &'a Product,
-    panel: AxisId,
-    lane: AxisId,
+    columns: Columns,
 }
 
 impl Rewrite<'_> {
@@ -65,14 +87,12 @@ impl Rewrite<'_> {
         for stmt in body {
             match stmt {
                 Stmt::For { axes, body, .. } => {
-                    let cut = |&axis: &AxisId| -> SmallVec<[AxisId; 2]> {
-                        if axis == self.product.column {
-                            smallvec![self.panel, self.lane]
-                        } else {
-                            smallvec![axis]
-                        }
-                    };
-                    *axes = axes.iter().flat_map(cut).collect();
+                    if let Columns { column, lane: Some(lane) } = self.columns {
+                        // Panels come first: a panel serves all rows before the next, and there are many to share.
+                        let others =
+                            axes.iter().map(|&axis| if axis == self.product.column { lane } else { axis });
+                        *axes = [column].into_iter().chain(others).collect();
+                    }
                     self.block(body);
                 }
                 Stmt::Reduce { body, .. } => self.block(body),
@@ -80,7 +100,7 @@ impl Rewrite<'_> {
                     *indices = match *buffer == self.product.right {
                         true => {
                             let Product { outer, depth, .. } = self.product;
-                            indices_of(&panel_axes(outer, self.panel, depth, self.lane))
+                            indices_of(&packed_axes(outer, &self.columns, depth))
                         }
                         false => self.indices(indices),
                     };
@@ -93,29 +113,33 @@ impl Rewrite<'_> {
 
     fn indices(&self, indices: &Indices) -> Indices {
         substituted(indices, |axis| match axis == self.product.column {
-            true => column_of(self.panel, self.lane),
+            true => self.columns.index(),
             false => Affine::axis(axis),
         })
     }
 }
 
-/// The packed operand: by what it has beside columns and depth, by panel, depth and column of the panel.
+/// The packed operand.
 fn packed_type(kernel: &Kernel, product: &Product) -> Type {
     let extents = |axes: &[AxisId]| -> Vec<usize> { axes.iter().map(|&axis| kernel.extent(axis)).collect() };
-    let panels = kernel.extent(product.column) / PANEL_COLUMNS;
     let (outer, depth) = (extents(&product.outer), extents(&product.depth));
-    let shape: Shape = outer.into_iter().chain([panels]).chain(depth).chain([PANEL_COLUMNS]).collect();
+    let columns = kernel.extent(product.column);
+    let shape: Shape = match product.has_panels {
+        true => [&[columns / PANEL_COLUMNS], &outer[..], &depth, &[PANEL_COLUMNS]].concat(),
+        false => [&outer[..], &[columns], &depth].concat(),
+    }
+    .into_iter()
+    .collect();
     Type { dtype: DType::F32, shape }
 }
 
 /// The axes of the packed operand.
-fn panel_axes(outer: &[AxisId], panel: AxisId, depth: &[AxisId], lane: AxisId) -> SmallVec<[AxisId; 4]> {
-    outer.iter().copied().chain([panel]).chain(depth.iter().copied()).chain([lane]).collect()
-}
-
-/// The column that a panel has at a lane.
-fn column_of(panel: AxisId, lane: AxisId) -> Affine {
-    Affine::axis(panel).times(PANEL_COLUMNS as i64).plus(&Affine::axis(lane))
+fn packed_axes(outer: &[AxisId], columns: &Columns, depth: &[AxisId]) -> SmallVec<[AxisId; 4]> {
+    let Columns { column, lane } = *columns;
+    match lane {
+        Some(lane) => [&[column], outer, depth, &[lane]].concat().into(),
+        None => [outer, &[column], depth].concat().into(),
+    }
 }
 
 fn indices_of(axes: &[AxisId]) -> Indices {

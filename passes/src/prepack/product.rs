@@ -1,7 +1,8 @@
-//! The sums of products whose right operand is worth packing.
+//! The sums of products whose right operand is worth packing: one loop, in it one sum over some axes of two loads of `f32`,
+//! the left one with zeros around it, as a convolution has it, or with nothing outside.
 //!
-//! They are what code generation computes on tiles: one loop, in it one sum over some axes of two loads of `f32`, the left
-//! one with zeros around it, as a convolution has it, or with nothing outside.
+//! Tiles of code generation compute them. With few rows, reading the operand is the whole of the work: it should lie in the
+//! order in which it is read, be it by tiles or by dot products.
 
 use ir::{
     Access, Affine, AxisId, BufferId, DType, Indices, Inst, Kernel, ReduceOp, Scalar, ScalarFn, Stmt, Var,
@@ -9,22 +10,26 @@ use ir::{
 
 use super::PANEL_COLUMNS;
 
-/// From this many rows on a panel is read often enough that its order matters; with fewer, reading the operand is the
-/// whole of the work, in whatever order it lies.
+/// From this many rows on a panel is read often enough that its order matters.
 const MIN_ROWS: usize = 4;
 
-/// A sum of products whose right operand can be packed.
+/// With fewer rows, an operand of fewer bytes is read from the caches, where its order matters little.
+const MIN_STREAM_BYTES: usize = 1 << 20;
+
+/// A sum of products whose right operand can be packed, its axes in one of two orders: panels, what else it has of the result,
+/// the sum, columns of a panel; or what it has of the result in the order of the loops, columns last, then the sum.
 pub struct Product {
     /// The operand with columns.
     pub right: BufferId,
     /// Which of its elements a term reads.
     pub indices: Indices,
-    /// The axes of the result that it has beside the columns: groups of channels.
+    /// The axes of the result that it has beside the columns: groups of channels, for one.
     pub outer: Vec<AxisId>,
-    /// The axis along which results are side by side in memory.
+    /// The last axis of the result that it has.
     pub column: AxisId,
-    /// The axes that are summed over, in the order of the sum on tiles: from long steps through the left operand to short
-    /// ones.
+    /// Whether columns are cut into panels.
+    pub has_panels: bool,
+    /// The axes that are summed over, in the order of the sum.
     pub depth: Vec<AxisId>,
 }
 
@@ -44,40 +49,90 @@ pub fn packable(kernel: &Kernel) -> Option<Product> {
     let (x, y) = factors(kernel, terms, sum.value)?;
     let column = axes.iter().copied().find(|&axis| runs_along(kernel, body, axis))?;
     let (left, right) = if x.uses(column) { (y, x) } else { (x, y) };
-    let row = axes.iter().copied().rfind(|&axis| left.uses(axis) && !right.uses(axis))?;
     let fits = right.uses(column)
         && right.fill.is_none()
         && reduced.iter().all(|&axis| left.uses(axis) && right.uses(axis))
         && !left.uses(column)
-        && kernel.extent(row) >= MIN_ROWS
-        && reduced.iter().map(|&axis| kernel.extent(axis)).product::<usize>() > 1
-        && kernel.extent(column) > 0
-        && kernel.extent(column).is_multiple_of(PANEL_COLUMNS);
+        && reduced.iter().map(|&axis| kernel.extent(axis)).product::<usize>() > 1;
     // The kernel reads the operand nowhere else, and no value of an axis, so indices are all that must be rewritten.
     let is_alone = loads_of(body, right.buffer) == 1 && !reads_axes(body);
     if !fits || !is_alone {
         return None;
     }
-    let mut depth = reduced.to_vec();
-    let steps = offset(kernel, left.buffer, left.indices);
-    depth.sort_by_key(|&axis| std::cmp::Reverse(steps.coefficient(axis).abs()));
-    let outer = axes.iter().copied().filter(|&axis| axis != column && right.uses(axis)).collect();
-    let product = Product { right: right.buffer, indices: right.indices.clone(), outer, column, depth };
+    let rows: Vec<AxisId> =
+        axes.iter().copied().filter(|&axis| left.uses(axis) && !right.uses(axis)).collect();
+    let has_rows = rows.last().is_some_and(|&row| kernel.extent(row) >= MIN_ROWS);
+    let has_few_rows = rows.iter().map(|&axis| kernel.extent(axis)).product::<usize>() < MIN_ROWS;
+    let is_large = kernel.buffers[right.buffer.0 as usize].ty.size_bytes() >= MIN_STREAM_BYTES;
+    if !has_rows && !(has_few_rows && is_large) {
+        return None;
+    }
+    let kept: Vec<AxisId> = axes.iter().copied().filter(|&axis| right.uses(axis)).collect();
+    let panels = in_panels(kernel, (&left, &right), &kept, column, reduced);
+    let product = match has_rows {
+        true => panels?,
+        false => panels.or_else(|| in_order_of_loops(kernel, &right, &kept, reduced))?,
+    };
     (!product.is_packed(kernel)).then_some(product)
 }
 
+/// Packed for tiles: its depth is in their order, from long steps through the left operand to short ones.
+fn in_panels(
+    kernel: &Kernel,
+    (left, right): (&Factor<'_>, &Factor<'_>),
+    kept: &[AxisId],
+    column: AxisId,
+    reduced: &[AxisId],
+) -> Option<Product> {
+    let columns = kernel.extent(column);
+    if columns == 0 || !columns.is_multiple_of(PANEL_COLUMNS) {
+        return None;
+    }
+    let mut depth = reduced.to_vec();
+    let steps = offset(kernel, left.buffer, left.indices);
+    depth.sort_by_key(|&axis| std::cmp::Reverse(steps.coefficient(axis).abs()));
+    let outer = kept.iter().copied().filter(|&axis| axis != column).collect();
+    let indices = right.indices.clone();
+    Some(Product { right: right.buffer, indices, outer, column, has_panels: true, depth })
+}
+
+/// Packed for dot products along the depth, one result after the other.
+fn in_order_of_loops(
+    kernel: &Kernel,
+    right: &Factor<'_>,
+    kept: &[AxisId],
+    reduced: &[AxisId],
+) -> Option<Product> {
+    let steps = offset(kernel, right.buffer, right.indices);
+    let is_along_depth = steps.coefficient(*reduced.last()?) == 1;
+    let (&column, outer) = kept.split_last()?;
+    is_along_depth.then(|| Product {
+        right: right.buffer,
+        indices: right.indices.clone(),
+        outer: outer.to_vec(),
+        column,
+        has_panels: false,
+        depth: reduced.to_vec(),
+    })
+}
+
 impl Product {
-    /// Whether the operand is one panel as it lies in memory.
+    /// Whether the operand lies in the order already: it is dense, and there are no panels, or only one.
     fn is_packed(&self, kernel: &Kernel) -> bool {
         let steps = offset(kernel, self.right, &self.indices);
+        let depth = self.depth.iter().rev().copied();
+        let outer = self.outer.iter().rev().copied();
+        let inwards: Vec<AxisId> = match self.has_panels {
+            true => [self.column].into_iter().chain(depth).chain(outer).collect(),
+            false => depth.chain([self.column]).chain(outer).collect(),
+        };
         let mut dense = 1;
-        let axes = [self.column].into_iter().chain(self.depth.iter().rev().copied());
-        let is_dense = axes.chain(self.outer.iter().rev().copied()).all(|axis| {
+        let is_dense = inwards.into_iter().all(|axis| {
             let is_next = steps.coefficient(axis) == dense as i64;
             dense *= kernel.extent(axis);
             is_next
         });
-        is_dense && kernel.extent(self.column) == PANEL_COLUMNS
+        is_dense && (!self.has_panels || kernel.extent(self.column) == PANEL_COLUMNS)
     }
 }
 
