@@ -44,6 +44,11 @@ impl Bundles {
         if self.borders.contains(&0) { 0 } else { self.borders.len() - 1 }
     }
 
+    /// The extent of a bundle.
+    pub fn extent(&self, bundle: usize) -> usize {
+        self.borders[bundle] / self.borders[bundle + 1]
+    }
+
     /// The axes of a shape that are in a bundle.
     pub fn axes_of(&self, shape: &Shape, bundle: usize) -> Vec<usize> {
         let (all, rest) = (self.borders[bundle], self.borders[bundle + 1]);

@@ -5,20 +5,20 @@
 //! gradient of its input, to that of its filter. So images have their channels last, and filters are
 //! `[height, width, input channels, output channels]`.
 //!
-//! Each slot has one order of axes, the kernels that write it write it so, and those that read it read it so. What the user
+//! Each slot has one order of axes: the kernels that write it write it so, and those that read it read it so. What the user
 //! sees keeps its order: inputs, outputs, constants; states are known to the user in their own order, and say in which they
-//! lie. Only results of convolutions that are outputs are converted. A reshape that moves nothing binds the axes that it
-//! merges: they stay side by side.
+//! lie. So nothing is converted but inputs and outputs, where convolutions have enough work on them. A reshape that moves
+//! nothing binds the axes that it merges: they stay side by side.
 //!
 //! 1. `bundles`: the axes of each slot that all kernels agree on.
 //! 2. `classes`: which bundles are the same axis of the model (one loop runs along both), and what it is: places of images,
 //!    taps of filters, channels, or none of these.
-//! 3. `outputs`: results of convolutions that the user sees.
+//! 3. `convert`: copies of inputs and outputs into another order, where they pay.
 //! 4. `rewrite`: buffers with their axes in order, indices and loops that follow.
 
 mod bundles;
 mod classes;
-mod outputs;
+mod convert;
 mod rewrite;
 
 use std::collections::BTreeSet;
@@ -27,20 +27,22 @@ use ir::{AxisOrder, KernelId, Place, Plan, SlotId, Step};
 
 use bundles::{Bundles, bundles};
 use classes::{Kind, kinds};
-use outputs::convert_outputs;
+use convert::insert_conversions;
 
 /// Puts the axes of images and filters in order.
 pub fn layout(mut plan: Plan) -> Plan {
-    let bundles = bundles(&plan);
-    let kinds = kinds(&plan, &bundles);
-    let mut orders: Vec<Vec<usize>> =
-        (0..plan.slots.len()).map(|slot| order(&bundles[slot], &kinds[slot])).collect();
+    let (bundles, wanted) = wanted_orders(&plan);
+    let channels = wanted.iter().zip(&bundles).map(|(order, bundles)| match order.last() {
+        Some(&last) if !is_identity(order) => bundles.extent(last),
+        _ => 0,
+    });
+    insert_conversions(&mut plan, &channels.collect::<Vec<usize>>());
+    let (bundles, mut orders) = wanted_orders(&plan);
     for (slot, order) in orders.iter_mut().enumerate() {
         if !is_free(&plan.slots[slot].place) {
             *order = (0..order.len()).collect();
         }
     }
-    convert_outputs(&mut plan, &kinds, |slot| !is_identity(&orders[slot.0 as usize]));
     keep_copies_alike(&plan, &bundles, &mut orders);
     let calls: Vec<Step> = plan.steps.clone();
     let mut rewritten: BTreeSet<KernelId> = BTreeSet::new();
@@ -70,6 +72,14 @@ pub fn layout(mut plan: Plan) -> Plan {
         rewrite::order_loops(&mut plan.kernels[id.0 as usize]);
     }
     plan
+}
+
+/// The bundles of each slot, and the order in which convolutions want them, whether the user sees the slot or not.
+fn wanted_orders(plan: &Plan) -> (Vec<Bundles>, Vec<Vec<usize>>) {
+    let bundles = bundles(plan);
+    let kinds = kinds(plan, &bundles);
+    let orders = bundles.iter().zip(&kinds).map(|(bundles, kinds)| order(bundles, kinds)).collect();
+    (bundles, orders)
 }
 
 /// Whether the order of a slot's axes is the compiler's to choose.
