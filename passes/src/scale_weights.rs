@@ -222,7 +222,7 @@ fn varying_axes(narrow: &Shape, wide: &Shape) -> Option<Range<usize>> {
     let added = wide.rank() - narrow.rank();
     let mut varying = (0..narrow.rank()).filter(|&axis| narrow[axis] != 1);
     let Some(first) = varying.next() else { return Some(0..0) };
-    let end = varying.last().unwrap_or(first) + 1;
+    let end = varying.next_back().unwrap_or(first) + 1;
     (narrow[first..end] == wide[first + added..end + added]).then_some(first + added..end + added)
 }
 

@@ -64,7 +64,7 @@ pub fn packable(kernel: &Kernel) -> Option<Product> {
     let has_rows = rows.last().is_some_and(|&row| kernel.extent(row) >= MIN_ROWS);
     let has_few_rows = rows.iter().map(|&axis| kernel.extent(axis)).product::<usize>() < MIN_ROWS;
     let is_large = kernel.buffers[right.buffer.0 as usize].ty.size_bytes() >= MIN_STREAM_BYTES;
-    if !has_rows && !(has_few_rows && is_large) {
+    if !(has_rows || (has_few_rows && is_large)) {
         return None;
     }
     let kept: Vec<AxisId> = axes.iter().copied().filter(|&axis| right.uses(axis)).collect();
