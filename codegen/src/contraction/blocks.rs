@@ -17,6 +17,12 @@ pub struct Block {
     pub steps: usize,
 }
 
+/// What is read again and again, in bytes: a small part of the second level of cache, which also holds sums that wait, and
+/// what is read and written only once.
+pub fn budget(target: &Target) -> usize {
+    target.l2_bytes / 6
+}
+
 /// Where the depth is cut into blocks: where a panel and the left operand are larger than the second level of cache and both
 /// can be read block by block, because a loop over the depth is outermost in both.
 pub fn block(
@@ -25,7 +31,7 @@ pub fn block(
     panel: usize,
     target: &Target,
 ) -> Option<Block> {
-    let budget = target.l2_bytes / 8 * 5;
+    let budget = budget(target);
     let depth: usize = loops.iter().map(|depth| depth.extent).product();
     // What a step of a loop reads of the left operand, about: everything up to the next step.
     let left_bytes = |depth: &DepthLoop| {

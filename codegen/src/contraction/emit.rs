@@ -79,7 +79,7 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted
         panel: memory(if needs_panel(plan) { plan.inner_depth() * width * 4 } else { 0 }),
         sums: memory(plan.tile_rows * width * 4),
         waiting: memory(if plan.block.is_some() {
-            lines_of_chunk(plan, nest) * wide::waiting_bytes(plan, width)
+            plan.lines(nest) * wide::waiting_bytes(plan, width)
         } else {
             0
         }),
@@ -118,14 +118,6 @@ fn panel_count(plan: &ContractionPlan<'_>) -> usize {
     plan.columns.div_ceil(panel_columns(plan))
 }
 
-/// The lines that are done one after the other for a panel.
-fn lines_of_chunk(plan: &ContractionPlan<'_>, nest: &Nest) -> usize {
-    match plan.chunks {
-        Chunks::Grid { lines, .. } => lines,
-        _ => plan.lines(nest),
-    }
-}
-
 /// Whether any panel is packed: the last one is where it is not whole.
 fn needs_panel(plan: &ContractionPlan<'_>) -> bool {
     plan.is_packed || (plan.wide.is_none() && !plan.columns.is_multiple_of(panel_columns(plan)))
@@ -154,17 +146,37 @@ fn emit_batch(
         }
         Chunks::Grid { panels: size, lines: line_size } => {
             let line_count = plan.lines(emitter.nest());
-            let groups = line_count.div_ceil(line_size) as i64;
-            each(emitter, begin, end, &mut |emitter, chunk| {
-                let groups = emitter.b.ins().iconst(types::I64, groups);
-                let panel_group = emitter.b.ins().udiv(chunk, groups);
-                let line_group = emitter.b.ins().urem(chunk, groups);
+            let groups = line_count.div_ceil(line_size);
+            each_of_grid(emitter, (begin, end), groups as i64, &mut |emitter, panel_group, line_groups| {
                 let panels = group_limits(emitter, panel_group, size, panel_count(plan));
-                let lines = group_limits(emitter, line_group, line_size, line_count);
+                let lines = chunk_limits(emitter, line_groups.0, line_groups.1, line_size, line_count);
                 emit_part(emitter, plan, scratch, Part { panels, lines, ..whole });
             });
         }
     }
+}
+
+/// The chunks `begin .. end` of a grid, `groups` of them in a row: those of a row together, so that a panel is packed once
+/// for all of them. `body` gets the number of the row, the first chunk in it and the end.
+fn each_of_grid(
+    emitter: &mut Emitter<'_, '_>,
+    (begin, end): (Value, Value),
+    groups: i64,
+    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value, (Value, Value)),
+) {
+    let [first, above] = [(begin, 0), (end, groups - 1)].map(|(chunk, added)| {
+        let chunk = emitter.b.ins().iadd_imm_s(chunk, added);
+        emitter.b.ins().udiv_imm_u(chunk, groups)
+    });
+    let [zero, all] = [0, groups].map(|at| emitter.b.ins().iconst(types::I64, at));
+    each(emitter, first, above, &mut |emitter, row| {
+        let start = emitter.b.ins().imul_imm_s(row, groups);
+        let from = emitter.b.ins().isub(begin, start);
+        let from = emitter.b.ins().smax(from, zero);
+        let to = emitter.b.ins().isub(end, start);
+        let to = emitter.b.ins().smin(to, all);
+        body(emitter, row, (from, to));
+    });
 }
 
 /// The panels of a part: whole ones, and that at the edge.
