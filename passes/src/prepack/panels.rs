@@ -3,11 +3,10 @@
 use ir::{Access, Affine, AxisId, DType, Index, Indices, Inst, Kernel, Shape, Stmt, StoreMode, Type};
 use smallvec::SmallVec;
 
-use super::PANEL_COLUMNS;
 use super::product::Product;
 
-/// The kernel that packs the right operand of a product: `packed[p, k, l] = w[j, k]` for `j = 32*p + l`, with as many `k`
-/// as the sum has axes; `packed[j, k]` where there are no panels.
+/// The kernel that packs the right operand of a product: `packed[p, k, l] = w[j, k]` for `j = panel*p + l`, with as many
+/// `k` as the sum has axes; `packed[j, k]` where there are no panels.
 pub fn pack_kernel(of: &Kernel, product: &Product) -> Kernel {
     let sizes: Vec<String> =
         product.depth.iter().chain([&product.column]).map(|&axis| of.extent(axis).to_string()).collect();
@@ -19,15 +18,13 @@ pub fn pack_kernel(of: &Kernel, product: &Product) -> Kernel {
         axes.iter().enumerate().map(|(at, &axis)| kernel.axis(name(at), of.extent(axis))).collect()
     };
     let outer = copies(&product.outer, "g");
-    let column = copies(&[product.column], if product.has_panels { "p" } else { "j" })[0];
+    let column = copies(&[product.column], if product.panel.is_some() { "p" } else { "j" })[0];
     let depth = copies(&product.depth, "k");
-    let columns = match product.has_panels {
-        true => {
-            kernel.axes[column.0 as usize].extent /= PANEL_COLUMNS;
-            Columns { column, lane: Some(kernel.axis("l", PANEL_COLUMNS)) }
-        }
-        false => Columns { column, lane: None },
-    };
+    let lane = product.panel.map(|panel| {
+        kernel.axes[column.0 as usize].extent /= panel;
+        Lane { axis: kernel.axis("l", panel), panel }
+    });
+    let columns = Columns { column, lane };
     let from = product.outer.iter().chain(&product.depth).copied();
     let to: Vec<AxisId> = outer.iter().chain(&depth).copied().collect();
     let copy_of: Vec<(AxisId, AxisId)> = from.zip(to).collect();
@@ -46,13 +43,13 @@ pub fn pack_kernel(of: &Kernel, product: &Product) -> Kernel {
 /// The kernel of a product that reads its right operand packed, with its columns cut into panels where that has panels.
 pub fn with_packed_operand(mut kernel: Kernel, product: &Product) -> Kernel {
     let ty = packed_type(&kernel, product);
-    let columns = match product.has_panels {
-        true => {
+    let columns = match product.panel {
+        Some(panel) => {
             let name = kernel.axes[product.column.0 as usize].name.clone();
-            let column = kernel.axis(format!("{name}p"), kernel.extent(product.column) / PANEL_COLUMNS);
-            Columns { column, lane: Some(kernel.axis(format!("{name}l"), PANEL_COLUMNS)) }
+            let column = kernel.axis(format!("{name}p"), kernel.extent(product.column) / panel);
+            Columns { column, lane: Some(Lane { axis: kernel.axis(format!("{name}l"), panel), panel }) }
         }
-        false => Columns { column: product.column, lane: None },
+        None => Columns { column: product.column, lane: None },
     };
     kernel.buffers[product.right.0 as usize].ty = ty;
     let mut body = std::mem::take(&mut kernel.body);
@@ -65,14 +62,24 @@ pub fn with_packed_operand(mut kernel: Kernel, product: &Product) -> Kernel {
 #[derive(Clone, Copy)]
 struct Columns {
     column: AxisId,
-    lane: Option<AxisId>,
+    lane: Option<Lane>,
+}
+
+/// The loop over the columns of a panel.
+#[derive(Clone, Copy)]
+struct Lane {
+    axis: AxisId,
+    /// How many columns these are.
+    panel: usize,
 }
 
 impl Columns {
     /// The number of the column.
     fn index(&self) -> Affine {
         let column = Affine::axis(self.column);
-        self.lane.map_or(column.clone(), |lane| column.times(PANEL_COLUMNS as i64).plus(&Affine::axis(lane)))
+        self.lane.map_or(column.clone(), |Lane { axis, panel }| {
+            column.times(panel as i64).plus(&Affine::axis(axis))
+        })
     }
 }
 
@@ -87,7 +94,7 @@ impl Rewrite<'_> {
         for stmt in body {
             match stmt {
                 Stmt::For { axes, body, .. } => {
-                    if let Columns { column, lane: Some(lane) } = self.columns {
+                    if let Columns { column, lane: Some(Lane { axis: lane, .. }) } = self.columns {
                         // Panels come first: a panel serves all rows before the next, and there are many to share.
                         let others =
                             axes.iter().map(|&axis| if axis == self.product.column { lane } else { axis });
@@ -124,9 +131,9 @@ fn packed_type(kernel: &Kernel, product: &Product) -> Type {
     let extents = |axes: &[AxisId]| -> Vec<usize> { axes.iter().map(|&axis| kernel.extent(axis)).collect() };
     let (outer, depth) = (extents(&product.outer), extents(&product.depth));
     let columns = kernel.extent(product.column);
-    let shape: Shape = match product.has_panels {
-        true => [&[columns / PANEL_COLUMNS], &outer[..], &depth, &[PANEL_COLUMNS]].concat(),
-        false => [&outer[..], &[columns], &depth].concat(),
+    let shape: Shape = match product.panel {
+        Some(panel) => [&[columns / panel], &outer[..], &depth, &[panel]].concat(),
+        None => [&outer[..], &[columns], &depth].concat(),
     }
     .into_iter()
     .collect();
@@ -137,7 +144,7 @@ fn packed_type(kernel: &Kernel, product: &Product) -> Type {
 fn packed_axes(outer: &[AxisId], columns: &Columns, depth: &[AxisId]) -> SmallVec<[AxisId; 4]> {
     let Columns { column, lane } = *columns;
     match lane {
-        Some(lane) => [&[column], outer, depth, &[lane]].concat().into(),
+        Some(Lane { axis: lane, .. }) => [&[column], outer, depth, &[lane]].concat().into(),
         None => [outer, &[column], depth].concat().into(),
     }
 }

@@ -8,7 +8,7 @@ use ir::{
     Access, Affine, AxisId, BufferId, DType, Indices, Inst, Kernel, ReduceOp, Scalar, ScalarFn, Stmt, Var,
 };
 
-use super::PANEL_COLUMNS;
+use super::{NEAR_BYTES, PANEL_COLUMNS, WIDE_PANEL_COLUMNS};
 
 /// From this many rows on a panel is read often enough that its order matters.
 const MIN_ROWS: usize = 4;
@@ -27,8 +27,8 @@ pub struct Product {
     pub outer: Vec<AxisId>,
     /// The last axis of the result that it has.
     pub column: AxisId,
-    /// Whether columns are cut into panels.
-    pub has_panels: bool,
+    /// The columns of a panel, where they are cut into panels.
+    pub panel: Option<usize>,
     /// The axes that are summed over, in the order of the sum.
     pub depth: Vec<AxisId>,
 }
@@ -85,15 +85,22 @@ fn in_panels(
     reduced: &[AxisId],
 ) -> Option<Product> {
     let columns = kernel.extent(column);
-    if columns == 0 || !columns.is_multiple_of(PANEL_COLUMNS) {
-        return None;
-    }
     let mut depth = reduced.to_vec();
+    let steps_of_sum: usize = depth.iter().map(|&axis| kernel.extent(axis)).product();
+    let panel = panel_columns(columns, steps_of_sum)?;
     let steps = offset(kernel, left.buffer, left.indices);
     depth.sort_by_key(|&axis| std::cmp::Reverse(steps.coefficient(axis).abs()));
     let outer = kept.iter().copied().filter(|&axis| axis != column).collect();
     let indices = right.indices.clone();
-    Some(Product { right: right.buffer, indices, outer, column, has_panels: true, depth })
+    Some(Product { right: right.buffer, indices, outer, column, panel: Some(panel), depth })
+}
+
+/// The columns of the panels of an operand with so many columns and depths: wide ones where they stay near.
+fn panel_columns(columns: usize, depth: usize) -> Option<usize> {
+    let is_cut_in = |panel: &usize| columns > 0 && columns.is_multiple_of(*panel);
+    let is_near = depth * WIDE_PANEL_COLUMNS * DType::F32.size_bytes() <= NEAR_BYTES;
+    let wide = is_near.then_some(WIDE_PANEL_COLUMNS).filter(is_cut_in);
+    wide.or_else(|| Some(PANEL_COLUMNS).filter(is_cut_in))
 }
 
 /// Packed for dot products along the depth, one result after the other.
@@ -111,7 +118,7 @@ fn in_order_of_loops(
         indices: right.indices.clone(),
         outer: outer.to_vec(),
         column,
-        has_panels: false,
+        panel: None,
         depth: reduced.to_vec(),
     })
 }
@@ -122,7 +129,7 @@ impl Product {
         let steps = offset(kernel, self.right, &self.indices);
         let depth = self.depth.iter().rev().copied();
         let outer = self.outer.iter().rev().copied();
-        let inwards: Vec<AxisId> = match self.has_panels {
+        let inwards: Vec<AxisId> = match self.panel.is_some() {
             true => [self.column].into_iter().chain(depth).chain(outer).collect(),
             false => depth.chain([self.column]).chain(outer).collect(),
         };
@@ -132,7 +139,7 @@ impl Product {
             dense *= kernel.extent(axis);
             is_next
         });
-        is_dense && (!self.has_panels || kernel.extent(self.column) == PANEL_COLUMNS)
+        is_dense && self.panel.is_none_or(|panel| kernel.extent(self.column) == panel)
     }
 }
 
