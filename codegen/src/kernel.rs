@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cranelift_codegen::ir::{Function, InstBuilder, Value, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -28,6 +29,10 @@ pub struct Part {
     pub cost: Cost,
     /// The text of Cranelift's IR, where it is kept.
     pub clif: String,
+    /// How long emitting it took.
+    pub emit_time: Duration,
+    /// How long Cranelift took.
+    pub cranelift_time: Duration,
 }
 
 impl Part {
@@ -79,6 +84,7 @@ pub fn compile_side_by_side(
 }
 
 fn compile_one(name: &str, kernel: &Kernel, target: &Target, options: CompileOptions) -> Result<Part, Error> {
+    let start = Instant::now();
     let mut nest = Nest::new(kernel);
     nest.collapse();
     let (emitted, work) = match contraction::plan(&nest, target) {
@@ -102,12 +108,17 @@ fn compile_one(name: &str, kernel: &Kernel, target: &Target, options: CompileOpt
         .filter(|buffer| !is_local(buffer))
         .map(|buffer| buffer.ty.size_bytes())
         .sum::<usize>();
+    let emit_time = start.elapsed();
+    let start = Instant::now();
+    let compiled = compile_function(target, name, emitted.function, emitted.wide)?;
     Ok(Part {
-        compiled: compile_function(target, name, emitted.function, emitted.wide)?,
+        compiled,
         chunks: emitted.chunks,
         scratch_bytes: emitted.scratch_bytes,
         cost: Cost { operations: work / lanes as f64, bytes: bytes as f64 },
         clif,
+        emit_time,
+        cranelift_time: start.elapsed(),
     })
 }
 
