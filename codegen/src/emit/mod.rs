@@ -9,6 +9,7 @@
 
 mod access;
 mod columns;
+pub mod function;
 pub mod memory;
 pub mod primitive;
 pub mod runs;
