@@ -6,11 +6,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ir::Kernel;
 
 use crate::kernel::{Part, compile_side_by_side};
-use crate::{CompileOptions, Error, Target};
+use crate::{CompileOptions, CompileTimes, Error, Target};
 
 /// The code that is kept at most; what came first goes first.
 const LIMIT_BYTES: usize = 32 << 20;
@@ -31,6 +32,8 @@ pub struct Parts {
     pub of_kernel: Vec<usize>,
     /// How many of them were not known before.
     pub compiled: usize,
+    /// How long these took, added up over threads.
+    pub times: CompileTimes,
 }
 
 /// Compiles the kernels that are not in the cache, side by side.
@@ -56,7 +59,14 @@ pub fn compile_all(kernels: &[Kernel], target: &Target, options: CompileOptions)
         .map(|((key, name), _)| (*name, &key.kernel))
         .collect();
     let compiled = missing.len();
-    let mut new = compile_side_by_side(&missing, target, options)?.into_iter().map(Arc::new);
+    let new = compile_side_by_side(&missing, target, options)?;
+    let sum = |time: fn(&Part) -> Duration| new.iter().map(time).sum();
+    let times = CompileTimes {
+        emit: sum(|part| part.emit_time),
+        cranelift: sum(|part| part.cranelift_time),
+        ..CompileTimes::default()
+    };
+    let mut new = new.into_iter().map(Arc::new);
     let mut unique = Vec::with_capacity(keys.len());
     for ((key, _), part) in keys.into_iter().zip(known) {
         unique.push(part.unwrap_or_else(|| {
@@ -65,7 +75,7 @@ pub fn compile_all(kernels: &[Kernel], target: &Target, options: CompileOptions)
             part
         }));
     }
-    Ok(Parts { unique, of_kernel, compiled })
+    Ok(Parts { unique, of_kernel, compiled, times })
 }
 
 /// Forgets what the process has compiled; programs keep their code.

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use cranelift_codegen::ir::{Function, InstBuilder, Value, types};
-use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_frontend::FunctionBuilder;
 use ir::{AxisId, BufferId, Kernel};
 
-use crate::emit::{Emitter, Limit, memory};
-use crate::jit::{Compiled, compile_function, kernel_function};
+use crate::emit::Limit;
+use crate::emit::function::{Emitted, emit_function};
+use crate::jit::{Compiled, compile_function};
 use crate::nest::{Nest, Node, is_local};
 use crate::schedule::{Lanes, Schedule, chunk_iterations, schedule, total_work};
-use crate::wide::WideFunction;
 use crate::{CompileOptions, Cost, Error, Target, contraction, transpose};
 
 /// A compiled kernel that is not in executable memory yet.
@@ -28,6 +29,10 @@ pub struct Part {
     pub cost: Cost,
     /// The text of Cranelift's IR, where it is kept.
     pub clif: String,
+    /// How long emitting it took.
+    pub emit_time: Duration,
+    /// How long Cranelift took.
+    pub cranelift_time: Duration,
 }
 
 impl Part {
@@ -36,18 +41,6 @@ impl Part {
         let wide = self.compiled.wide.iter().map(|function| function.bytes.len());
         self.compiled.bytes.len() + wide.sum::<usize>() + self.clif.len()
     }
-}
-
-/// A function, and how it is called.
-pub struct Emitted {
-    /// The function.
-    pub function: Function,
-    /// The functions of wide code that it calls, by their number.
-    pub wide: Vec<WideFunction>,
-    /// The number of chunks.
-    pub chunks: u64,
-    /// The scratch memory that a thread needs, in bytes.
-    pub scratch_bytes: usize,
 }
 
 /// Compiles kernels, which have the names of those for which errors occur, on as many threads as the machine has cores.
@@ -79,6 +72,7 @@ pub fn compile_side_by_side(
 }
 
 fn compile_one(name: &str, kernel: &Kernel, target: &Target, options: CompileOptions) -> Result<Part, Error> {
+    let start = Instant::now();
     let mut nest = Nest::new(kernel);
     nest.collapse();
     let (emitted, work) = match contraction::plan(&nest, target) {
@@ -102,55 +96,48 @@ fn compile_one(name: &str, kernel: &Kernel, target: &Target, options: CompileOpt
         .filter(|buffer| !is_local(buffer))
         .map(|buffer| buffer.ty.size_bytes())
         .sum::<usize>();
+    let emit_time = start.elapsed();
+    let start = Instant::now();
+    let compiled = compile_function(target, name, emitted.function, emitted.wide)?;
     Ok(Part {
-        compiled: compile_function(target, name, emitted.function, emitted.wide)?,
+        compiled,
         chunks: emitted.chunks,
         scratch_bytes: emitted.scratch_bytes,
         cost: Cost { operations: work / lanes as f64, bytes: bytes as f64 },
         clif,
+        emit_time,
+        cranelift_time: start.elapsed(),
     })
 }
 
 /// Emits a nest as it is, by its schedule.
 fn emit(nest: &Nest, target: &Target) -> Emitted {
-    let mut function = kernel_function(target);
-    let mut context = FunctionBuilderContext::new();
-    let mut b = FunctionBuilder::new(&mut function, &mut context);
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    let [args, scratch, begin, end] = [0, 1, 2, 3].map(|i| b.block_params(entry)[i]);
-    let (bases, local_bytes) = buffer_addresses(&mut b, nest, args, scratch);
-    let rows = b.ins().iadd_imm_s(scratch, local_bytes as i64);
-    let loops = nest.body.iter().filter(|node| matches!(node, Node::For { .. })).count();
-    let mut chunks = 1;
-    let mut emitter = Emitter::new(&mut b, nest, &bases, target.wide());
-    emitter.past_caches = stored_past_caches(nest, target);
-    emitter.rows.address = Some(rows);
-    for node in &nest.body {
-        let Node::For { axes, body, .. } = node else {
-            emitter.nodes(std::slice::from_ref(node));
-            continue;
-        };
-        let schedule = schedule(nest, node);
-        let cut = (loops == 1).then(|| cut(nest, node, schedule, target)).flatten();
-        let outermost = cut.map(|cut| {
-            chunks = cut.chunks;
-            let (from, to) = limits(emitter.b, cut, begin, end);
-            (cut.axis, from, to)
-        });
-        emitter.top_level(schedule, axes, body, outermost);
-    }
-    let wide = std::mem::take(&mut emitter.functions);
-    let scratch_bytes = local_bytes + emitter.rows.size_bytes;
-    if !emitter.past_caches.is_empty() {
-        // Such stores are not ordered before the one by which other threads learn that this one is done.
-        emitter.b.ins().fence();
-    }
-    b.ins().return_(&[]);
-    b.seal_all_blocks();
-    b.finalize(target.isa.frontend_config());
-    Emitted { function, wide, chunks, scratch_bytes }
+    emit_function(nest, target, |emitter, call| {
+        let loops = nest.body.iter().filter(|node| matches!(node, Node::For { .. })).count();
+        let mut chunks = 1;
+        emitter.past_caches = stored_past_caches(nest, target);
+        emitter.rows.address = Some(call.take_scratch(emitter, 0));
+        for node in &nest.body {
+            let Node::For { axes, body, .. } = node else {
+                emitter.nodes(std::slice::from_ref(node));
+                continue;
+            };
+            let schedule = schedule(nest, node);
+            let cut = (loops == 1).then(|| cut(nest, node, schedule, target)).flatten();
+            let outermost = cut.map(|cut| {
+                chunks = cut.chunks;
+                let (from, to) = limits(emitter.b, cut, call.begin, call.end);
+                (cut.axis, from, to)
+            });
+            emitter.top_level(schedule, axes, body, outermost);
+        }
+        call.scratch_bytes += emitter.rows.size_bytes;
+        if !emitter.past_caches.is_empty() {
+            // Such stores are not ordered before the one by which other threads learn that this one is done.
+            emitter.b.ins().fence();
+        }
+        chunks
+    })
 }
 
 /// The buffers that are stored to past the caches: where a nest works on more than the caches hold, those that are only
@@ -170,32 +157,6 @@ fn stored_past_caches(nest: &Nest, target: &Target) -> Vec<BufferId> {
     stored.into_iter().collect()
 }
 
-/// The address of each buffer: parameters from `args`, local memory in `scratch`.
-pub fn buffer_addresses(
-    b: &mut FunctionBuilder<'_>,
-    nest: &Nest,
-    args: Value,
-    scratch: Value,
-) -> (Vec<Value>, usize) {
-    let (mut parameter, mut scratch_bytes) = (0, 0);
-    let mut bases = Vec::with_capacity(nest.buffers.len());
-    for buffer in &nest.buffers {
-        if is_local(buffer) {
-            bases.push(b.ins().iadd_imm_s(scratch, scratch_bytes as i64));
-            scratch_bytes += buffer.ty.size_bytes().next_multiple_of(64);
-        } else {
-            bases.push(b.ins().load(
-                types::I64,
-                memory::flags().with_readonly().with_can_move(),
-                args,
-                8 * parameter,
-            ));
-            parameter += 1;
-        }
-    }
-    (bases, scratch_bytes)
-}
-
 /// How the outermost loop is cut.
 #[derive(Clone, Copy)]
 struct Cut {
@@ -203,7 +164,7 @@ struct Cut {
     extent: usize,
     /// Iterations per chunk.
     size: usize,
-    chunks: u64,
+    chunks: usize,
 }
 
 /// Cuts the outermost loop: the first that is not on lanes, or that on lanes where there is no other.
@@ -223,7 +184,7 @@ fn cut(nest: &Nest, node: &Node, schedule: Schedule, target: &Target) -> Option<
     };
     let extent = nest.extent(axis);
     let size = chunk_iterations(extent, total_work(nest, std::slice::from_ref(node)), multiple);
-    Some(Cut { axis, extent, size, chunks: extent.div_ceil(size) as u64 })
+    Some(Cut { axis, extent, size, chunks: extent.div_ceil(size) })
 }
 
 /// The iterations that chunks `begin .. end` cover.

@@ -34,6 +34,7 @@ pub mod transpose;
 pub mod wide;
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use ir::Kernel;
 
@@ -85,8 +86,23 @@ pub struct Entry {
 pub struct Code {
     /// The kernels, in order.
     pub entries: Vec<Entry>,
+    /// How long compiling took.
+    pub times: CompileTimes,
     parts: cache::Parts,
     _memory: jit::ExecutableMemory,
+}
+
+/// How long compiling kernels took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompileTimes {
+    /// Until all kernels were machine code, on the caller's clock.
+    pub kernels: Duration,
+    /// Emitting Cranelift's IR and wide code, added up over the threads that did it.
+    pub emit: Duration,
+    /// Cranelift's compiling, added up likewise.
+    pub cranelift: Duration,
+    /// Until the code was in executable memory, on the caller's clock.
+    pub link: Duration,
 }
 
 /// What to keep beside the code.
@@ -110,7 +126,10 @@ pub fn compile(kernels: &[Kernel], target: &Target) -> Result<Code, Error> {
 /// # Errors
 /// See [`Error`].
 pub fn compile_with(kernels: &[Kernel], target: &Target, options: CompileOptions) -> Result<Code, Error> {
+    let start = Instant::now();
     let parts = cache::compile_all(kernels, target, options)?;
+    let mut times = CompileTimes { kernels: start.elapsed(), ..parts.times };
+    let start = Instant::now();
     let compiled: Vec<&jit::Compiled> = parts.unique.iter().map(|part| &part.compiled).collect();
     let memory = jit::ExecutableMemory::new(target, &compiled)?;
     let entries = kernels.iter().zip(&parts.of_kernel).map(|(kernel, &place)| {
@@ -123,7 +142,9 @@ pub fn compile_with(kernels: &[Kernel], target: &Target, options: CompileOptions
             cost: part.cost,
         }
     });
-    Ok(Code { entries: entries.collect(), parts, _memory: memory })
+    let entries = entries.collect();
+    times.link = start.elapsed();
+    Ok(Code { entries, times, parts, _memory: memory })
 }
 
 impl Code {

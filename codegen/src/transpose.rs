@@ -10,14 +10,12 @@
 //! are groups of blocks of all columns.
 
 use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
-use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use ir::{AxisId, StoreMode};
 
 use crate::Target;
 use crate::contraction::each;
 use crate::emit::Emitter;
-use crate::jit::kernel_function;
-use crate::kernel::{Emitted, buffer_addresses};
+use crate::emit::function::{Emitted, emit_function};
 use crate::nest::{Compute, Nest, Node, Place};
 use crate::schedule::{chunk_iterations, total_work};
 use crate::wide::Isa;
@@ -88,34 +86,23 @@ impl TransposePlan<'_> {
 
 /// Emits the function of a copy that transposes.
 pub fn emit(plan: &TransposePlan<'_>, nest: &Nest, target: &Target) -> Emitted {
-    let mut function = kernel_function(target);
-    let mut context = FunctionBuilderContext::new();
-    let mut b = FunctionBuilder::new(&mut function, &mut context);
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    let [args, scratch, begin, end] = [0, 1, 2, 3].map(|i| b.block_params(entry)[i]);
-    let (bases, scratch_bytes) = buffer_addresses(&mut b, nest, args, scratch);
     let blocks = nest.extent(plan.depth).div_ceil(plan.block);
     let outer: usize = plan.outer.iter().map(|&axis| nest.extent(axis)).product();
     let items = outer * blocks;
     let size = chunk_iterations(items, total_work(nest, &nest.body), 1);
-    let from = b.ins().imul_imm_s(begin, size as i64);
-    let to = b.ins().imul_imm_s(end, size as i64);
-    let count = b.ins().iconst(types::I64, items as i64);
-    let to = b.ins().smin(to, count);
-    let mut emitter = Emitter::new(&mut b, nest, &bases, target.wide());
-    each(&mut emitter, from, to, &mut |emitter, item| {
-        let count = emitter.b.ins().iconst(types::I64, blocks as i64);
-        let outer = emitter.b.ins().udiv(item, count);
-        let block = emitter.b.ins().urem(item, count);
-        emitter.at_point(&plan.outer, outer, &mut |emitter| emit_blocks(emitter, plan, block));
-    });
-    let wide = std::mem::take(&mut emitter.functions);
-    b.ins().return_(&[]);
-    b.seal_all_blocks();
-    b.finalize(target.isa.frontend_config());
-    Emitted { function, wide, chunks: items.div_ceil(size) as u64, scratch_bytes }
+    emit_function(nest, target, |emitter, call| {
+        let from = emitter.b.ins().imul_imm_s(call.begin, size as i64);
+        let to = emitter.b.ins().imul_imm_s(call.end, size as i64);
+        let count = emitter.b.ins().iconst(types::I64, items as i64);
+        let to = emitter.b.ins().smin(to, count);
+        each(emitter, from, to, &mut |emitter, item| {
+            let count = emitter.b.ins().iconst(types::I64, blocks as i64);
+            let outer = emitter.b.ins().udiv(item, count);
+            let block = emitter.b.ins().urem(item, count);
+            emitter.at_point(&plan.outer, outer, &mut |emitter| emit_blocks(emitter, plan, block));
+        });
+        items.div_ceil(size)
+    })
 }
 
 /// The blocks of this number along the depth: all columns.

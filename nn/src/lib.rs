@@ -60,7 +60,7 @@ pub mod supervised;
 pub mod upsample;
 
 pub use activation::Activation::{self, Relu, Sigmoid, Tanh};
-pub use activation::{PRelu, RRelu};
+pub use activation::{Nonlinearity, PRelu, RRelu};
 pub use context::{Context, Mode, Parameter};
 pub use conv::{Conv, Conv1d, Conv2d, ConvTranspose, ConvTranspose2d};
 pub use dropout::{Dropout, Dropout2d};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ir::{Graph, Plan};
-use runtime::{Executable, Pool};
+use passes::{Pass, Program};
+use runtime::{Executable, PhaseTime, Pool};
 
 use crate::Error;
 
@@ -74,23 +75,31 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Error> {
 /// As [`compile`], on threads that several programs share. [`Options::threads`] is not looked at.
 pub fn compile_on(graph: &Graph, options: &Options, pool: Arc<Pool>) -> Result<Executable, Error> {
     let start = Instant::now();
-    let plan = passes::run(graph.clone(), &options.for_passes())?;
-    compile_plan_since(start, plan, options, pool)
+    let mut phases = Vec::new();
+    let mut observe = |pass: &Pass, time, _: &Program| phases.push(PhaseTime { name: pass.name, time });
+    let program = passes::run_observed(graph.clone(), &options.for_passes(), None, &mut observe)?;
+    compile_plan_since(start, phases, program.into_plan(), options, pool)
 }
 
 /// Compiles the kernels of a plan of stage `plan`.
 pub fn compile_plan(plan: Plan, options: &Options, pool: Arc<Pool>) -> Result<Executable, Error> {
-    compile_plan_since(Instant::now(), plan, options, pool)
+    compile_plan_since(Instant::now(), Vec::new(), plan, options, pool)
 }
 
+/// Compiles the kernels of a plan; what came before began at `start` and had these phases.
 fn compile_plan_since(
     start: Instant,
+    mut phases: Vec<PhaseTime>,
     plan: Plan,
     options: &Options,
     pool: Arc<Pool>,
 ) -> Result<Executable, Error> {
     let code = codegen::compile(&plan.kernels, &options.target()?)?;
+    let times = code.times;
+    let memory = Instant::now();
     let mut program = Executable::new(plan, code, pool)?;
-    program.set_compile_time(start.elapsed());
+    let after = [("kernels", times.kernels), ("link", times.link), ("memory", memory.elapsed())];
+    phases.extend(after.map(|(name, time)| PhaseTime { name, time }));
+    program.set_compile_time(start.elapsed(), phases);
     Ok(program)
 }

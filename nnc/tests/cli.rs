@@ -229,12 +229,29 @@ fn bench_reports_all_its_figures() {
     let folder = Folder::new();
     let json = folder.json("bench mlp_small_train_b32 --budget 0.05 --profile --json");
     assert_eq!((&json["workload"], &json["threads"]), (&Value::from("mlp_small_train_b32"), &Value::from(1)));
-    for key in ["median_ms", "min_ms", "compile_ms", "rss_mb", "loss_first", "gflops"] {
+    for key in
+        ["median_ms", "min_ms", "compile_ms", "compiler_ms", "first_run_ms", "rss_mb", "loss_first", "gflops"]
+    {
         assert!(json[key].as_f64().is_some_and(|figure| figure > 0.0), "{key}: {json}");
     }
+    let [whole, compiler, first_run] =
+        ["compile_ms", "compiler_ms", "first_run_ms"].map(|key| json[key].as_f64().unwrap());
+    assert_eq!(
+        whole,
+        compiler + first_run,
+        "as the peers' benchmark has it: until the first step has been done"
+    );
     assert!(!json["kernels"].as_array().unwrap().is_empty());
+    let phases: Vec<&Value> =
+        json["phases"].as_array().unwrap().iter().map(|phase| &phase["phase"]).collect();
+    assert_eq!((phases[0], phases[phases.len() - 1]), (&Value::from("autodiff"), &Value::from("memory")));
     let text = folder.stdout("bench ew_chain_1m --budget 0.01 --profile");
     assert!(text.starts_with("ew_chain_1m on 1 thread: ") && text.contains("us/call"), "{text}");
+    let text = folder.stdout("bench ew_chain_1m --budget 0.01 --time-passes");
+    assert!(
+        text.contains("compiled in") && text.contains("plan_memory") && text.contains("cranelift"),
+        "{text}"
+    );
     assert_eq!(folder.json("bench ew_chain_1m --budget 0.01 --json")["gflops"], Value::Null);
 }
 

@@ -36,6 +36,33 @@ fn the_program_writes_weights_curve_and_history_and_reports_as_json() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("epoch 2/2"));
 }
 
+/// The slopes of `prelu` are weights; those of `rrelu` are drawn, from the seed of the run.
+#[test]
+fn rectifiers_with_slopes_are_trained_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |activation: &str, name: &str, threads: &str| {
+        let out = folder.path().join(name);
+        let options = ["--activation", activation, "--epochs", "1", "--threads", threads, "--json"];
+        let output = nnc_train(&options, &out);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (out.join("mlp.safetensors"), json)
+    };
+    let (prelu, _) = train("prelu", "prelu", "1");
+    let weights = checkpoint::load(&prelu).unwrap();
+    let slope = |name: &str| weights.iter().find(|(known, _)| known == name).unwrap().1.get(0).as_f64();
+    assert!(
+        ["act1.weight", "act2.weight"].map(slope).iter().all(|&slope| slope != 0.25),
+        "no slope has moved"
+    );
+    let [one, two] = [("rrelu", "1"), ("again", "2")].map(|(name, threads)| train("rrelu", name, threads));
+    assert_eq!(one.1["weights_hash"], two.1["weights_hash"]);
+    for weights in [prelu, one.0] {
+        let output = Command::new(env!("CARGO_BIN_EXE_nnc")).arg("eval").arg(&weights).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn bad_arguments_are_errors_with_exit_code_2_and_nothing_is_overwritten() {
     let folder = tempfile::tempdir().unwrap();

@@ -57,6 +57,19 @@ pub enum Program {
     Plan(Plan),
 }
 
+impl Program {
+    /// The plan that all passes end with.
+    ///
+    /// # Panics
+    /// Where it is a graph.
+    pub fn into_plan(self) -> Plan {
+        match self {
+            Program::Plan(plan) => plan,
+            Program::Graph(graph) => panic!("the last pass gives a graph:\n{graph}"),
+        }
+    }
+}
+
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -149,10 +162,7 @@ impl Pass {
 
 /// Compiles a graph to a plan.
 pub fn run(graph: Graph, options: &Options) -> Result<Plan, Error> {
-    match run_observed(graph, options, None, &mut |_, _, _| {})? {
-        Program::Plan(plan) => Ok(plan),
-        Program::Graph(graph) => panic!("the last pass gives a graph:\n{graph}"),
-    }
+    Ok(run_observed(graph, options, None, &mut |_, _, _| {})?.into_plan())
 }
 
 /// Runs all passes up to and with `last`. Where `last` is skipped, so are those after it.

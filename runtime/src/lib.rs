@@ -24,5 +24,5 @@ pub use buffer::{Arena, Buffer};
 pub use error::RunError;
 pub use executable::Executable;
 pub use pool::Pool;
-pub use profile::KernelTime;
+pub use profile::{KernelTime, PhaseTime};
 pub use state::State;

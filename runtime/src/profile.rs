@@ -1,4 +1,4 @@
-//! Kernel times, collected where [`crate::Executable::set_profiling`] asks for them.
+//! Where time goes: in kernels, collected where [`crate::Executable::set_profiling`] asks for it, and in compiling.
 
 use std::time::Duration;
 
@@ -13,5 +13,14 @@ pub struct KernelTime {
     /// How often it was called.
     pub calls: u64,
     /// How long these calls took.
+    pub time: Duration,
+}
+
+/// How long one phase of compiling took, on the caller's clock: a pass, or what follows after the passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseTime {
+    /// The name of the phase; of a pass, that of the pass.
+    pub name: &'static str,
+    /// How long it took.
     pub time: Duration,
 }

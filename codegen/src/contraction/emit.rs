@@ -2,7 +2,6 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
-use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use ir::AxisId;
 
 use super::ahead::Ahead;
@@ -11,9 +10,8 @@ use super::pack::pack_panel;
 use super::tile::{Tile, emit_tile};
 use super::{Chunks, ContractionPlan, LANES, wide};
 use crate::Target;
+use crate::emit::function::{Emitted, emit_function};
 use crate::emit::{Emitter, Limit};
-use crate::jit::kernel_function;
-use crate::kernel::{Emitted, buffer_addresses};
 use crate::nest::Nest;
 
 /// Memory of this thread.
@@ -60,53 +58,37 @@ impl Panel {
 
 /// Emits the function of a contraction.
 pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted {
-    let mut function = kernel_function(target);
-    let mut context = FunctionBuilderContext::new();
-    let mut b = FunctionBuilder::new(&mut function, &mut context);
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    let [args, scratch, begin, end] = [0, 1, 2, 3].map(|i| b.block_params(entry)[i]);
-    let (bases, local_bytes) = buffer_addresses(&mut b, nest, args, scratch);
-    let mut scratch_bytes = local_bytes;
-    let mut memory = |bytes: usize| {
-        let address = b.ins().iadd_imm_s(scratch, scratch_bytes as i64);
-        scratch_bytes += bytes.next_multiple_of(64);
-        address
-    };
-    let width = panel_columns(plan);
-    let scratch = Scratch {
-        panel: memory(if needs_panel(plan) { plan.inner_depth() * width * 4 } else { 0 }),
-        sums: memory(plan.tile_rows * width * 4),
-        waiting: memory(if plan.block.is_some() {
-            plan.lines(nest) * wide::waiting_bytes(plan, width)
-        } else {
-            0
-        }),
-    };
-    let mut emitter = Emitter::new(&mut b, nest, &bases, target.wide());
-    emitter.nodes(plan.contraction.prelude);
-    let mut batches: Vec<(AxisId, Limit, Limit)> = (plan.contraction.batch.iter())
-        .map(|&axis| (axis, Limit::Static(0), Limit::Static(nest.extent(axis) as i64)))
-        .collect();
-    if let Chunks::Batches(size) = plan.chunks {
-        let axis = plan.contraction.batch[0];
-        let (from, to) = chunk_limits(&mut emitter, begin, end, size, nest.extent(axis));
-        batches[0] = (axis, Limit::Dynamic(from), Limit::Dynamic(to));
-    }
-    emitter.batches(&batches, &mut |emitter| emit_batch(emitter, plan, scratch, begin, end));
-    let wide = std::mem::take(&mut emitter.functions);
-    b.ins().return_(&[]);
-    b.seal_all_blocks();
-    b.finalize(target.isa.frontend_config());
-    let chunks = match plan.chunks {
-        Chunks::Batches(size) => nest.extent(plan.contraction.batch[0]).div_ceil(size),
-        Chunks::Grid { panels, lines } => {
-            panel_count(plan).div_ceil(panels) * plan.lines(nest).div_ceil(lines)
+    emit_function(nest, target, |emitter, call| {
+        let width = panel_columns(plan);
+        let panel_bytes = if needs_panel(plan) { plan.inner_depth() * width * 4 } else { 0 };
+        let waiting_bytes = match plan.block {
+            Some(_) => plan.lines(nest) * wide::waiting_bytes(plan, width),
+            None => 0,
+        };
+        let scratch = Scratch {
+            panel: call.take_scratch(emitter, panel_bytes),
+            sums: call.take_scratch(emitter, plan.tile_rows * width * 4),
+            waiting: call.take_scratch(emitter, waiting_bytes),
+        };
+        let (begin, end) = (call.begin, call.end);
+        emitter.nodes(plan.contraction.prelude);
+        let mut batches: Vec<(AxisId, Limit, Limit)> = (plan.contraction.batch.iter())
+            .map(|&axis| (axis, Limit::Static(0), Limit::Static(nest.extent(axis) as i64)))
+            .collect();
+        if let Chunks::Batches(size) = plan.chunks {
+            let axis = plan.contraction.batch[0];
+            let (from, to) = chunk_limits(emitter, begin, end, size, nest.extent(axis));
+            batches[0] = (axis, Limit::Dynamic(from), Limit::Dynamic(to));
         }
-        Chunks::Rows(size) => plan.rows.div_ceil(size),
-    };
-    Emitted { function, wide, chunks: chunks as u64, scratch_bytes }
+        emitter.batches(&batches, &mut |emitter| emit_batch(emitter, plan, scratch, begin, end));
+        match plan.chunks {
+            Chunks::Batches(size) => nest.extent(plan.contraction.batch[0]).div_ceil(size),
+            Chunks::Grid { panels, lines } => {
+                panel_count(plan).div_ceil(panels) * plan.lines(nest).div_ceil(lines)
+            }
+            Chunks::Rows(size) => plan.rows.div_ceil(size),
+        }
+    })
 }
 
 /// The columns of a whole panel.

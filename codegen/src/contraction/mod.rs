@@ -29,7 +29,7 @@ mod tile;
 mod wide;
 
 use crate::Target;
-use crate::kernel::Emitted;
+use crate::emit::function::Emitted;
 use crate::nest::Nest;
 use crate::schedule::primitives;
 use crate::wide::Isa;

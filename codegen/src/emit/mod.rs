@@ -4,25 +4,36 @@
 //! `begin .. end`. Loops stay loops; a loop on lanes is up to three: on the widest vectors, on four lanes, and on one.
 //! Each element meets the same primitives in each of them, so where the cuts are does not show in the results.
 //!
-//! A reduction along the lanes is computed per vector element; the registers of a wide vector are combined pairwise, then
-//! their lanes in order, and the parts are added in the order wide, four, one.
+//! | module | what it holds |
+//! |---|---|
+//! | [`function`] | what all functions begin and end with |
+//! | [`loops`] | loops that carry values |
+//! | `reduce` | reductions along the lanes, and others |
+//! | [`runs`], [`strips`] | loops on lanes that wide code can do, and its calls |
+//! | `columns` | reductions of columns, as strips |
+//! | `access` | loads and stores |
+//! | [`primitive`] | the instructions of each primitive |
+//! | [`memory`] | flags of loads and stores |
 
 mod access;
 mod columns;
+pub mod function;
+pub mod loops;
 pub mod memory;
 pub mod primitive;
+mod reduce;
 pub mod runs;
 pub mod strips;
 
-use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_frontend::FunctionBuilder;
-use ir::{Accumulator, AxisId, BufferId, DType, ReduceOp, Scalar, ScalarFn, Var, VectorProgram, VectorValue};
+use ir::{AxisId, BufferId, DType, Scalar, ScalarFn, Var, VectorProgram, VectorValue};
 use smallvec::{SmallVec, smallvec};
 
 use crate::nest::{Compute, Nest, Node, Place};
 use crate::schedule::{Lanes, Schedule, has_loops};
 use crate::wide::{Isa, WideFunction};
+pub use loops::Limit;
 use primitive::Regs;
 
 /// A variable: the same for all lanes, or one value per lane.
@@ -32,15 +43,6 @@ pub enum Val {
     Uniform(Value),
     /// Registers.
     Vector(Regs),
-}
-
-/// Where a loop ends or begins.
-#[derive(Clone, Copy)]
-pub enum Limit {
-    /// Known now.
-    Static(i64),
-    /// Known when the kernel runs.
-    Dynamic(Value),
 }
 
 /// Memory of this thread for rows of sums.
@@ -162,38 +164,6 @@ impl<'a, 'b> Emitter<'a, 'b> {
         }
     }
 
-    /// Emits loops over the batches of a contraction.
-    pub fn batches(&mut self, loops: &[(AxisId, Limit, Limit)], body: &mut dyn FnMut(&mut Self)) {
-        self.nested(loops, smallvec![], &mut |emitter, _| {
-            body(emitter);
-            smallvec![]
-        });
-    }
-
-    /// Emits `body` at point `number` of the loops over some axes, counted with the last axis innermost.
-    pub fn at_point(&mut self, axes: &[AxisId], number: Value, body: &mut dyn FnMut(&mut Self)) {
-        let mut rest = number;
-        let mut indices: SmallVec<[Value; 4]> = smallvec![];
-        for (position, &axis) in axes.iter().enumerate().rev() {
-            let extent = self.nest.extent(axis) as i64;
-            indices.push(if position == 0 {
-                rest
-            } else {
-                let extent = self.b.ins().iconst(types::I64, extent);
-                let index = self.b.ins().urem(rest, extent);
-                rest = self.b.ins().udiv(rest, extent);
-                index
-            });
-        }
-        for (&axis, &index) in axes.iter().zip(indices.iter().rev()) {
-            self.open(axis, index);
-        }
-        body(self);
-        for &axis in axes.iter().rev() {
-            self.close(axis);
-        }
-    }
-
     /// Where the loop over `axis`, which is open, is.
     pub fn index_of(&self, axis: AxisId) -> Value {
         self.indices[axis.0 as usize].expect("the loop is open")
@@ -237,12 +207,6 @@ impl<'a, 'b> Emitter<'a, 'b> {
         }
     }
 
-    fn whole(&self, axes: &[AxisId]) -> Vec<(AxisId, Limit, Limit)> {
-        axes.iter()
-            .map(|&axis| (axis, Limit::Static(0), Limit::Static(self.nest.extent(axis) as i64)))
-            .collect()
-    }
-
     /// Whether the last axis of a loop goes on lanes.
     fn goes_on_lanes(&self, axes: &[AxisId], body: &[Node]) -> bool {
         self.lanes == Lanes::Inner && self.vector.is_none() && !axes.is_empty() && !has_loops(body)
@@ -259,150 +223,6 @@ impl<'a, 'b> Emitter<'a, 'b> {
             }
             smallvec![]
         });
-    }
-
-    fn emit_reduce(&mut self, axes: &[AxisId], accumulators: &[Accumulator], body: &[Node]) {
-        if self.goes_on_lanes(axes, body) {
-            return self.reduce_along_lanes(axes, accumulators, body);
-        }
-        let lanes = self.vector.map_or(1, |(_, lanes)| lanes);
-        let start = self.identities(accumulators, lanes);
-        let counts: Vec<usize> = start.iter().map(SmallVec::len).collect();
-        let loops = self.whole(axes);
-        let totals = self.nested(&loops, start.into_iter().flatten().collect(), &mut |emitter, carried| {
-            emitter.nodes(body);
-            let current = regroup(carried, &counts);
-            emitter.combine_all(accumulators, &current, lanes).into_iter().flatten().collect()
-        });
-        for (accumulator, total) in accumulators.iter().zip(regroup(&totals, &counts)) {
-            let val = if lanes == 1 { Val::Uniform(total[0]) } else { Val::Vector(total) };
-            self.vals[accumulator.result.0 as usize] = Some(val);
-        }
-    }
-
-    /// Reduces along the last axis on lanes.
-    fn reduce_along_lanes(&mut self, axes: &[AxisId], accumulators: &[Accumulator], body: &[Node]) {
-        let (outer, last) = (self.whole(&axes[..axes.len() - 1]), axes[axes.len() - 1]);
-        let extent = self.nest.extent(last) as i64;
-        let start = self.identities(accumulators, 1).into_iter().flatten().collect();
-        let totals = self.nested(&outer, start, &mut |emitter, carried| {
-            let mut totals: Regs = SmallVec::from_slice(carried);
-            let whole = [0, extent].map(|at| emitter.b.ins().iconst(types::I64, at));
-            if let Some(parts) = emitter.call_strip(last, whole.into(), body, accumulators) {
-                for ((accumulator, part), total) in accumulators.iter().zip(parts).zip(totals.iter_mut()) {
-                    let dtype = emitter.nest.dtype(accumulator.value);
-                    *total =
-                        emitter.combine(accumulator.op, dtype, &smallvec![*total], &smallvec![part], 1)[0];
-                }
-                return totals;
-            }
-            let mut at = 0;
-            for width in emitter.widths() {
-                let until = extent - (extent - at) % width as i64;
-                if until == at {
-                    continue;
-                }
-                let start = emitter.identities(accumulators, width);
-                let counts: Vec<usize> = start.iter().map(SmallVec::len).collect();
-                let limits = (Limit::Static(at), Limit::Static(until));
-                let flat = start.into_iter().flatten().collect();
-                let parts = emitter.range(last, limits, width, flat, &mut |emitter, carried| {
-                    emitter.vector = (width > 1).then_some((last, width));
-                    emitter.nodes(body);
-                    let current = regroup(carried, &counts);
-                    let next = emitter.combine_all(accumulators, &current, width);
-                    emitter.vector = None;
-                    next.into_iter().flatten().collect()
-                });
-                for ((accumulator, part), total) in
-                    accumulators.iter().zip(regroup(&parts.1, &counts)).zip(totals.iter_mut())
-                {
-                    let dtype = emitter.nest.dtype(accumulator.value);
-                    let part = emitter.across_lanes(accumulator.op, dtype, &part, width);
-                    *total =
-                        emitter.combine(accumulator.op, dtype, &smallvec![*total], &smallvec![part], 1)[0];
-                }
-                at = until;
-            }
-            totals
-        });
-        for (accumulator, &total) in accumulators.iter().zip(&totals) {
-            self.vals[accumulator.result.0 as usize] = Some(Val::Uniform(total));
-        }
-    }
-
-    /// The widths of a loop on lanes, widest first.
-    fn widths(&self) -> SmallVec<[usize; 3]> {
-        let mut widths: SmallVec<[usize; 3]> = smallvec![self.width, 4, 1];
-        widths.dedup();
-        widths
-    }
-
-    fn identities(&mut self, accumulators: &[Accumulator], lanes: usize) -> Vec<Regs> {
-        let identity = |accumulator: &Accumulator| {
-            let dtype = self.nest.dtype(accumulator.result);
-            primitive::constant(self.b, accumulator.op.identity(dtype), lanes)
-        };
-        accumulators.iter().map(identity).collect()
-    }
-
-    /// Each accumulator combined with what the body has yielded.
-    fn combine_all(&mut self, accumulators: &[Accumulator], current: &[Regs], lanes: usize) -> Vec<Regs> {
-        let mut next = Vec::with_capacity(current.len());
-        for (accumulator, current) in accumulators.iter().zip(current) {
-            let value = self.lanes_of(accumulator.value, lanes);
-            next.push(self.combine(
-                accumulator.op,
-                self.nest.dtype(accumulator.value),
-                current,
-                &value,
-                lanes,
-            ));
-        }
-        next
-    }
-
-    fn combine(&mut self, op: ReduceOp, dtype: DType, x: &Regs, y: &Regs, lanes: usize) -> Regs {
-        self.run_program(op.function(), &[dtype, dtype], &[None, None], &[x.clone(), y.clone()], lanes)
-    }
-
-    /// All lanes of a vector combined: registers pairwise, then lanes in order.
-    fn across_lanes(&mut self, op: ReduceOp, dtype: DType, x: &Regs, lanes: usize) -> Value {
-        if lanes == 1 {
-            return x[0];
-        }
-        let per = primitive::lanes_per_register(dtype);
-        let mut registers: SmallVec<[Value; 4]> = x.clone();
-        while registers.len() > 1 {
-            let half = registers.len() / 2;
-            let (left, right) =
-                (Regs::from_slice(&registers[..half]), Regs::from_slice(&registers[half..2 * half]));
-            registers = self.combine(op, dtype, &left, &right, half * per);
-        }
-        let scalars: Vec<Value> =
-            (0..per).map(|lane| primitive::extract(self.b, dtype, &registers, lane)).collect();
-        scalars[1..]
-            .iter()
-            .fold(scalars[0], |sum, &x| self.combine(op, dtype, &smallvec![sum], &smallvec![x], 1)[0])
-    }
-
-    /// Loops inside each other that carry values.
-    fn nested(
-        &mut self,
-        loops: &[(AxisId, Limit, Limit)],
-        carried: Regs,
-        body: &mut dyn FnMut(&mut Self, &[Value]) -> Regs,
-    ) -> Regs {
-        match loops {
-            [] => body(self, &carried),
-            [(axis, from, to), inner @ ..] => {
-                let limits = (*from, *to);
-                self.range(*axis, limits, 1, carried, &mut |emitter, carried| {
-                    emitter.nested(inner, SmallVec::from_slice(carried), body)
-                })
-                .1
-            }
-        }
     }
 
     /// A loop on lanes: as a strip where that can be, else on the widest vectors of Cranelift, then on fewer lanes for the
@@ -429,98 +249,11 @@ impl<'a, 'b> Emitter<'a, 'b> {
         }
     }
 
-    /// A loop in steps of `step` as long as a whole step fits; gives the first index that is left and what it carried.
-    fn range(
-        &mut self,
-        axis: AxisId,
-        (from, to): (Limit, Limit),
-        step: usize,
-        carried: Regs,
-        body: &mut dyn FnMut(&mut Self, &[Value]) -> Regs,
-    ) -> (Limit, Regs) {
-        let step = step as i64;
-        if let (Limit::Static(from), Limit::Static(to)) = (from, to) {
-            let trips = (to - from) / step;
-            let end = Limit::Static(from + trips * step);
-            if trips <= 1 {
-                let index = self.b.ins().iconst(types::I64, from);
-                return (end, if trips == 1 { self.at(axis, index, &carried, body) } else { carried });
-            }
-            let from = self.b.ins().iconst(types::I64, from);
-            let to = self.b.ins().iconst(types::I64, to);
-            let (_, carried) = self.looped(axis, from, to, step, carried, body);
-            return (end, carried);
-        }
-        let [from, to] = [from, to].map(|limit| self.limit(limit));
-        let (end, carried) = self.looped(axis, from, to, step, carried, body);
-        (Limit::Dynamic(end), carried)
-    }
-
-    fn limit(&mut self, limit: Limit) -> Value {
-        match limit {
-            Limit::Static(at) => self.b.ins().iconst(types::I64, at),
-            Limit::Dynamic(value) => value,
-        }
-    }
-
-    /// Runs `body` with `axis` at `index`.
-    fn at(
-        &mut self,
-        axis: AxisId,
-        index: Value,
-        carried: &[Value],
-        body: &mut dyn FnMut(&mut Self, &[Value]) -> Regs,
-    ) -> Regs {
-        self.open(axis, index);
-        let next = body(self, carried);
-        self.close(axis);
-        next
-    }
-
-    /// Enters the loop over `axis`, which is at `index`.
-    fn open(&mut self, axis: AxisId, index: Value) {
-        self.indices[axis.0 as usize] = Some(index);
-        self.order.push(axis);
-    }
-
-    /// Leaves the loop over `axis`, the innermost.
-    fn close(&mut self, axis: AxisId) {
-        self.order.pop();
-        self.indices[axis.0 as usize] = None;
-    }
-
-    fn looped(
-        &mut self,
-        axis: AxisId,
-        from: Value,
-        to: Value,
-        step: i64,
-        carried: Regs,
-        body: &mut dyn FnMut(&mut Self, &[Value]) -> Regs,
-    ) -> (Value, Regs) {
-        let [header, inside, after] = [(); 3].map(|()| self.b.create_block());
-        let index = self.b.append_block_param(header, types::I64);
-        let parameters: Regs = (carried.iter())
-            .map(|&value| {
-                let ty = self.b.func.dfg.value_type(value);
-                self.b.append_block_param(header, ty)
-            })
-            .collect();
-        let arguments = |index: Value, carried: &[Value]| -> Vec<BlockArg> {
-            std::iter::once(index).chain(carried.iter().copied()).map(BlockArg::Value).collect()
-        };
-        let enter = arguments(from, &carried);
-        self.b.ins().jump(header, &enter);
-        self.b.switch_to_block(header);
-        let next = self.b.ins().iadd_imm_s(index, step);
-        let fits = self.b.ins().icmp(IntCC::SignedLessThanOrEqual, next, to);
-        self.b.ins().brif(fits, inside, &[], after, &[]);
-        self.b.switch_to_block(inside);
-        let result = self.at(axis, index, &parameters, body);
-        let again = arguments(next, &result);
-        self.b.ins().jump(header, &again);
-        self.b.switch_to_block(after);
-        (index, parameters)
+    /// The widths of a loop on lanes, widest first.
+    fn widths(&self) -> SmallVec<[usize; 3]> {
+        let mut widths: SmallVec<[usize; 3]> = smallvec![self.width, 4, 1];
+        widths.dedup();
+        widths
     }
 
     fn compute(&mut self, var: Var, value: &Compute) -> Val {
@@ -607,15 +340,4 @@ pub fn run_program(
         values.push(value);
     }
     values.swap_remove(result.0 as usize)
-}
-
-/// A flat list of registers as one list per accumulator.
-fn regroup(flat: &[Value], counts: &[usize]) -> Vec<Regs> {
-    let mut rest = flat;
-    let take = |&count: &usize| {
-        let (first, others) = rest.split_at(count);
-        rest = others;
-        Regs::from_slice(first)
-    };
-    counts.iter().map(take).collect()
 }

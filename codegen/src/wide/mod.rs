@@ -9,7 +9,8 @@
 //! | [`strip`] | what is computed, whatever the width |
 //! | [`function`] | the loop over a run |
 //! | [`tile`], [`pack`] | register tiles of contractions, and their panels |
-//! | [`body`] | a vector program as straight-line code, with its registers |
+//! | [`body`] | a vector program as straight-line code |
+//! | `registers` | where its values are |
 //! | `primitive` | the instructions of each primitive |
 //! | [`isa`] | the instruction sets, a row per instruction |
 //! | [`writer`], [`assembler`] | instructions to bytes |
@@ -20,6 +21,7 @@ pub mod function;
 pub mod isa;
 pub mod pack;
 mod primitive;
+mod registers;
 pub mod strip;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;

@@ -3,8 +3,9 @@
 use iced_x86::{Code, Register};
 use ir::{Comparison, DType, Primitive};
 
-use super::body::{Body, Place, mask_register};
+use super::body::Body;
 use super::isa::{self, Isa, Op};
+use super::registers::{Place, mask_register};
 use super::writer::{Operand, Unmasked};
 
 impl Body<'_> {

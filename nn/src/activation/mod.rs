@@ -1,14 +1,14 @@
 //! Activations: functions of each element, as layers. All but a few are compositions of ops, which fuse into the kernels
 //! around them.
 
+mod nonlinearity;
 mod slopes;
-
-use std::str::FromStr;
 
 use ir::{Builder, Error, Value};
 
 use crate::{Context, Layer};
 
+pub use nonlinearity::Nonlinearity;
 pub(crate) use slopes::along_axis_1;
 pub use slopes::{PRelu, RRelu};
 
@@ -106,19 +106,6 @@ impl Activation {
     }
 }
 
-impl FromStr for Activation {
-    type Err = Error;
-
-    /// The activation of a [name](Activation::name), with the settings of [`Activation::ALL`].
-    fn from_str(name: &str) -> Result<Activation, Error> {
-        let found = Activation::ALL.into_iter().find(|activation| activation.name() == name);
-        found.ok_or_else(|| {
-            let names = Activation::ALL.map(Activation::name).join(", ");
-            Error::new(name, "there is no activation of this name", format!("the activations are {names}"))
-        })
-    }
-}
-
 impl Layer for Activation {
     fn forward(&self, cx: &mut Context, x: Value) -> Result<Value, Error> {
         self.apply(cx, x)
@@ -211,23 +198,4 @@ pub fn softmax(b: &mut Builder, x: Value, axis: usize) -> Result<Value, Error> {
     let one = b.float_like(sum, 1.0);
     let reciprocal = b.div(one, sum)?;
     b.mul(exponentials, reciprocal)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn activations_are_found_by_their_names() {
-        for activation in Activation::ALL {
-            assert_eq!(activation.name().parse(), Ok(activation));
-        }
-        let error = "rulu".parse::<Activation>().unwrap_err().to_string();
-        assert!(
-            error.starts_with(
-                "rulu: there is no activation of this name; the activations are sigmoid, tanh, "
-            ),
-            "{error}"
-        );
-    }
 }

@@ -2,7 +2,7 @@
 
 use ir::{Error, Init, Value};
 
-use crate::{Activation, BatchNorm, Context, Dropout, Layer, Linear, init};
+use crate::{Activation, BatchNorm, Context, Dropout, Layer, Linear, Nonlinearity, init};
 
 /// Dense layers `fc1`, `fc2`, .. with an activation after each but the last; where asked for, batch normalisation before
 /// each activation (`bn1`, ..) and dropout after it. Layers that are normalised have no bias: the mean that is taken off
@@ -27,7 +27,7 @@ pub struct Mlp {
     /// The number of values before and after each layer.
     pub sizes: Vec<usize>,
     /// What follows each layer but the last.
-    pub activation: Activation,
+    pub activation: Nonlinearity,
     /// What follows the last.
     pub output_activation: Option<Activation>,
     /// The part of the values after each activation that is dropped in training; 0 for none.
@@ -43,7 +43,8 @@ pub fn mlp() -> Mlp {
 
 impl Mlp {
     /// With nothing after the last layer, without dropout and batch normalisation.
-    pub fn new(sizes: &[usize], activation: Activation) -> Mlp {
+    pub fn new(sizes: &[usize], activation: impl Into<Nonlinearity>) -> Mlp {
+        let activation = activation.into();
         Mlp { sizes: sizes.to_vec(), activation, output_activation: None, dropout: 0.0, batch_norm: false }
     }
 
@@ -54,7 +55,8 @@ impl Mlp {
 
     fn weight_init(&self, fan_in: usize, fan_out: usize) -> Init {
         use Activation::{Elu, Gelu, GeluTanh, LeakyRelu, Relu, Selu, Sigmoid, Softmax, Softplus, Tanh};
-        match self.activation {
+        let Nonlinearity::Activation(activation) = self.activation else { return init::he_uniform(fan_in) };
+        match activation {
             Relu | LeakyRelu { .. } | Elu { .. } | Gelu | GeluTanh => init::he_uniform(fan_in),
             Selu => init::uniform((3.0 / fan_in.max(1) as f64).sqrt()),
             Sigmoid | Tanh | Softplus | Softmax => init::glorot_uniform(fan_in, fan_out),

@@ -36,8 +36,10 @@ pub struct Report {
     pub threads: usize,
     /// The times of a step.
     pub measurement: Measurement,
-    /// From parameters in memory to the end of the first step: building the graph, compiling, running it once.
+    /// Building the graph and compiling it.
     pub compile_ms: f64,
+    /// The first step: memory that no step has touched, and what is prepared once, beside what every step does.
+    pub first_run_ms: f64,
     /// The greatest size that the memory of the process had.
     pub rss_mb: Option<f64>,
     /// The loss of the first step; of workloads without a loss, the mean absolute value of the output.
@@ -52,9 +54,12 @@ pub struct Report {
 pub struct Prepared {
     /// The program.
     pub program: Executable,
+    /// The times of kernels in the first step, and so of those that run in it alone.
+    pub first_run: Vec<KernelTime>,
     state: State,
     inputs: Vec<Tensor>,
     compile_ms: f64,
+    first_run_ms: f64,
     loss_first: f64,
     flops: Option<f64>,
 }
@@ -65,7 +70,7 @@ pub fn prepare(workload: &Workload, data: Data, options: &Options) -> Result<Pre
     let start = Instant::now();
     let model = workload.model()?;
     let mut program = compile(&model.graph, options)?;
-    let compiling = start.elapsed();
+    let compile_ms = milliseconds(start.elapsed());
     let flops = model.flops();
     let (parameters, inputs) = data.bind(&model)?;
     let mut state = State::new(program.plan(), 0)?;
@@ -74,11 +79,14 @@ pub fn prepare(workload: &Workload, data: Data, options: &Options) -> Result<Pre
     }
     drop(parameters);
     let inputs: Vec<Tensor> = in_order(&program, inputs)?;
+    program.set_profiling(true);
     let start = Instant::now();
     step(&mut program, &mut state, &inputs)?;
-    let compile_ms = (compiling + start.elapsed()).as_secs_f64() * 1e3;
+    let first_run_ms = milliseconds(start.elapsed());
+    let first_run = program.kernel_times();
+    program.set_profiling(false);
     let loss_first = mean_magnitude(&program.outputs()[0]);
-    Ok(Prepared { program, state, inputs, compile_ms, loss_first, flops })
+    Ok(Prepared { program, first_run, state, inputs, compile_ms, first_run_ms, loss_first, flops })
 }
 
 impl Prepared {
@@ -95,6 +103,7 @@ impl Prepared {
             workload: workload.name,
             threads: self.program.pool().threads(),
             compile_ms: self.compile_ms,
+            first_run_ms: self.first_run_ms,
             rss_mb: peak_memory_mb(),
             loss_first: self.loss_first,
             gflops: self.flops.map(rate),
@@ -113,6 +122,10 @@ impl Prepared {
         self.program.set_profiling(false);
         Ok(times)
     }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 fn step(program: &mut Executable, state: &mut State, inputs: &[Tensor]) -> Result<(), RunError> {

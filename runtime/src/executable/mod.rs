@@ -13,7 +13,7 @@ use ir::{KernelId, Place, Plan, SlotId, Tensor, Type, with_elements};
 use crate::error::is_of_type;
 use crate::program::{Action, Machine, Program, output_tensor, scratch_bytes};
 use crate::state::Stamp;
-use crate::{Arena, Buffer, KernelTime, Pool, RunError, State};
+use crate::{Arena, Buffer, KernelTime, PhaseTime, Pool, RunError, State};
 
 /// A compiled program: what [`Executable::run`] does is call its kernels one after the other.
 ///
@@ -42,6 +42,7 @@ pub struct Executable {
     bound_state: Option<Stamp>,
     times: Option<Vec<(u64, Duration)>>,
     compile_time: Duration,
+    compile_phases: Vec<PhaseTime>,
 }
 
 /// A slot of the caller's with the address that the program holds for it.
@@ -129,6 +130,7 @@ impl Executable {
             bound_state: None,
             times: None,
             compile_time: Duration::ZERO,
+            compile_phases: Vec::new(),
         })
     }
 
@@ -216,9 +218,15 @@ impl Executable {
         self.compile_time
     }
 
-    /// States how long compiling took.
-    pub fn set_compile_time(&mut self, time: Duration) {
+    /// The phases of compiling in their order, as whoever compiled it has stated.
+    pub fn compile_phases(&self) -> &[PhaseTime] {
+        &self.compile_phases
+    }
+
+    /// States how long compiling took, and each phase of it.
+    pub fn set_compile_time(&mut self, time: Duration, phases: Vec<PhaseTime>) {
         self.compile_time = time;
+        self.compile_phases = phases;
     }
 
     /// Starts to collect kernel times from nothing, or stops.

@@ -1,7 +1,7 @@
 //! The options of `nnc train` that make a run what it is.
 
 use clap::Parser;
-use nn::Activation;
+use nn::Nonlinearity;
 use nnc::data::Augment;
 use nnc::models::Model;
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ pub struct Given {
     /// The sizes of the hidden layers [default: 128,64]
     #[arg(long, value_name = "SIZES", value_delimiter = ',')]
     pub hidden: Option<Vec<usize>>,
-    /// What follows each hidden layer: relu, tanh, sigmoid, leaky_relu, .. [default: relu]
+    /// What follows each hidden layer: relu, tanh, sigmoid, leaky_relu, prelu, rrelu, .. [default: relu]
     #[arg(long, value_name = "NAME", value_parser = activation_name)]
     pub activation: Option<String>,
     /// The part of the hidden values to drop in training [default: 0]
@@ -97,7 +97,7 @@ impl Given {
 
 /// A name that an activation has.
 fn activation_name(name: &str) -> Result<String, String> {
-    let activation: Activation = name.parse().map_err(|error: ir::Error| error.to_string())?;
+    let activation: Nonlinearity = name.parse().map_err(|error: ir::Error| error.to_string())?;
     Ok(activation.name().to_owned())
 }
 
