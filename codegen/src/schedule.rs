@@ -6,6 +6,7 @@
 
 use ir::{AxisId, VectorProgram};
 
+use crate::emit::cuts;
 use crate::nest::{Compute, Nest, Node, Place, is_local};
 
 /// Which loops run on vectors.
@@ -85,7 +86,8 @@ fn cost(nest: &Nest, node: &Node, lanes: Lanes, vector: Option<AxisId>, times: f
             body.iter().map(|node| cost(nest, node, lanes, vector, times * trips)).sum()
         }
         Node::Let { value: Compute::Load { place, .. }, .. } | Node::Store { place, .. } => {
-            times * access_cost(nest, place, vector)
+            let is_cut = matches!(lanes, Lanes::Outer(_));
+            times * access_cost(nest, place, vector, is_cut)
         }
         Node::Let { value: Compute::Apply { .. }, .. } => times * work(nest, node) * share(nest, vector),
         Node::Let { .. } => 0.0,
@@ -100,10 +102,12 @@ fn share(nest: &Nest, vector: Option<AxisId>) -> f64 {
     })
 }
 
-fn access_cost(nest: &Nest, place: &Place, vector: Option<AxisId>) -> f64 {
+/// The cost of an access. Where the loop on lanes is cut at bounds, those that decide by its index alone cost nothing.
+fn access_cost(nest: &Nest, place: &Place, vector: Option<AxisId>, is_cut: bool) -> f64 {
     let Some(axis) = vector else { return 1.0 };
-    let is_checked =
-        !place.picks.is_empty() || place.bounds.iter().any(|bound| bound.index.coefficient(axis) != 0);
+    let is_checked = !place.picks.is_empty()
+        || (place.bounds.iter())
+            .any(|bound| bound.index.coefficient(axis) != 0 && !(is_cut && cuts::is_along(bound, axis)));
     match place.offset.coefficient(axis) {
         _ if is_checked => CHECKED,
         0 => share(nest, vector) / 2.0,

@@ -121,3 +121,136 @@ fn copies_that_transpose_move_each_element() {
         check(&text, &[x, vec![7.0; BATCH * wide * broad]], &expected);
     }
 }
+
+/// Whole numbers, whose sums are the same in any order.
+fn whole_numbers(len: usize, seed: u64) -> Vec<f32> {
+    numbers(len, seed).into_iter().map(|x| (x * 8.0).round()).collect()
+}
+
+#[test]
+fn rows_shorter_than_a_vector_are_summed_and_stored_whole() {
+    for (images, rows, columns) in [(3, 112, 6), (2, 70, 5), (1, 64, 7), (2, 97, 3), (5, 128, 17), (4, 3, 6)]
+    {
+        let text = format!(
+            "kernel @k(%x: f32[{images}, {rows}, {columns}], %w: f32[{images}])
+               -> (%r: f32[{images}, {rows}, {columns}], %s: f32[{columns}]) {{
+               for j in {columns} {{
+                 %0, %1 = reduce (add, max) n in {images}, i in {rows} {{
+                   %2 = load %x[n, i, j]
+                   %3 = load %w[n]
+                   %4 = max %2, %3
+                   store %4, %r[n, i, j]
+                   yield %4, %2
+                 }}
+                 %5 = sub %0, %1
+                 store %5, %s[j]
+               }}
+             }}"
+        );
+        let (x, w) = (whole_numbers(images * rows * columns, 1), whole_numbers(images, 2));
+        let larger: Vec<f32> = x.iter().enumerate().map(|(at, &x)| x.max(w[at / (rows * columns)])).collect();
+        let expected: Vec<f32> = (0..columns)
+            .map(|j| {
+                let sum: f32 = larger.iter().skip(j).step_by(columns).sum();
+                sum - x.iter().skip(j).step_by(columns).fold(f32::NEG_INFINITY, |max, &x| max.max(x))
+            })
+            .collect();
+        let buffers = [x, w, vec![0.0; larger.len()], vec![0.0; columns]];
+        check(&text, &buffers, &expected);
+        for target in Target::available() {
+            let result = run(&text, &target, &buffers);
+            assert_eq!(result[2], larger, "{}", target.name);
+        }
+    }
+}
+
+#[test]
+fn strips_take_rows_that_are_short() {
+    for (images, width, channels) in [(3, 14, 6), (2, 5, 16), (1, 40, 3), (2, 7, 33)] {
+        let text = format!(
+            "kernel @k(%x: f32[{images}, {width}, {channels}], %t: f32[2, 2], %v: f32[{images}, {width}, {channels}])
+               -> (%r: f32[{images}, 2, {width}, 2, {channels}]) {{
+               for i in {images}, m in 2, l in {width}, n in 2, j in {channels} {{
+                 %0 = load %x[i, l, j]
+                 %1 = load %t[m, n]
+                 %2 = gt %0, %1
+                 %3 = load %v[i, l, j]
+                 %4 = 0.5 : f32
+                 %5 = select %2, %3, %4
+                 store %5, %r[i, m, l, n, j]
+               }}
+             }}"
+        );
+        let len = images * width * channels;
+        let (x, t, v) = (numbers(len, 1), numbers(4, 2), numbers(len, 3));
+        let mut expected = Vec::new();
+        for i in 0..images {
+            for (m, l) in (0..2).flat_map(|m| (0..width).map(move |l| (m, l))) {
+                for (n, j) in (0..2).flat_map(|n| (0..channels).map(move |j| (n, j))) {
+                    let at = (i * width + l) * channels + j;
+                    expected.push(if x[at] > t[2 * m + n] { v[at] } else { 0.5 });
+                }
+            }
+        }
+        check(&text, &[x, t, v, vec![0.0; 4 * len]], &expected);
+    }
+}
+
+#[test]
+fn strips_take_rows_with_reductions_of_few_rounds_in_them() {
+    for (images, width, channels) in [(3, 14, 6), (2, 5, 16), (1, 40, 3)] {
+        let text = format!(
+            "kernel @k(%x: f32[{images}, {}, {channels}]) -> (%r: f32[{images}, {width}, {channels}]) {{
+               for i in {images}, l in {width}, j in {channels} {{
+                 %0 = reduce max n in 2 {{
+                   %1 = load %x[i, 2*l + n, j]
+                   yield %1
+                 }}
+                 %2 = reduce add m in 2 {{
+                   %3 = load %x[i, 2*l + m, j]
+                   %4 = sub %3, %0
+                   yield %4
+                 }}
+                 store %2, %r[i, l, j]
+               }}
+             }}",
+            2 * width
+        );
+        let x = numbers(2 * images * width * channels, 1);
+        let at = |l: usize, n: usize, j: usize| x[(2 * l + n) * channels + j];
+        let expected: Vec<f32> = (0..images * width * channels)
+            .map(|index| {
+                let (l, j) = (index / channels, index % channels);
+                let max = at(l, 0, j).max(at(l, 1, j));
+                0.0 + (at(l, 0, j) - max) + (at(l, 1, j) - max)
+            })
+            .collect();
+        check(&text, &[x, vec![0.0; images * width * channels]], &expected);
+    }
+}
+
+#[test]
+fn padded_rows_are_read_where_they_are_and_filled_elsewhere() {
+    for (rows, columns, left, right) in [(3, 28, 2, 2), (5, 70, 1, 9), (4, 3, 0, 40), (2, 33, 5, 0)] {
+        let (wide, high) = (columns + left + right, rows + 2);
+        let text = format!(
+            "kernel @k(%x: f32[{rows}, {columns}], %w: f32[{wide}]) -> (%r: f32[{high}, {wide}]) {{
+               for i in {high}, j in {wide} {{
+                 %0 = load %x[i - 1, j - {left}] fill 1.5
+                 %1 = load %w[j]
+                 %2 = mul %0, %1
+                 store %2, %r[i, j]
+               }}
+             }}"
+        );
+        let (x, w) = (numbers(rows * columns, 1), numbers(wide, 2));
+        let expected: Vec<f32> = (0..high * wide)
+            .map(|at| {
+                let (i, j) = (at / wide, at % wide);
+                let is_inside = (1..=rows).contains(&i) && (left..left + columns).contains(&j);
+                w[j] * if is_inside { x[(i - 1) * columns + j - left] } else { 1.5 }
+            })
+            .collect();
+        check(&text, &[x, w, vec![0.0; high * wide]], &expected);
+    }
+}

@@ -1,8 +1,8 @@
 //! Pass `split_reduce`: a large reduction with a small result becomes two, so that threads can share the first.
 //!
-//! Two kinds are split: a reduction to a scalar, by rows, and a product of matrices with a long sum for each of few
-//! elements, as the gradient of a weight is over a large batch: parts of the sum become a batch of products, which is
-//! summed then. The split depends on the shape alone, so the order of additions is the same on any number of threads.
+//! Three kinds are split: a reduction to a scalar, by rows; a reduction of several axes to few columns, as the gradient of
+//! a convolution's bias is, by its first axis; and a product of matrices with a long sum for each of few elements, as the
+//! gradient of a weight is over a large batch: parts of the sum become a batch of products, which is summed then. The split depends on the shape alone, so the order of additions is the same on any number of threads.
 
 use ir::ops::{MatMul, Reduce};
 use ir::{Builder, Error, Graph, Lowering, Node, Op, Shape, Value};
@@ -14,6 +14,9 @@ use crate::rewrite::rebuild;
 /// Reductions of fewer elements stay as they are.
 const LARGE: usize = 1 << 14;
 
+/// Columns of fewer elements than this are not cut into parts that threads could share.
+const FEW_COLUMNS: usize = 64;
+
 /// Products of matrices are split into parts with sums of at least this length.
 const PART_DEPTH: usize = 1024;
 /// The most parts of a sum.
@@ -21,14 +24,19 @@ const MOST_PARTS: usize = 16;
 /// Products of matrices with more elements than this are enough work for threads without.
 const SMALL_RESULT: usize = 1 << 14;
 
-/// Splits each large reduction over all axes into one over all but the first, and one over the first; and each long
-/// product of matrices with a small result into a sum of products.
+/// Splits each large reduction over all axes, or to few columns, into one over all but the first, and one over the first;
+/// and each long product of matrices with a small result into a sum of products.
 pub fn split_reduce(graph: &Graph) -> Result<Graph, Error> {
     rebuild(graph, |builder, node, operands| match lowering(graph, node) {
         Lowering::Reduce { op, axes } if is_split(graph, node, &axes) => {
             let rows = rows_of(builder, operands[0])?;
             let columns: SmallVec<[usize; 4]> = (1..builder.shape(rows).rank()).collect();
             let partial = builder.op(Op::from(Reduce { op, axes: columns }), &[rows])?;
+            let total = builder.op(Op::from(Reduce { op, axes: SmallVec::from_elem(0, 1) }), &[partial])?;
+            Ok(Some([total].into_iter().collect()))
+        }
+        Lowering::Reduce { op, axes } if is_of_few_columns(graph, node, &axes) => {
+            let partial = builder.op(Op::from(Reduce { op, axes: axes[1..].into() }), &[operands[0]])?;
             let total = builder.op(Op::from(Reduce { op, axes: SmallVec::from_elem(0, 1) }), &[partial])?;
             Ok(Some([total].into_iter().collect()))
         }
@@ -49,6 +57,15 @@ fn is_split(graph: &Graph, node: &Node, axes: &[usize]) -> bool {
     let shape = &graph.ty(node.operands[0]).shape;
     let to_scalar = axes.len() == shape.rank();
     to_scalar && shape.elements() >= LARGE && rows(shape).is_some_and(|rows| rows > 1)
+}
+
+/// Whether a large reduction of the first axis and others leaves few elements.
+fn is_of_few_columns(graph: &Graph, node: &Node, axes: &[usize]) -> bool {
+    let shape = &graph.ty(node.operands[0]).shape;
+    let columns = node.results[0].shape.elements();
+    let rows = axes.iter().skip(1).map(|&axis| shape[axis]).product::<usize>();
+    let is_split = axes.first() == Some(&0) && shape[0] > 1 && rows > 1;
+    is_split && (2..FEW_COLUMNS).contains(&columns) && shape.elements() >= LARGE
 }
 
 /// Into how many parts the sums of a product of two matrices are cut; `None` where they stay whole.

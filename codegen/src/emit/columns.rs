@@ -2,7 +2,8 @@
 //!
 //! The columns are done in blocks, so that the sums of a block stay in the first level of cache. A strip reads a few rows
 //! of the block at once and adds them to the sums in order: each element meets the additions of the plain loop, in the
-//! same order. What follows from the sums, and is used by a loop over rows, waits in memory beside them; the rest is one
+//! same order. Columns that are few, and whose rows follow each other in memory, are widened: some rows are one row of
+//! more columns, and in the end the sums of those that are the same column are added. What follows from the sums, and is used by a loop over rows, waits in memory beside them; the rest is one
 //! more strip.
 
 use std::collections::BTreeSet;
@@ -12,11 +13,11 @@ use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use ir::{Accumulator, Affine, AxisId, Var, VectorValue};
 use smallvec::{SmallVec, smallvec};
 
-use super::runs::{MOST_UNROLLED, Run, rounds};
+use super::runs::{FARTHEST, MOST_UNROLLED, Run, points, rounds};
 use super::strips::StripBuilder;
 use super::{Emitter, Limit};
 use crate::nest::{Nest, Node, moved};
-use crate::schedule::primitives;
+use crate::schedule::{has_loops, primitives};
 use crate::wide::Isa;
 use crate::wide::function::MAX_POINTERS;
 
@@ -27,7 +28,13 @@ const ROWS: usize = 8;
 /// As [`ROWS`] where the rows are short and calls of strips would take long next to them.
 const SHORT_ROWS: usize = 32;
 /// Rows of at most this many columns are short.
-const SHORT: usize = 64;
+pub const SHORT: usize = 64;
+/// Short rows are widened to at most this many columns, and to whole vectors of this many where that can be. Neither depends
+/// on the target, so the order of sums does not.
+const WIDENED: usize = 256;
+const WHOLE: usize = 16;
+/// Sums of fewer terms are not worth widening.
+const LEAST_WIDENED: usize = 64;
 
 /// What runs on columns.
 struct Columns<'a> {
@@ -35,6 +42,8 @@ struct Columns<'a> {
     axis: AxisId,
     /// The columns of a block.
     block: usize,
+    /// Whether it has all columns.
+    is_whole: bool,
     /// Where rows of one value per column are.
     address: Value,
     /// The variables that are such rows, in their order.
@@ -51,17 +60,29 @@ struct RowLoop<'a> {
     body: &'a [Node],
 }
 
+/// Rows that a strip reads at once: at `number` places along an axis, and at every point of the axes inside of it.
+struct SomeRows<'a> {
+    axis: AxisId,
+    number: usize,
+    /// The rows that are one.
+    widened: usize,
+    inner: &'a [AxisId],
+}
+
 impl<'a> Emitter<'a, '_> {
     /// Runs statements with loops over rows in them for the columns in `limits`; false where they are none that strips can
     /// do.
     pub fn reduce_columns(&mut self, axis: AxisId, limits: (Limit, Limit), body: &[Node]) -> bool {
         let (Some(isa), Some(address)) = (self.wide, self.rows.address) else { return false };
         let Some(run) = run_of_columns(self.nest, axis, body) else { return false };
-        let block = self.nest.extent(axis).min(BLOCK);
+        let extent = self.nest.extent(axis);
+        let block = if extent < SHORT { WIDENED } else { extent.min(BLOCK) };
+        let is_whole = matches!(limits, (Limit::Static(0), Limit::Static(to)) if to == extent as i64);
         let most_rows = body.iter().map(|node| node.defines().len()).sum::<usize>();
         self.rows.size_bytes = self.rows.size_bytes.max(most_rows * row_bytes(block));
         self.blocks(limits, block, &mut |emitter, start, count| {
-            let mut columns = Columns { isa, axis, block, address, rows: Vec::new(), pending: Vec::new() };
+            let mut columns =
+                Columns { isa, axis, block, is_whole, address, rows: Vec::new(), pending: Vec::new() };
             emitter.open(axis, start);
             emitter.columns(&mut columns, &run, body, count);
             emitter.close(axis);
@@ -127,48 +148,104 @@ impl<'a> Emitter<'a, '_> {
     /// Runs a loop over rows; its sums become rows.
     fn run_rows(&mut self, columns: &mut Columns<'_>, rows: RowLoop<'_>, count: Value) {
         let first = columns.rows.len();
+        let widened = self.widened(columns, rows);
+        let wide_count = match widened {
+            1 => count,
+            _ => self.b.ins().iconst(types::I64, (widened * self.nest.extent(columns.axis)) as i64),
+        };
         if !rows.accumulators.is_empty() {
             let mut start = StripBuilder::new(self.nest, columns.axis);
             for (row, accumulator) in rows.accumulators.iter().enumerate() {
                 let identity = start.constant(accumulator.op.identity(self.nest.dtype(accumulator.result)));
                 start.store_row(identity, columns.row(first + row));
             }
-            self.finish_strip(columns.isa, start, count);
+            self.finish_strip(columns.isa, start, wide_count);
         }
-        let (&last, outer) = rows.axes.split_last().expect("loops of many rounds have axes");
-        let extent = self.nest.extent(last);
-        let at_once = rows_at_once(self.nest, columns.block, rows.body).min(extent);
+        let at_once = rows_at_once(self.nest, widened * self.nest.extent(columns.axis), rows.body);
+        let (outer, last, inner) = unrolled(self.nest, rows.axes, if widened > 1 { 1 } else { at_once });
+        let points = rounds(self.nest, inner);
+        let extent = self.nest.extent(last) / widened;
+        let at_once = (at_once / points).min(extent);
         let outer = self.whole(outer);
         self.nested(&outer, smallvec![], &mut |emitter, _| {
             let mut at = Limit::Static(0);
             for number in [at_once, extent % at_once] {
                 if number > 0 {
-                    let limits = (at, Limit::Static(extent as i64));
-                    (at, _) = emitter.range(last, limits, number, smallvec![], &mut |emitter, _| {
-                        emitter.run_rows_at_once(columns, (last, number), rows, count);
-                        smallvec![]
-                    });
+                    let limits = (at, Limit::Static((extent * widened) as i64));
+                    let some = SomeRows { axis: last, number, widened, inner };
+                    (at, _) =
+                        emitter.range(last, limits, number * widened, smallvec![], &mut |emitter, _| {
+                            emitter.run_rows_at_once(columns, &some, rows, wide_count);
+                            smallvec![]
+                        });
                 }
             }
             smallvec![]
         });
+        if widened > 1 {
+            self.fold_widened(columns, rows, widened, count);
+        }
         columns.rows.extend(rows.accumulators.iter().map(|accumulator| accumulator.result));
+    }
+
+    /// How many rows of a loop are one, so that short rows fill vectors: 1 where the loop is none of sums, or where what it
+    /// reads and writes along its last axis does not go on where a row ends.
+    fn widened(&self, columns: &Columns<'_>, rows: RowLoop<'_>) -> usize {
+        let (width, last) = (self.nest.extent(columns.axis), rows.axes[rows.axes.len() - 1]);
+        let extent = self.nest.extent(last);
+        let wants = width < SHORT && !width.is_multiple_of(WHOLE) && extent >= LEAST_WIDENED;
+        let uses_rows = used(rows.body).iter().any(|var| columns.rows.contains(var));
+        if rows.accumulators.is_empty() || !columns.is_whole || !wants || uses_rows || has_loops(rows.body) {
+            return 1;
+        }
+        let mut fits = true;
+        Nest::indices(rows.body, &mut |affine| {
+            fits &= affine.coefficient(last) == 0 && affine.coefficient(columns.axis) == 0;
+        });
+        Nest::accesses(rows.body, &mut |place, is_store| {
+            let steps = [columns.axis, last].map(|axis| place.offset.coefficient(axis));
+            let goes_on = steps == [1, width as i64] || (steps == [0, 0] && !is_store);
+            fits &= goes_on && place.picks.is_empty() && place.bounds.is_empty();
+        });
+        let candidates = (1..=WIDENED / width).filter(|&number| fits && extent.is_multiple_of(number));
+        candidates.max_by_key(|number| ((number * width).is_multiple_of(WHOLE), *number)).unwrap_or(1)
+    }
+
+    /// Combines the sums of the columns of widened rows that are the same column.
+    fn fold_widened(&mut self, columns: &Columns<'_>, rows: RowLoop<'_>, widened: usize, count: Value) {
+        let first = columns.rows.len();
+        let width_bytes = 4 * self.nest.extent(columns.axis);
+        let mut builder = StripBuilder::new(self.nest, columns.axis);
+        for (row, accumulator) in rows.accumulators.iter().enumerate() {
+            let dtype = self.nest.dtype(accumulator.result);
+            let (address, at) = columns.row(first + row);
+            let mut total = builder.load_row(accumulator.result, dtype, (address, at));
+            for part in 1..widened {
+                let part = (address, at + (part * width_bytes) as i32);
+                let part = builder.load_row(accumulator.result, dtype, part);
+                total = builder.combine(accumulator.op, total, part);
+            }
+            builder.store_row(total, (address, at));
+        }
+        self.finish_strip(columns.isa, builder, count);
     }
 
     /// Runs the rows from the current index of an axis on.
     fn run_rows_at_once(
         &mut self,
         columns: &Columns<'_>,
-        (axis, number): (AxisId, usize),
+        some: &SomeRows<'_>,
         rows: RowLoop<'_>,
         count: Value,
     ) {
         let first = columns.rows.len();
-        let bodies: Vec<Vec<Node>> = (0..number)
-            .map(|row| {
-                moved(rows.body, &|index| match index == axis {
-                    true => Affine::axis(axis).shifted(row as i64),
-                    false => Affine::axis(index),
+        let bodies: Vec<Vec<Node>> = (0..some.number)
+            .flat_map(|row| points(self.nest, some.inner).into_iter().map(move |point| (row, point)))
+            .map(|(row, point)| {
+                moved(rows.body, &|axis| match point.iter().find(|index| index.0 == axis) {
+                    Some(index) => Affine::constant(index.1),
+                    None if axis == some.axis => Affine::axis(axis).shifted((row * some.widened) as i64),
+                    None => Affine::axis(axis),
                 })
             })
             .collect();
@@ -278,6 +355,46 @@ fn run_of_columns<'n>(nest: &'n Nest, axis: AxisId, body: &[Node]) -> Option<Run
     (run.pointers() < MAX_POINTERS).then_some(run)
 }
 
+/// The axes of a loop over rows: those that stay loops, the one along which a strip takes some rows, and those of which it
+/// takes all, as many as `at_once` rows allow.
+fn unrolled<'n>(nest: &Nest, axes: &'n [AxisId], at_once: usize) -> (&'n [AxisId], AxisId, &'n [AxisId]) {
+    let mut at = axes.len() - 1;
+    while at > 0 && rounds(nest, &axes[at..]) <= at_once {
+        at -= 1;
+    }
+    (&axes[..at], axes[at], &axes[at + 1..])
+}
+
+/// The loops around a loop on `axis` that strips can take rows of, the innermost of `axes`: where the rows are short, so that
+/// a strip for each would take longer to be called than to run. The first axis is not among them.
+pub fn rows_around<'n>(nest: &Nest, axes: &'n [AxisId], axis: AxisId, body: &[Node]) -> &'n [AxisId] {
+    const NONE: &[AxisId] = &[];
+    let at_once = rows_at_once(nest, nest.extent(axis), body);
+    let mut at = axes.len();
+    while at > 1 && rounds(nest, &axes[at..]) < at_once {
+        at -= 1;
+    }
+    let around = &axes[at..];
+    let is_row = |node: &Node| match node {
+        Node::For { .. } => false,
+        Node::Reduce { axes, .. } => rounds(nest, axes) <= MOST_UNROLLED,
+        Node::Let { .. } | Node::Store { .. } => true,
+    };
+    let mut is_near = body.iter().all(is_row);
+    Nest::accesses(body, &mut |place, _| {
+        let reach =
+            around.iter().map(|&axis| place.offset.coefficient(axis).abs() * nest.extent(axis) as i64);
+        is_near &= reach.sum::<i64>() < FARTHEST / 8;
+    });
+    let rows = [Node::For { axes: around.into(), sequential: false, body: body.to_vec() }];
+    let fits = nest.extent(axis) < SHORT
+        && at_once > 1
+        && !around.is_empty()
+        && is_near
+        && run_of_columns(nest, axis, &rows).is_some();
+    if fits { around } else { NONE }
+}
+
 /// The rows that a strip reads at once: one where each element has bounds, and so a pointer, of its own.
 fn rows_at_once(nest: &Nest, columns: usize, body: &[Node]) -> usize {
     const INSTRUCTIONS: usize = 4;
@@ -287,5 +404,17 @@ fn rows_at_once(nest: &Nest, columns: usize, body: &[Node]) -> usize {
         return 1;
     }
     let rows = if columns <= SHORT { SHORT_ROWS } else { ROWS };
-    (rows * INSTRUCTIONS / (primitives(nest, body) as usize + 1).max(INSTRUCTIONS)).max(1)
+    (rows * INSTRUCTIONS / (unrolled_primitives(nest, body) + 1).max(INSTRUCTIONS)).max(1)
+}
+
+/// The primitives of a row, each round of a reduction counted.
+fn unrolled_primitives(nest: &Nest, body: &[Node]) -> usize {
+    let reductions = body.iter().map(|node| match node {
+        Node::Reduce { axes, accumulators, body } => {
+            let again = rounds(nest, axes) - 1;
+            again * primitives(nest, body) as usize + (again + 1) * accumulators.len()
+        }
+        _ => 0,
+    });
+    primitives(nest, body) as usize + reductions.sum::<usize>()
 }

@@ -17,6 +17,7 @@
 
 mod access;
 mod columns;
+pub mod cuts;
 pub mod function;
 pub mod loops;
 pub mod memory;
@@ -130,8 +131,16 @@ impl<'a, 'b> Emitter<'a, 'b> {
             Some((cut, from, to)) if cut == axis => (from, to),
             _ => (Limit::Static(0), Limit::Static(extent as i64)),
         };
-        let loops: Vec<(AxisId, Limit, Limit)> = (axes.iter())
-            .filter(|&&axis| Some(axis) != on_lanes)
+        let outer: Vec<AxisId> = axes.iter().copied().filter(|&axis| Some(axis) != on_lanes).collect();
+        let rows = match on_lanes {
+            Some(axis) if self.wide.is_some() && self.past_caches.is_empty() => {
+                columns::rows_around(self.nest, &outer, axis, body)
+            }
+            _ => &[],
+        };
+        let with_rows = [Node::For { axes: rows.into(), sequential: false, body: body.to_vec() }];
+        let body = if rows.is_empty() { body } else { &with_rows };
+        let loops: Vec<(AxisId, Limit, Limit)> = (outer[..outer.len() - rows.len()].iter())
             .map(|&axis| {
                 let (from, to) = limits(axis, self.nest.extent(axis));
                 (axis, from, to)
@@ -225,9 +234,32 @@ impl<'a, 'b> Emitter<'a, 'b> {
         });
     }
 
-    /// A loop on lanes: as a strip where that can be, else on the widest vectors of Cranelift, then on fewer lanes for the
-    /// rest.
+    /// A loop on lanes, in parts where bounds along it hold for some indices alone; short parts run one by one.
     fn on_lanes(&mut self, axis: AxisId, from: Limit, to: Limit, body: &[Node]) {
+        const SHORT: i64 = 4;
+        let parts = match (from, to) {
+            (Limit::Static(from), Limit::Static(to)) => cuts::parts(axis, (from, to), body),
+            _ => Vec::new(),
+        };
+        if parts.is_empty() {
+            return self.part_on_lanes(axis, from, to, body);
+        }
+        for part in parts {
+            let (from, to) = (Limit::Static(part.from), Limit::Static(part.to));
+            if part.to - part.from >= SHORT {
+                self.part_on_lanes(axis, from, to, &part.body);
+                continue;
+            }
+            self.range(axis, (from, to), 1, smallvec![], &mut |emitter, _| {
+                emitter.nodes(&part.body);
+                smallvec![]
+            });
+        }
+    }
+
+    /// A part of a loop on lanes: as a strip where that can be, else on the widest vectors of Cranelift, then on fewer lanes
+    /// for the rest.
+    fn part_on_lanes(&mut self, axis: AxisId, from: Limit, to: Limit, body: &[Node]) {
         if self.vector.is_none() && self.wide.is_some() {
             let (start, end) = (self.limit(from), self.limit(to));
             let count = self.b.ins().isub(end, start);
@@ -257,6 +289,7 @@ impl<'a, 'b> Emitter<'a, 'b> {
     }
 
     fn compute(&mut self, var: Var, value: &Compute) -> Val {
+        self.constants[var.0 as usize] = None;
         match value {
             Compute::Constant(constant) => {
                 self.constants[var.0 as usize] = Some(*constant);

@@ -12,7 +12,7 @@ use crate::schedule::has_loops;
 use crate::wide::function::{MAX_POINTERS, MAX_TILE_POINTERS};
 
 /// Displacements are below this, in bytes.
-const FARTHEST: i64 = 1 << 30;
+pub const FARTHEST: i64 = 1 << 30;
 /// Loops of at most so many rounds are straight-line code in a strip.
 pub const MOST_UNROLLED: usize = 16;
 
@@ -76,6 +76,20 @@ pub fn rounds(nest: &Nest, axes: &[AxisId]) -> usize {
     axes.iter().map(|&axis| nest.extent(axis)).product()
 }
 
+/// The rounds of a loop one after the other: the index of each axis.
+pub fn points(nest: &Nest, axes: &[AxisId]) -> Vec<SmallVec<[(AxisId, i64); 2]>> {
+    let point = |round: usize| {
+        let mut rest = round;
+        let mut at: SmallVec<[(AxisId, i64); 2]> = SmallVec::new();
+        for &axis in axes.iter().rev() {
+            at.push((axis, (rest % nest.extent(axis)) as i64));
+            rest /= nest.extent(axis);
+        }
+        at
+    };
+    (0..rounds(nest, axes)).map(point).collect()
+}
+
 impl<'a> Run<'a> {
     /// A run along an axis in which these statements, and none else, write.
     pub fn new(nest: &'a Nest, axis: AxisId, nodes: &[Node]) -> Run<'a> {
@@ -129,7 +143,7 @@ impl<'a> Run<'a> {
     /// Whether the rounds of a reduction can be straight-line code.
     pub fn admits_reduction(&mut self, axes: &[AxisId], accumulators: &[Accumulator], body: &[Node]) -> bool {
         let before = self.bounded;
-        let fits = self.admits_rows(accumulators, body);
+        let fits = !has_loops(body) && self.admits_rows(accumulators, body);
         self.bounded += (self.bounded - before) * (rounds(self.nest, axes).min(MOST_UNROLLED) - 1);
         let mut is_near = true;
         Nest::accesses(body, &mut |place, is_store| {
@@ -140,10 +154,10 @@ impl<'a> Run<'a> {
         fits && is_near
     }
 
-    /// Whether the body of a loop, once, can be part of a strip, with what its accumulators combine.
+    /// Whether the body of a loop, once, can be part of a strip, with what its accumulators combine. Reductions of few
+    /// rounds may be in it.
     pub fn admits_rows(&mut self, accumulators: &[Accumulator], body: &[Node]) -> bool {
-        let fits = !has_loops(body)
-            && body.iter().all(|node| self.admits(node))
+        let fits = body.iter().all(|node| self.admits(node))
             && accumulators.iter().all(|accumulator| {
                 let dtype = self.nest.dtype(accumulator.value);
                 is_stored(dtype) && is_wide_function(accumulator.op.function(), [dtype; 2].into_iter())

@@ -9,7 +9,7 @@ use cranelift_codegen::isa::CallConv;
 use ir::{Accumulator, Affine, AxisId, BufferId, DType, Primitive, ReduceOp, Scalar, Var, VectorValue};
 use smallvec::SmallVec;
 
-use super::runs::{is_strip, rounds};
+use super::runs::{is_strip, points};
 use super::{Emitter, Val, primitive};
 use crate::nest::{Compute, Nest, Node, Place, moved};
 use crate::wide::function::{FrameLayout, emit_strip};
@@ -30,6 +30,8 @@ pub struct StripBuilder {
     uniforms: Vec<(Value, DType)>,
     /// What has been read where bounds decide whether it is there.
     bounded: Vec<(Place, Option<Scalar>, VectorValue)>,
+    /// What has been read once for all elements.
+    uniform_loads: Vec<(Place, Val)>,
 }
 
 /// Where a pointer starts.
@@ -52,6 +54,7 @@ impl StripBuilder {
             pointers: Vec::new(),
             uniforms: Vec::new(),
             bounded: Vec::new(),
+            uniform_loads: Vec::new(),
         }
     }
 
@@ -251,13 +254,7 @@ impl Emitter<'_, '_> {
             builder.constant(accumulator.op.identity(self.nest.dtype(accumulator.result)))
         };
         let mut so_far: SmallVec<[VectorValue; 2]> = accumulators.iter().map(identity).collect();
-        for round in 0..rounds(self.nest, axes) {
-            let mut rest = round;
-            let mut at: SmallVec<[(AxisId, i64); 2]> = SmallVec::new();
-            for &axis in axes.iter().rev() {
-                at.push((axis, (rest % self.nest.extent(axis)) as i64));
-                rest /= self.nest.extent(axis);
-            }
+        for at in points(self.nest, axes) {
             let body = moved(body, &|axis| {
                 let index = at.iter().find(|index| index.0 == axis);
                 index.map_or(Affine::axis(axis), |index| Affine::constant(index.1))
@@ -295,7 +292,7 @@ impl Emitter<'_, '_> {
             }
         };
         if !varies {
-            let val = self.compute(var, value);
+            let val = self.uniform_in_strip(builder, var, value);
             self.vals[var.0 as usize] = Some(val);
             return None;
         }
@@ -331,6 +328,23 @@ impl Emitter<'_, '_> {
                 (function.row().expand)(&mut builder.strip.program, dtype, &operands)
             }
         })
+    }
+
+    /// A value that is the same for all elements. Rows of a strip read many from the same place, which nothing in it
+    /// writes.
+    fn uniform_in_strip(&mut self, builder: &mut StripBuilder, var: Var, value: &Compute) -> Val {
+        let Compute::Load { place, .. } = value else { return self.compute(var, value) };
+        let is_plain = place.picks.is_empty() && place.bounds.is_empty();
+        let known = builder.uniform_loads.iter().find(|(other, _)| is_plain && other == place);
+        if let Some((_, val)) = known {
+            self.constants[var.0 as usize] = None;
+            return val.clone();
+        }
+        let val = self.compute(var, value);
+        if is_plain {
+            builder.uniform_loads.push((place.clone(), val.clone()));
+        }
+        val
     }
 
     /// Elements that are all inside of their bounds, or all `fill`.

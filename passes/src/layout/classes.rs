@@ -135,7 +135,7 @@ impl Classes {
 }
 
 /// Calls `visit` for each access to memory.
-fn accesses(body: &[Stmt], visit: &mut dyn FnMut(BufferId, &Indices)) {
+pub fn accesses(body: &[Stmt], visit: &mut dyn FnMut(BufferId, &Indices)) {
     for stmt in body {
         match stmt {
             Stmt::For { body, .. } | Stmt::Reduce { body, .. } => accesses(body, visit),

@@ -15,7 +15,7 @@ use smallvec::{SmallVec, smallvec};
 /// Conversions pay from this many multiply-adds on per element. A conversion moves 8 bytes per element, as long as tiles
 /// take for 16 multiply-adds where memory gives 16 bytes a nanosecond; without it a multiply-add takes some 20 times as
 /// long.
-const LEAST_MULTIPLY_ADDS: usize = 16;
+pub const LEAST_MULTIPLY_ADDS: usize = 16;
 
 /// An input is converted where so many channels at least lie side by side then: a cache line. Of fewer, convolutions read
 /// a few rows of the image as it is just as well.
@@ -56,7 +56,7 @@ pub fn insert_conversions(plan: &mut Plan, channels: &[usize]) {
 }
 
 /// A slot for an input in another order.
-fn converted_slot(plan: &mut Plan, input: SlotId) -> SlotId {
+pub fn converted_slot(plan: &mut Plan, input: SlotId) -> SlotId {
     let Slot { name, ty, .. } = plan.slot(input);
     let (mut name, ty) = (format!("{name}.ordered"), ty.clone());
     while plan.slots.iter().any(|slot| slot.name == name) {
@@ -67,7 +67,7 @@ fn converted_slot(plan: &mut Plan, input: SlotId) -> SlotId {
 }
 
 /// A kernel that copies: `r[i, j, ..] = x[i, j, ..]`.
-fn copy_kernel(plan: &mut Plan, ty: &Type) -> KernelId {
+pub fn copy_kernel(plan: &mut Plan, ty: &Type) -> KernelId {
     let id = KernelId(plan.kernels.len() as u32);
     let mut kernel = Kernel::new(format!("k{}_reorder", id.0));
     let from = kernel.buffer("x", ty.clone(), Access::Read);
@@ -98,7 +98,7 @@ fn multiply_adds_of_slots(plan: &Plan) -> Vec<usize> {
 }
 
 /// The multiply-adds of the sums of products in a kernel.
-fn multiply_adds(kernel: &Kernel) -> usize {
+pub fn multiply_adds(kernel: &Kernel) -> usize {
     let points = |axes: &[AxisId]| axes.iter().map(|&axis| kernel.extent(axis)).product::<usize>();
     let of = |outer: usize, stmt: &Stmt| match stmt {
         Stmt::Reduce { axes, accumulators, body } => {

@@ -15,7 +15,9 @@
 //!    taps of filters, channels, or none of these.
 //! 3. `convert`: copies of inputs and outputs into another order, where they pay.
 //! 4. `rewrite`: buffers with their axes in order, indices and loops that follow.
+//! 5. `batch_last`: another order for the operand and the result of single convolutions, where it pays.
 
+mod batch_last;
 mod bundles;
 mod classes;
 mod convert;
@@ -25,6 +27,7 @@ use std::collections::BTreeSet;
 
 use ir::{AxisOrder, KernelId, Place, Plan, SlotId, Step};
 
+use batch_last::put_batches_last;
 use bundles::{Bundles, bundles};
 use classes::{Kind, kinds};
 use convert::insert_conversions;
@@ -71,6 +74,7 @@ pub fn layout(mut plan: Plan) -> Plan {
     for id in rewritten {
         rewrite::order_loops(&mut plan.kernels[id.0 as usize]);
     }
+    put_batches_last(&mut plan);
     plan
 }
 
