@@ -8,6 +8,7 @@ use ir::AxisId;
 use super::ahead::Ahead;
 use super::limits::{DepthRange, depth_ranges};
 use super::pack::pack_panel;
+use super::sweep::{emit_sweep, packed_bytes};
 use super::tile::{Tile, emit_tile};
 use super::{Chunks, ContractionPlan, LANES, wide};
 use crate::Target;
@@ -29,13 +30,13 @@ pub struct Scratch {
 
 /// The part of a result that is computed.
 #[derive(Clone, Copy)]
-struct Part {
+pub struct Part {
     /// The first panel and the end.
-    panels: (Value, Value),
+    pub panels: (Value, Value),
     /// The first line and the end.
-    lines: (Value, Value),
+    pub lines: (Value, Value),
     /// The first row and the end.
-    rows: (Value, Value),
+    pub rows: (Value, Value),
 }
 
 /// A panel of columns.
@@ -76,10 +77,15 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted
     };
     let width = panel_columns(plan);
     let scratch = Scratch {
-        panel: memory(if needs_panel(plan) { plan.inner_depth() * width * 4 } else { 0 }),
+        panel: memory(match plan.sweep {
+            Some(sweep) if sweep.is_crosswise => packed_bytes(plan),
+            None if needs_panel(plan) => plan.inner_depth() * width * 4,
+            _ => 0,
+        }),
         sums: memory(plan.tile_rows * width * 4),
         waiting: memory(if plan.block.is_some() {
-            lines_of_chunk(plan, nest) * wide::waiting_bytes(plan, width)
+            let panels = plan.sweep.map_or(1, |sweep| sweep.panels);
+            panels * lines_of_chunk(plan, nest) * wide::waiting_bytes(plan, width)
         } else {
             0
         }),
@@ -167,22 +173,36 @@ fn emit_batch(
     }
 }
 
-/// The panels of a part: whole ones, and that at the edge.
+/// The panels of a part.
 fn emit_part(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, scratch: Scratch, part: Part) {
+    if let Some(sweep) = plan.sweep {
+        return emit_sweep(emitter, plan, sweep, scratch, part);
+    }
+    each_panel(emitter, plan, part.panels, &mut |emitter, panel, columns| {
+        emit_panel(emitter, plan, scratch, part, panel, columns);
+    });
+}
+
+/// Panels `from .. to`: whole ones, and that at the edge, each with its columns.
+pub fn each_panel(
+    emitter: &mut Emitter<'_, '_>,
+    plan: &ContractionPlan<'_>,
+    (from, to): (Value, Value),
+    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value, usize),
+) {
     let width = panel_columns(plan);
     let edge = plan.columns % width;
-    let (from, to) = part.panels;
     let last_whole = emitter.b.ins().iconst(types::I64, (plan.columns / width) as i64);
     let until = emitter.b.ins().smin(to, last_whole);
     each(emitter, from, until, &mut |emitter, panel| {
-        emit_panel(emitter, plan, scratch, part, panel, width);
+        body(emitter, panel, width);
     });
     if edge > 0 {
         let is_last = emitter.b.ins().icmp(IntCC::SignedGreaterThan, to, last_whole);
         let [then, after] = [(); 2].map(|()| emitter.b.create_block());
         emitter.b.ins().brif(is_last, then, &[], after, &[]);
         emitter.b.switch_to_block(then);
-        emit_panel(emitter, plan, scratch, part, last_whole, edge);
+        body(emitter, last_whole, edge);
         emitter.b.ins().jump(after, &[]);
         emitter.b.switch_to_block(after);
     }
@@ -235,7 +255,12 @@ pub fn steps(
 }
 
 /// One item of each group of `size` items, of `count`.
-fn group_limits(emitter: &mut Emitter<'_, '_>, group: Value, size: usize, count: usize) -> (Value, Value) {
+pub fn group_limits(
+    emitter: &mut Emitter<'_, '_>,
+    group: Value,
+    size: usize,
+    count: usize,
+) -> (Value, Value) {
     let next = emitter.b.ins().iadd_imm_s(group, 1);
     chunk_limits(emitter, group, next, size, count)
 }
@@ -290,7 +315,7 @@ pub struct CurrentBlock {
 }
 
 /// A block of the depth of a panel: packing, then its lines.
-fn emit_block(
+pub fn emit_block(
     emitter: &mut Emitter<'_, '_>,
     plan: &ContractionPlan<'_>,
     scratch: Scratch,
@@ -337,7 +362,10 @@ fn emit_line(
     block: Option<CurrentBlock>,
     (rows, tile): ((Value, Value), Value),
 ) {
-    let left = emitter.base_address(plan.contraction.left);
+    let left = match plan.sweep {
+        Some(sweep) if sweep.is_crosswise => scratch.panel,
+        _ => emitter.base_address(plan.contraction.left),
+    };
     if let Some(isa) = plan.wide {
         let ranges: Vec<DepthRange> = depth_ranges(emitter, plan, block);
         let ahead = plan.ahead.map(|ahead| ahead.of_tile(emitter, tile));

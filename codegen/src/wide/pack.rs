@@ -27,8 +27,8 @@ pub struct PackSpec {
     pub panel_step: Option<i64>,
 }
 
-const SOURCE: Register = Register::RAX;
-const PANEL: Register = Register::R11;
+pub(super) const SOURCE: Register = Register::RAX;
+pub(super) const PANEL: Register = Register::R11;
 const ROUNDS: Register = Register::RCX;
 /// Depths in a quarter of a vector.
 const QUARTER: usize = 4;
@@ -161,7 +161,7 @@ fn transpose(w: &mut Writer, spec: &PackSpec) {
 }
 
 /// Transposes a vector of columns at four depths from each of `depths` on. The mask is for the last vector.
-fn block(w: &mut Writer, spec: &PackSpec, first: usize, depths: &[i64], mask: Option<Register>) {
+pub(super) fn block(w: &mut Writer, spec: &PackSpec, first: usize, depths: &[i64], mask: Option<Register>) {
     let isa = w.isa;
     let (lanes, step) = (isa.lanes(), panel_step(isa, spec));
     let columns = (spec.columns - first).min(lanes);
