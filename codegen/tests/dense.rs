@@ -1,10 +1,10 @@
-//! Products of few rows with a right operand that is larger than the second level of cache: on every target that adds products
-//! in one instruction, the bits are those of plain loops, however the chunks are shared.
+//! Products of few rows with a right operand that is larger than the second level of cache, and short sums with a result that
+//! is: on every target that adds products in one instruction, the bits are those of plain loops, however the chunks are shared.
 
 mod support;
 
 use codegen::Target;
-use support::{numbers, run_shares};
+use support::{numbers, run, run_shares};
 
 /// A cache so small that small operands are larger.
 const CACHE_BYTES: usize = 16 << 10;
@@ -24,8 +24,9 @@ const SHAPES: [[usize; 3]; 12] = [
     [32, 1031, 40],
 ];
 
-/// Checks `batch` products against plain loops; the right operand is contiguous along the columns, or along the depth.
-fn check([rows, columns, depth]: [usize; 3], batch: usize, along_depth: bool) {
+/// Checks `batch` products against plain loops, on targets with so small a cache; the right operand is contiguous along the
+/// columns, or along the depth.
+fn check([rows, columns, depth]: [usize; 3], batch: usize, along_depth: bool, cache_bytes: usize) {
     let (right, at) = match along_depth {
         true => (format!("{batch}, {columns}, {depth}"), "b, j, k"),
         false => (format!("{batch}, {depth}, {columns}"), "b, k, j"),
@@ -68,12 +69,11 @@ fn check([rows, columns, depth]: [usize; 3], batch: usize, along_depth: bool) {
         if !target.has_fma {
             continue;
         }
-        target.l2_bytes = CACHE_BYTES;
-        let one_by_one = |chunks: u64| (0..chunks).rev().map(|chunk| (chunk, chunk + 1)).collect();
+        target.l2_bytes = cache_bytes;
         let all: fn(u64) -> Vec<(u64, u64)> = |chunks| vec![(0, chunks)];
         let two: fn(u64) -> Vec<(u64, u64)> = |chunks| vec![(0, chunks / 2), (chunks / 2, chunks)];
         let results = [
-            run_shares(&text, &target, &buffers, one_by_one),
+            run(&text, &target, &buffers),
             run_shares(&text, &target, &buffers, all),
             run_shares(&text, &target, &buffers, two),
         ];
@@ -90,15 +90,25 @@ fn check([rows, columns, depth]: [usize; 3], batch: usize, along_depth: bool) {
 #[test]
 fn rows_of_the_right_operand_are_read_side_by_side() {
     for shape in SHAPES {
-        check(shape, 1, false);
+        check(shape, 1, false, CACHE_BYTES);
     }
-    check([6, 1028, 40], 3, false);
+    check([6, 1028, 40], 3, false, CACHE_BYTES);
 }
 
 #[test]
 fn a_right_operand_that_runs_along_the_depth_is_read_in_place() {
     for shape in SHAPES {
-        check(shape, 1, true);
+        check(shape, 1, true, CACHE_BYTES);
     }
-    check([6, 30, 200], 3, true);
+    check([6, 30, 200], 3, true, CACHE_BYTES);
+}
+
+#[test]
+fn large_results_of_short_sums_are_done_row_by_row() {
+    /// It holds the right operand, not the result.
+    const CACHE_BYTES: usize = 256 << 10;
+    for shape in [[70, 1031, 7], [75, 1030, 16], [126, 1024, 21], [70, 1100, 28], [257, 1056, 3]] {
+        check(shape, 1, false, CACHE_BYTES);
+    }
+    check([71, 1025, 16], 2, false, CACHE_BYTES);
 }

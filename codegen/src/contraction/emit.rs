@@ -8,6 +8,7 @@ use ir::AxisId;
 use super::ahead::Ahead;
 use super::limits::{DepthRange, depth_ranges};
 use super::pack::pack_panel;
+use super::rows_first::emit_rows_first;
 use super::sweep::{emit_sweep, packed_bytes};
 use super::tile::{Tile, emit_tile};
 use super::{Chunks, ContractionPlan, LANES, wide};
@@ -178,6 +179,14 @@ fn emit_part(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, scratch:
     if let Some(sweep) = plan.sweep {
         return emit_sweep(emitter, plan, sweep, scratch, part);
     }
+    if plan.has_rows_first {
+        return emit_rows_first(emitter, plan, scratch, part);
+    }
+    emit_panels(emitter, plan, scratch, part);
+}
+
+/// The panels of a part, one after the other.
+pub fn emit_panels(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, scratch: Scratch, part: Part) {
     each_panel(emitter, plan, part.panels, &mut |emitter, panel, columns| {
         emit_panel(emitter, plan, scratch, part, panel, columns);
     });

@@ -25,6 +25,7 @@ mod emit;
 mod limits;
 mod pack;
 mod recognise;
+mod rows_first;
 mod sweep;
 mod tile;
 mod wide;
@@ -40,6 +41,7 @@ use bounds::{DepthLoop, depth_loops};
 pub(crate) use emit::each;
 use emit::panel_columns;
 use recognise::{Contraction, recognise};
+use rows_first::has_rows_first;
 use sweep::{Sweep, crosswise_tile, is_crosswise, sweep};
 use wide::is_tile;
 
@@ -75,6 +77,8 @@ pub struct ContractionPlan<'a> {
     ahead: Option<Ahead>,
     /// Whether each block of the depth is done for all panels before the next, and how.
     sweep: Option<Sweep>,
+    /// Whether each row of tiles is done for all panels before the next.
+    has_rows_first: bool,
 }
 
 impl ContractionPlan<'_> {
@@ -185,7 +189,13 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     let lines: usize = contraction.lines.iter().map(|&axis| nest.extent(axis)).product();
     let tiles = lines * rows.div_ceil(tile_rows);
     let sweep = sweep.map(|(sweep, _)| sweep);
-    let is_packed = sweep.is_none() && (!is_contiguous || (tiles >= TILES_TO_PACK && is_scattered));
+    let has_rows_first = wide.is_some()
+        && is_matrix_product
+        && !has_dense_panels
+        && sweep.is_none()
+        && has_rows_first(&contraction, loops[0].axis, sizes, target);
+    let is_packed =
+        sweep.is_none() && !has_rows_first && (!is_contiguous || (tiles >= TILES_TO_PACK && is_scattered));
     let spills = primitives(nest, &contraction.epilogue) > SHORT_EPILOGUE;
     let batches: Vec<usize> = contraction.batch.iter().map(|&axis| nest.extent(axis)).collect();
     // Places at edges are known when the code is made, so rows are not cut there.
@@ -235,6 +245,7 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         chunks,
         ahead,
         sweep,
+        has_rows_first,
     })
 }
 
@@ -408,6 +419,37 @@ mod tests {
         }
         assert_eq!(sweep_of(33, by_rows.0, by_rows.1), None);
         assert_eq!(sweep_of(33, by_columns.0, by_columns.1), None);
+    }
+
+    #[test]
+    fn large_results_of_short_sums_are_done_row_by_row() {
+        let target =
+            Target { l2_bytes: 1 << 20, ..Target::host().expect("tests run where code can be made") };
+        let has_rows_first = |rows: usize, columns: usize, depth: usize| {
+            let text = format!(
+                "kernel @product(%x: f32[{depth}, {rows}], %w: f32[{depth}, {columns}]) -> (%out: f32[{rows}, {columns}]) {{
+                   for i in {rows}, j in {columns} {{
+                     %2 = reduce add k in {depth} {{
+                       %0 = load %x[k, i]
+                       %1 = load %w[k, j]
+                       %3 = mul %0, %1
+                       yield %3
+                     }}
+                     store %2, %out[i, j]
+                   }}
+                 }}"
+            );
+            let kernel = ir::text::parse_kernel(&text).unwrap_or_else(|error| panic!("{error}"));
+            let nest = Nest::new(&kernel);
+            plan(&nest, &target).expect("it is a contraction").has_rows_first
+        };
+        let has_wide = target.wide().is_some();
+        assert_eq!(has_rows_first(1000, 4000, 16), has_wide);
+        // A long sum, a small result, short rows, a large right operand.
+        for (rows, columns, depth) in [(1000, 4000, 65), (100, 2000, 16), (10_000, 512, 16), (1000, 4000, 40)]
+        {
+            assert!(!has_rows_first(rows, columns, depth), "{rows} {columns} {depth}");
+        }
     }
 
     #[test]

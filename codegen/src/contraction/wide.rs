@@ -7,7 +7,7 @@ use ir::AxisId;
 use smallvec::SmallVec;
 
 use super::ContractionPlan;
-use super::emit::{CurrentBlock, Panel};
+use super::emit::{CurrentBlock, Panel, panel_columns};
 use super::limits::DepthRange;
 use super::recognise::Contraction;
 use super::sweep;
@@ -112,7 +112,12 @@ pub fn emit_tiles(
         let count = emitter.b.ins().isub(rows.1, row);
         let height = emitter.b.ins().iconst(types::I64, run.height as i64);
         let tiles = emitter.b.ins().udiv(count, height);
+        let [then, after] = [(); 2].map(|()| emitter.b.create_block());
+        emitter.b.ins().brif(tiles, then, &[], after, &[]);
+        emitter.b.switch_to_block(then);
         call_tiles(emitter, isa, plan, line, run, (row, tiles));
+        emitter.b.ins().jump(after, &[]);
+        emitter.b.switch_to_block(after);
         let done = emitter.b.ins().imul(tiles, height);
         row = emitter.b.ins().iadd(row, done);
     }
@@ -268,7 +273,11 @@ fn call_tiles(
         lines_ahead: plan.ahead.map_or(0, |ahead| ahead.share),
         left_row_step: plan.left_row_step,
         right_column_step: plan.is_crosswise().then_some(column_step),
-        row_ahead: plan.sweep.filter(|sweep| !sweep.is_crosswise).map(|_| sweep::DISTANCE),
+        row_ahead: match plan.sweep {
+            Some(sweep) if !sweep.is_crosswise => Some(sweep::DISTANCE),
+            None if plan.has_rows_first => Some(panel_columns(plan) as i64 * 4),
+            _ => None,
+        },
         is_padded: line.panel.is_packed,
         epilogue: &epilogue.strip,
         row_steps: &row_steps,

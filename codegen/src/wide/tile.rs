@@ -149,6 +149,17 @@ const LEVEL_WORDS: usize = 3;
 /// The most steps of a loop that are done one after the other, each for rows of its own.
 pub const MOST_TAPS: usize = 16;
 
+/// What rounds of the sum bring into the cache for the epilogue.
+#[derive(Default)]
+struct Fetched {
+    /// The places of a round.
+    places: Vec<MemoryOperand>,
+    /// The first rounds, which are those that fetch.
+    rounds: usize,
+    /// How much farther the places are in the next round, in bytes.
+    step: i64,
+}
+
 pub(super) struct Tile<'a> {
     pub(super) w: Writer,
     pub(super) spec: &'a TileSpec<'a>,
@@ -225,9 +236,8 @@ impl Tile<'_> {
         let spec = self.spec;
         match spec.depth {
             [Level { count: Count::Static(count), .. }] => {
-                let fetched = self.fetched();
-                let fetching = if fetched.is_empty() { 0 } else { spec.rows.min(count / UNROLL) };
-                self.straight(&spec.depth[0], *count, (fetching, &fetched), 0..spec.rows);
+                let fetched = self.fetched(count / UNROLL);
+                self.straight(&spec.depth[0], *count, &fetched, 0..spec.rows);
             }
             _ => self.levels(0, 0..spec.rows),
         }
@@ -291,7 +301,7 @@ impl Tile<'_> {
         let Some(level) = spec.depth.get(at) else { return self.multiply_add((0, 0), rows) };
         let is_innermost = at + 1 == spec.depth.len();
         match &level.count {
-            Count::Static(count) if is_innermost => self.straight(level, *count, (0, &[]), rows),
+            Count::Static(count) if is_innermost => self.straight(level, *count, &Fetched::default(), rows),
             Count::Word(word) if is_innermost => self.counted(level, *word, rows),
             Count::Static(count) => {
                 self.w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), *count as i32));
@@ -382,24 +392,17 @@ impl Tile<'_> {
         }
     }
 
-    /// An innermost loop of so many steps. In each of the first rounds a row of what the epilogue reads is brought into the
-    /// cache.
-    fn straight(
-        &mut self,
-        level: &Level,
-        count: usize,
-        (fetching, fetched): (usize, &[MemoryOperand]),
-        rows: Range<usize>,
-    ) {
-        if fetching > 0 {
+    /// An innermost loop of so many steps. In the first rounds what the epilogue reads is brought into the cache.
+    fn straight(&mut self, level: &Level, count: usize, fetched: &Fetched, rows: Range<usize>) {
+        if fetched.rounds > 0 {
             self.w.push(Instruction::with2(Code::Xor_r32_rm32, ROW.full_register32(), ROW.full_register32()));
         }
-        self.rounds(level, fetching, fetched, rows.clone());
-        if fetching > 0 {
+        self.rounds(level, fetched.rounds, fetched, rows.clone());
+        if fetched.rounds > 0 {
             self.load_ahead();
         }
         let unroll = self.unroll();
-        self.rounds(level, count / unroll - fetching, &[], rows.clone());
+        self.rounds(level, count / unroll - fetched.rounds, &Fetched::default(), rows.clone());
         self.products(level, count % unroll, rows);
     }
 
@@ -410,39 +413,47 @@ impl Tile<'_> {
         self.load_word(ROUNDS, COUNTS + word);
         self.w.push(Instruction::with2(Code::Shr_rm64_imm8, ROUNDS, unroll.trailing_zeros()));
         self.w.assembler.jump(Code::Je_rel32_64, rest);
-        self.repeat(level, unroll, &[], rows.clone());
+        self.repeat(level, unroll, &Fetched::default(), rows.clone());
         self.w.assembler.bind(rest);
         self.load_word(ROUNDS, COUNTS + word);
         self.w.push(Instruction::with2(Code::And_rm64_imm32, ROUNDS, unroll as i32 - 1));
         self.w.assembler.jump(Code::Je_rel32_64, done);
-        self.repeat(level, 1, &[], rows);
+        self.repeat(level, 1, &Fetched::default(), rows);
         self.w.assembler.bind(done);
     }
 
-    /// What the epilogue reads row by row: each place, and the step to the next row, the same for all.
-    fn fetched(&self) -> Vec<MemoryOperand> {
-        if self.spec.right_column_step.is_some() {
-            return Vec::new();
+    /// What the epilogue reads row by row, where the sum has so many rounds: a row in each of the first of them, or more rows
+    /// where there are fewer rounds. The step to the next row is the same for all that is fetched.
+    fn fetched(&self, rounds: usize) -> Fetched {
+        if self.spec.right_column_step.is_some() || rounds == 0 {
+            return Fetched::default();
         }
+        let row_step = self.fetch_step();
+        let rows = self.spec.rows.div_ceil(rounds);
         let strip = self.spec.epilogue;
         let mut streams: Vec<usize> = (strip.arguments.iter())
             .filter_map(|argument| match argument {
                 Argument::Stream(stream) => Some(*stream),
                 _ => None,
             })
-            .filter(|&stream| self.spec.row_steps[strip.streams[stream].pointer] == self.fetch_step())
+            .filter(|&stream| self.spec.row_steps[strip.streams[stream].pointer] == row_step)
             .collect();
         streams.dedup();
         let places = streams.into_iter().flat_map(|stream| {
             let stream = strip.streams[stream];
-            (0..self.vectors).map(move |vector| (stream, vector))
+            let vectors = 0..self.vectors;
+            vectors.flat_map(move |vector| (0..rows).map(move |row| (stream, vector, row)))
         });
-        places
-            .map(|(stream, vector)| {
-                let ahead = i64::from(stream.displacement) + (vector * self.w.isa.vector_bytes()) as i64;
+        let places: Vec<MemoryOperand> = places
+            .map(|(stream, vector, row)| {
+                let ahead = i64::from(stream.displacement)
+                    + (vector * self.w.isa.vector_bytes()) as i64
+                    + row as i64 * row_step;
                 memory(POINTERS[stream.pointer], ROW, ahead)
             })
-            .collect()
+            .collect();
+        let rounds = if places.is_empty() { 0 } else { self.spec.rows.div_ceil(rows) };
+        Fetched { places, rounds, step: rows as i64 * row_step }
     }
 
     /// From a row of what is fetched to the next.
@@ -451,7 +462,7 @@ impl Tile<'_> {
     }
 
     /// So many rounds of the sum.
-    fn rounds(&mut self, level: &Level, count: usize, fetched: &[MemoryOperand], rows: Range<usize>) {
+    fn rounds(&mut self, level: &Level, count: usize, fetched: &Fetched, rows: Range<usize>) {
         if count > 0 {
             self.w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), count as i32));
             self.repeat(level, self.unroll(), fetched, rows);
@@ -459,13 +470,14 @@ impl Tile<'_> {
     }
 
     /// As many rounds of `steps` steps as the register of rounds says, at least one.
-    fn repeat(&mut self, level: &Level, steps: usize, fetched: &[MemoryOperand], rows: Range<usize>) {
+    fn repeat(&mut self, level: &Level, steps: usize, fetched: &Fetched, rows: Range<usize>) {
         let again = self.w.assembler.label();
         self.w.assembler.bind(again);
-        for &place in fetched {
+        for &place in &fetched.places {
             self.w.push(Instruction::with1(Code::Prefetcht0_m8, place));
         }
-        let lines_ahead = if fetched.is_empty() && steps == UNROLL { self.spec.lines_ahead } else { 0 };
+        let lines_ahead =
+            if fetched.places.is_empty() && steps == UNROLL { self.spec.lines_ahead } else { 0 };
         for line in 0..lines_ahead as i64 {
             let place = memory(RIGHT_AT, AHEAD, LINE * line);
             self.w.push(Instruction::with1(Code::Prefetcht1_m8, place));
@@ -474,9 +486,8 @@ impl Tile<'_> {
         let steps = steps as i64;
         self.add(LEFT_AT, level.left_step * steps);
         self.add(RIGHT_AT, level.right_step * steps);
-        if !fetched.is_empty() {
-            let step = self.fetch_step();
-            self.add(ROW, step);
+        if !fetched.places.is_empty() {
+            self.add(ROW, fetched.step);
         }
         self.w.push(Instruction::with1(Code::Dec_rm64, ROUNDS));
         self.w.assembler.jump(Code::Jne_rel32_64, again);
