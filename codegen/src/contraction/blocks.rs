@@ -6,7 +6,7 @@ use super::recognise::Contraction;
 use crate::Target;
 
 /// The size of an element, in bytes.
-const ELEMENT: usize = 4;
+pub const ELEMENT: usize = 4;
 
 /// How the depth is cut: the loops before `level` step by step, that one in blocks of so many steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use ir::AxisId;
 use super::ahead::Ahead;
 use super::limits::{DepthRange, depth_ranges};
 use super::pack::pack_panel;
+use super::rows_first::emit_rows_first;
+use super::sweep::{emit_sweep, packed_bytes};
 use super::tile::{Tile, emit_tile};
 use super::{Chunks, ContractionPlan, LANES, wide};
 use crate::Target;
@@ -27,13 +29,13 @@ pub struct Scratch {
 
 /// The part of a result that is computed.
 #[derive(Clone, Copy)]
-struct Part {
+pub struct Part {
     /// The first panel and the end.
-    panels: (Value, Value),
+    pub panels: (Value, Value),
     /// The first line and the end.
-    lines: (Value, Value),
+    pub lines: (Value, Value),
     /// The first row and the end.
-    rows: (Value, Value),
+    pub rows: (Value, Value),
 }
 
 /// A panel of columns.
@@ -60,9 +62,14 @@ impl Panel {
 pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted {
     emit_function(nest, target, |emitter, call| {
         let width = panel_columns(plan);
-        let panel_bytes = if needs_panel(plan) { plan.inner_depth() * width * 4 } else { 0 };
+        let panel_bytes = match plan.sweep {
+            Some(sweep) if sweep.is_crosswise => packed_bytes(plan),
+            None if needs_panel(plan) => plan.inner_depth() * width * 4,
+            _ => 0,
+        };
+        let panels = plan.sweep.map_or(1, |sweep| sweep.panels);
         let waiting_bytes = match plan.block {
-            Some(_) => plan.lines(nest) * wide::waiting_bytes(plan, width),
+            Some(_) => panels * plan.lines(nest) * wide::waiting_bytes(plan, width),
             None => 0,
         };
         let scratch = Scratch {
@@ -161,22 +168,44 @@ fn each_of_grid(
     });
 }
 
-/// The panels of a part: whole ones, and that at the edge.
+/// The panels of a part.
 fn emit_part(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, scratch: Scratch, part: Part) {
+    if let Some(sweep) = plan.sweep {
+        return emit_sweep(emitter, plan, sweep, scratch, part);
+    }
+    if plan.has_rows_first {
+        return emit_rows_first(emitter, plan, scratch, part);
+    }
+    emit_panels(emitter, plan, scratch, part);
+}
+
+/// The panels of a part, one after the other.
+pub fn emit_panels(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, scratch: Scratch, part: Part) {
+    each_panel(emitter, plan, part.panels, &mut |emitter, panel, columns| {
+        emit_panel(emitter, plan, scratch, part, panel, columns);
+    });
+}
+
+/// Panels `from .. to`: whole ones, and that at the edge, each with its columns.
+pub fn each_panel(
+    emitter: &mut Emitter<'_, '_>,
+    plan: &ContractionPlan<'_>,
+    (from, to): (Value, Value),
+    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value, usize),
+) {
     let width = panel_columns(plan);
     let edge = plan.columns % width;
-    let (from, to) = part.panels;
     let last_whole = emitter.b.ins().iconst(types::I64, (plan.columns / width) as i64);
     let until = emitter.b.ins().smin(to, last_whole);
     each(emitter, from, until, &mut |emitter, panel| {
-        emit_panel(emitter, plan, scratch, part, panel, width);
+        body(emitter, panel, width);
     });
     if edge > 0 {
         let is_last = emitter.b.ins().icmp(IntCC::SignedGreaterThan, to, last_whole);
         let [then, after] = [(); 2].map(|()| emitter.b.create_block());
         emitter.b.ins().brif(is_last, then, &[], after, &[]);
         emitter.b.switch_to_block(then);
-        emit_panel(emitter, plan, scratch, part, last_whole, edge);
+        body(emitter, last_whole, edge);
         emitter.b.ins().jump(after, &[]);
         emitter.b.switch_to_block(after);
     }
@@ -229,7 +258,12 @@ pub fn steps(
 }
 
 /// One item of each group of `size` items, of `count`.
-fn group_limits(emitter: &mut Emitter<'_, '_>, group: Value, size: usize, count: usize) -> (Value, Value) {
+pub fn group_limits(
+    emitter: &mut Emitter<'_, '_>,
+    group: Value,
+    size: usize,
+    count: usize,
+) -> (Value, Value) {
     let next = emitter.b.ins().iadd_imm_s(group, 1);
     chunk_limits(emitter, group, next, size, count)
 }
@@ -284,7 +318,7 @@ pub struct CurrentBlock {
 }
 
 /// A block of the depth of a panel: packing, then its lines.
-fn emit_block(
+pub fn emit_block(
     emitter: &mut Emitter<'_, '_>,
     plan: &ContractionPlan<'_>,
     scratch: Scratch,
@@ -331,7 +365,10 @@ fn emit_line(
     block: Option<CurrentBlock>,
     (rows, tile): ((Value, Value), Value),
 ) {
-    let left = emitter.base_address(plan.contraction.left);
+    let left = match plan.sweep {
+        Some(sweep) if sweep.is_crosswise => scratch.panel,
+        _ => emitter.base_address(plan.contraction.left),
+    };
     if let Some(isa) = plan.wide {
         let ranges: Vec<DepthRange> = depth_ranges(emitter, plan, block);
         let ahead = plan.ahead.map(|ahead| ahead.of_tile(emitter, tile));

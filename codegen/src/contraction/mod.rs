@@ -25,6 +25,8 @@ mod emit;
 mod limits;
 mod pack;
 mod recognise;
+mod rows_first;
+mod sweep;
 mod tile;
 mod wide;
 
@@ -37,7 +39,10 @@ use ahead::{Ahead, ahead, are_neighbours};
 use blocks::{Block, block, block_of_stream};
 use bounds::{DepthLoop, depth_loops};
 pub(crate) use emit::each;
+use emit::panel_columns;
 use recognise::{Contraction, recognise};
+use rows_first::has_rows_first;
+use sweep::{Sweep, crosswise_tile, is_crosswise, sweep};
 use wide::is_tile;
 
 /// How a contraction runs.
@@ -70,6 +75,10 @@ pub struct ContractionPlan<'a> {
     chunks: Chunks,
     /// What tiles fetch of the panels that follow.
     ahead: Option<Ahead>,
+    /// Whether each block of the depth is done for all panels before the next, and how.
+    sweep: Option<Sweep>,
+    /// Whether each row of tiles is done for all panels before the next.
+    has_rows_first: bool,
 }
 
 impl ContractionPlan<'_> {
@@ -99,6 +108,11 @@ impl ContractionPlan<'_> {
     /// The length of the sum inside of tiles.
     fn inner_depth(&self) -> usize {
         (self.first_inner()..self.loops.len()).map(|level| self.steps(level)).product()
+    }
+
+    /// Whether the lanes of sums are rows.
+    fn is_crosswise(&self) -> bool {
+        self.sweep.is_some_and(|sweep| sweep.is_crosswise)
     }
 
     /// The number of lines.
@@ -148,10 +162,14 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     }
     let lanes = wide.map_or(LANES, Isa::lanes);
     let left_row_step = left_row_step(nest, &contraction);
+    let depth: usize = loops.iter().map(|depth| depth.extent).product();
+    let sizes = (rows, columns, depth);
+    let crosswise = (wide.filter(|_| is_matrix_product && !has_dense_panels))
+        .and_then(|_| is_crosswise(&contraction, loops[0].axis, sizes, target));
     let (tile_rows, tile_vectors) = match wide {
+        Some(isa) if crosswise == Some(true) => crosswise_tile(isa, rows),
         Some(isa) => {
             let most_rows = rows_in_cache(left_row_step, target);
-            let depth: usize = loops.iter().map(|depth| depth.extent).product();
             let vectors = least_vectors(isa, depth, target);
             wide_tile(isa, rows, columns.div_ceil(lanes), most_rows, vectors)
         }
@@ -161,15 +179,25 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     let right_step = |depth: &DepthLoop| {
         depth.axis.map_or(0, |axis| contraction.right.offset.coefficient(axis).unsigned_abs() as usize)
     };
-    let block = wide.and_then(|_| block(&contraction, &loops, panel, target));
+    let sweep = crosswise.map(|crosswise| sweep(crosswise, sizes, (panel, lanes), target));
+    let block = match sweep {
+        Some((_, block)) => block,
+        None => wide.and_then(|_| block(&contraction, &loops, panel, target)),
+    };
     // In blocks, what lies between the rows of a panel would take cache from them.
     let spread = if block.is_some() { 1 } else { SPREAD_TO_PACK };
     let is_scattered = loops.last().is_some_and(|depth| right_step(depth) > spread * panel);
     let lines: usize = contraction.lines.iter().map(|&axis| nest.extent(axis)).product();
     let tiles = lines * rows.div_ceil(tile_rows);
-    let is_packed = !is_contiguous || (tiles >= TILES_TO_PACK && is_scattered);
+    let sweep = sweep.map(|(sweep, _)| sweep);
+    let has_rows_first = wide.is_some()
+        && is_matrix_product
+        && !has_dense_panels
+        && sweep.is_none()
+        && has_rows_first(&contraction, loops[0].axis, sizes, target);
+    let is_packed =
+        sweep.is_none() && !has_rows_first && (!is_contiguous || (tiles >= TILES_TO_PACK && is_scattered));
     let spills = primitives(nest, &contraction.epilogue) > SHORT_EPILOGUE;
-    let depth: usize = loops.iter().map(|depth| depth.extent).product();
     let batches: Vec<usize> = contraction.batch.iter().map(|&axis| nest.extent(axis)).collect();
     // Places at edges are known when the code is made, so rows are not cut there.
     let has_edges = loops.iter().any(|depth| !depth.row_limits.is_empty());
@@ -206,7 +234,10 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         columns,
         wide,
         lanes,
-        left_row_step,
+        left_row_step: match crosswise {
+            Some(true) => (depth * 4) as i64,
+            _ => left_row_step,
+        },
         tile_rows,
         tile_vectors,
         has_fma: target.has_fma,
@@ -214,6 +245,8 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         spills,
         chunks,
         ahead,
+        sweep,
+        has_rows_first,
     })
 }
 
@@ -365,6 +398,73 @@ mod tests {
             [(LONG, 32, 32), (8, LONG, 32), (8, 32, LONG), (8 * LONG, 8 * LONG, 8 * LONG)]
         {
             assert!(!is_wide(left, right, out), "{left}, {right}, {out}");
+        }
+    }
+
+    /// How the right operand of a product is read that has so many rows, on a target with a small cache.
+    fn sweep_of(rows: usize, right: &str, at: &str) -> Option<Sweep> {
+        let text = format!(
+            "kernel @product(%x: f32[{rows}, 100], %w: f32[{right}]) -> (%out: f32[{rows}, 2000]) {{
+               for i in {rows}, j in 2000 {{
+                 %2 = reduce add k in 100 {{
+                   %0 = load %x[i, k]
+                   %1 = load %w[{at}]
+                   %3 = mul %0, %1
+                   yield %3
+                 }}
+                 store %2, %out[i, j]
+               }}
+             }}"
+        );
+        let kernel = ir::text::parse_kernel(&text).unwrap_or_else(|error| panic!("{error}"));
+        let target =
+            Target { l2_bytes: 32 << 10, ..Target::host().expect("tests run where code can be made") };
+        let nest = Nest::new(&kernel);
+        plan(&nest, &target).expect("it is a contraction").sweep
+    }
+
+    #[test]
+    fn a_large_right_operand_of_few_rows_is_read_once() {
+        let has_wide = Target::host().expect("tests run where code can be made").wide().is_some();
+        let (by_rows, by_columns) = (("100, 2000", "k, j"), ("2000, 100", "j, k"));
+        for rows in [4, 16, 32] {
+            for ((right, at), is_crosswise) in [(by_rows, false), (by_columns, true)] {
+                let sweep = sweep_of(rows, right, at);
+                assert_eq!(sweep.map(|sweep| sweep.is_crosswise), has_wide.then_some(is_crosswise));
+            }
+        }
+        assert_eq!(sweep_of(33, by_rows.0, by_rows.1), None);
+        assert_eq!(sweep_of(33, by_columns.0, by_columns.1), None);
+    }
+
+    #[test]
+    fn large_results_of_short_sums_are_done_row_by_row() {
+        let target =
+            Target { l2_bytes: 1 << 20, ..Target::host().expect("tests run where code can be made") };
+        let has_rows_first = |rows: usize, columns: usize, depth: usize| {
+            let text = format!(
+                "kernel @product(%x: f32[{depth}, {rows}], %w: f32[{depth}, {columns}]) -> (%out: f32[{rows}, {columns}]) {{
+                   for i in {rows}, j in {columns} {{
+                     %2 = reduce add k in {depth} {{
+                       %0 = load %x[k, i]
+                       %1 = load %w[k, j]
+                       %3 = mul %0, %1
+                       yield %3
+                     }}
+                     store %2, %out[i, j]
+                   }}
+                 }}"
+            );
+            let kernel = ir::text::parse_kernel(&text).unwrap_or_else(|error| panic!("{error}"));
+            let nest = Nest::new(&kernel);
+            plan(&nest, &target).expect("it is a contraction").has_rows_first
+        };
+        let has_wide = target.wide().is_some();
+        assert_eq!(has_rows_first(1000, 4000, 16), has_wide);
+        // A long sum, a small result, short rows, a large right operand.
+        for (rows, columns, depth) in [(1000, 4000, 65), (100, 2000, 16), (10_000, 512, 16), (1000, 4000, 40)]
+        {
+            assert!(!has_rows_first(rows, columns, depth), "{rows} {columns} {depth}");
         }
     }
 

@@ -94,7 +94,7 @@ fn pack_loops(
 }
 
 /// Packs depths that follow each other: how many, and the steps from a column and from a depth to the next, in bytes.
-fn pack_straight(
+pub fn pack_straight(
     emitter: &mut Emitter<'_, '_>,
     plan: &ContractionPlan<'_>,
     from: Value,

@@ -7,9 +7,10 @@ use ir::AxisId;
 use smallvec::SmallVec;
 
 use super::ContractionPlan;
-use super::emit::{CurrentBlock, Panel};
+use super::emit::{CurrentBlock, Panel, panel_columns};
 use super::limits::DepthRange;
 use super::recognise::Contraction;
+use super::sweep;
 use crate::emit::Emitter;
 use crate::emit::runs::is_epilogue;
 use crate::emit::strips::StripBuilder;
@@ -76,7 +77,16 @@ pub fn what_becomes_of_sums(emitter: &mut Emitter<'_, '_>, round: Value, rounds:
 
 /// What the sums of a line of a panel with so many columns take in memory, in bytes.
 pub fn waiting_bytes(plan: &ContractionPlan<'_>, columns: usize) -> usize {
-    plan.rows * columns.next_multiple_of(plan.lanes) * 4
+    let rows = match plan.is_crosswise() {
+        true => plan.rows.next_multiple_of(plan.lanes),
+        false => plan.rows,
+    };
+    rows * waiting_row_bytes(plan, columns)
+}
+
+/// What a row of that takes.
+fn waiting_row_bytes(plan: &ContractionPlan<'_>, columns: usize) -> usize {
+    columns.next_multiple_of(plan.lanes) * 4
 }
 
 /// Emits the tiles of a line for rows `rows.0 .. rows.1`.
@@ -102,7 +112,12 @@ pub fn emit_tiles(
         let count = emitter.b.ins().isub(rows.1, row);
         let height = emitter.b.ins().iconst(types::I64, run.height as i64);
         let tiles = emitter.b.ins().udiv(count, height);
+        let [then, after] = [(); 2].map(|()| emitter.b.create_block());
+        emitter.b.ins().brif(tiles, then, &[], after, &[]);
+        emitter.b.switch_to_block(then);
         call_tiles(emitter, isa, plan, line, run, (row, tiles));
+        emitter.b.ins().jump(after, &[]);
+        emitter.b.switch_to_block(after);
         let done = emitter.b.ins().imul(tiles, height);
         row = emitter.b.ins().iadd(row, done);
     }
@@ -166,7 +181,10 @@ fn depth(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, line: &Line<
     for level in first_inner..plan.loops.len() {
         let bounds = &plan.loops[level];
         let step = |place: &Place| bounds.axis.map_or(0, |axis| place.offset.coefficient(axis) * 4);
-        let left_step = step(plan.contraction.left);
+        let left_step = match plan.is_crosswise() {
+            true => plan.lanes as i64 * 4,
+            false => step(plan.contraction.left),
+        };
         let right_step = match line.panel.is_packed {
             true => {
                 let inner: usize = (level + 1..plan.loops.len()).map(|level| plan.steps(level)).product();
@@ -245,6 +263,7 @@ fn call_tiles(
         .collect();
     let epilogue = emitter.epilogue_strip(builder, &open, &contraction.epilogue);
     let row_steps: SmallVec<[i64; 4]> = epilogue.row_steps.iter().map(|step| step * 4).collect();
+    let column_step = contraction.right.offset.coefficient(contraction.column) * 4;
     let spec = TileSpec {
         rows: run.height,
         columns: line.panel.columns,
@@ -253,6 +272,12 @@ fn call_tiles(
         is_blocked: line.block.is_some(),
         lines_ahead: plan.ahead.map_or(0, |ahead| ahead.share),
         left_row_step: plan.left_row_step,
+        right_column_step: plan.is_crosswise().then_some(column_step),
+        row_ahead: match plan.sweep {
+            Some(sweep) if !sweep.is_crosswise => Some(sweep::DISTANCE),
+            None if plan.has_rows_first => Some(panel_columns(plan) as i64 * 4),
+            _ => None,
+        },
         is_padded: line.panel.is_packed,
         epilogue: &epilogue.strip,
         row_steps: &row_steps,
@@ -265,7 +290,7 @@ fn call_tiles(
     let left = emitter.b.ins().iadd(left, depth.left);
     let right = emitter.b.ins().iadd(line.panel.right, depth.right);
     let waiting = line.block.map(|block| {
-        let row_bytes = waiting_bytes(plan, line.panel.columns) / plan.rows;
+        let row_bytes = waiting_row_bytes(plan, line.panel.columns);
         let offset = emitter.b.ins().imul_imm_s(row, row_bytes as i64);
         [emitter.b.ins().iadd(line.waiting, offset), block.waiting]
     });

@@ -27,11 +27,13 @@ pub struct PackSpec {
     pub panel_step: Option<i64>,
 }
 
-const SOURCE: Register = Register::RAX;
-const PANEL: Register = Register::R11;
+pub(super) const SOURCE: Register = Register::RAX;
+pub(super) const PANEL: Register = Register::R11;
 const ROUNDS: Register = Register::RCX;
 /// Depths in a quarter of a vector.
 const QUARTER: usize = 4;
+/// How far ahead of what a copy writes its lines are brought into the cache to be written, in bytes.
+const WRITE_AHEAD: i64 = 128;
 /// The lanes of the widest vectors.
 const MOST_LANES: i64 = 16;
 
@@ -161,7 +163,7 @@ fn transpose(w: &mut Writer, spec: &PackSpec) {
 }
 
 /// Transposes a vector of columns at four depths from each of `depths` on. The mask is for the last vector.
-fn block(w: &mut Writer, spec: &PackSpec, first: usize, depths: &[i64], mask: Option<Register>) {
+pub(super) fn block(w: &mut Writer, spec: &PackSpec, first: usize, depths: &[i64], mask: Option<Register>) {
     let isa = w.isa;
     let (lanes, step) = (isa.lanes(), panel_step(isa, spec));
     let columns = (spec.columns - first).min(lanes);
@@ -216,6 +218,12 @@ fn block(w: &mut Writer, spec: &PackSpec, first: usize, depths: &[i64], mask: Op
             w.binary(op, to, x, Operand::Register(y));
             let displacement = (depth + at as i64) * step + 4 * first as i64;
             let place = memory(PANEL, Register::None, displacement);
+            if spec.panel_step.is_some() {
+                // Rows of the copy are far apart: the line that follows in this one is brought before it is written. CPUs with
+                // AVX2 that lack the instruction do nothing at it.
+                let next = memory(PANEL, Register::None, displacement + WRITE_AHEAD);
+                w.push(Instruction::with1(Code::Prefetchw_m8, next));
+            }
             match (isa, mask) {
                 (Isa::Avx2, Some(mask)) => {
                     w.push(Instruction::with3(Code::VEX_Vmaskmovps_m256_ymm_ymm, place, mask, to));

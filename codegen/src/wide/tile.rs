@@ -20,6 +20,7 @@ use iced_x86::{Code, Instruction, MemoryOperand, Register};
 
 use super::assembler::Label;
 use super::body::{Address, Frame, Source, emit_body};
+use super::crosswise;
 use super::function::{POINTERS, restore, save, set_mask};
 use super::isa::{self, Isa};
 use super::strip::{Argument, Strip};
@@ -44,6 +45,11 @@ pub struct TileSpec<'a> {
     pub lines_ahead: usize,
     /// From a row of the left operand to the next, in bytes.
     pub left_row_step: i64,
+    /// Where the lanes of the sums are rows, which are side by side in the left operand: from a column of the right operand to
+    /// the next, in bytes. There is one vector of columns then, and one loop over the depth.
+    pub right_column_step: Option<i64>,
+    /// How far ahead a row of the right operand is fetched, in bytes, where rows are read side by side.
+    pub row_ahead: Option<i64>,
     /// Whether columns beyond the result can be read, because the panel has zeros there.
     pub is_padded: bool,
     /// What follows from the sum.
@@ -87,12 +93,15 @@ const TILES: usize = 2;
 const COUNTS: usize = 3;
 
 impl TileSpec<'_> {
-    /// How far ahead the right operand is fetched where its rows are so far apart that the CPU does not do so by itself: what
-    /// is beyond the operand costs nothing, because fetching does not fault.
+    /// How far ahead the right operand is fetched where it is read in long rows, or where these are so far apart that the CPU
+    /// does not do so by itself: what is beyond the operand costs nothing, because fetching does not fault.
     fn far_rows_ahead(&self) -> Option<i64> {
         const PAGE: i64 = 4096;
         /// A few times the latency of memory, in steps of a tile.
         const STEPS: i64 = 32;
+        if self.row_ahead.is_some() {
+            return self.row_ahead;
+        }
         let step = self.depth.last()?.right_step;
         (step.abs() >= PAGE).then_some(step * STEPS)
     }
@@ -118,13 +127,14 @@ impl TileSpec<'_> {
 
     /// What the sums of a tile take in memory, in bytes.
     pub fn sums_bytes(&self, isa: Isa) -> usize {
-        self.rows * self.columns.div_ceil(isa.lanes()) * isa.vector_bytes()
+        let rows = if self.right_column_step.is_some() { self.columns } else { self.rows };
+        rows * self.columns.div_ceil(isa.lanes()) * isa.vector_bytes()
     }
 }
 
 const FRAME: Register = Register::RDI;
-const LEFT_AT: Register = Register::RAX;
-const RIGHT_AT: Register = Register::R11;
+pub(super) const LEFT_AT: Register = Register::RAX;
+pub(super) const RIGHT_AT: Register = Register::R11;
 const ROUNDS: Register = Register::RCX;
 /// How far the row that is fetched is from the first, in bytes.
 const ROW: Register = Register::R10;
@@ -139,9 +149,20 @@ const LEVEL_WORDS: usize = 3;
 /// The most steps of a loop that are done one after the other, each for rows of its own.
 pub const MOST_TAPS: usize = 16;
 
-struct Tile<'a> {
-    w: Writer,
-    spec: &'a TileSpec<'a>,
+/// What rounds of the sum bring into the cache for the epilogue.
+#[derive(Default)]
+struct Fetched {
+    /// The places of a round.
+    places: Vec<MemoryOperand>,
+    /// The first rounds, which are those that fetch.
+    rounds: usize,
+    /// How much farther the places are in the next round, in bytes.
+    step: i64,
+}
+
+pub(super) struct Tile<'a> {
+    pub(super) w: Writer,
+    pub(super) spec: &'a TileSpec<'a>,
     vectors: usize,
     /// The lanes of the last vector, where it is not whole.
     mask: Option<Register>,
@@ -195,8 +216,16 @@ impl Tile<'_> {
     }
 
     /// The first register that holds no sum.
-    fn spare(&self) -> u8 {
-        (self.spec.rows * self.vectors) as u8
+    pub(super) fn spare(&self) -> u8 {
+        match self.spec.right_column_step {
+            Some(_) => self.spec.columns as u8,
+            None => (self.spec.rows * self.vectors) as u8,
+        }
+    }
+
+    /// Steps of the sum in one round of the loop.
+    fn unroll(&self) -> usize {
+        if self.spec.right_column_step.is_some() { crosswise::UNROLL } else { UNROLL }
     }
 
     fn sum_over_depth(&mut self) {
@@ -207,9 +236,8 @@ impl Tile<'_> {
         let spec = self.spec;
         match spec.depth {
             [Level { count: Count::Static(count), .. }] => {
-                let fetched = self.fetched();
-                let fetching = if fetched.is_empty() { 0 } else { spec.rows.min(count / UNROLL) };
-                self.straight(&spec.depth[0], *count, (fetching, &fetched), 0..spec.rows);
+                let fetched = self.fetched(count / UNROLL);
+                self.straight(&spec.depth[0], *count, &fetched, 0..spec.rows);
             }
             _ => self.levels(0, 0..spec.rows),
         }
@@ -273,7 +301,7 @@ impl Tile<'_> {
         let Some(level) = spec.depth.get(at) else { return self.multiply_add((0, 0), rows) };
         let is_innermost = at + 1 == spec.depth.len();
         match &level.count {
-            Count::Static(count) if is_innermost => self.straight(level, *count, (0, &[]), rows),
+            Count::Static(count) if is_innermost => self.straight(level, *count, &Fetched::default(), rows),
             Count::Word(word) if is_innermost => self.counted(level, *word, rows),
             Count::Static(count) => {
                 self.w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), *count as i32));
@@ -364,64 +392,68 @@ impl Tile<'_> {
         }
     }
 
-    /// An innermost loop of so many steps. In each of the first rounds a row of what the epilogue reads is brought into the
-    /// cache.
-    fn straight(
-        &mut self,
-        level: &Level,
-        count: usize,
-        (fetching, fetched): (usize, &[MemoryOperand]),
-        rows: Range<usize>,
-    ) {
-        if fetching > 0 {
+    /// An innermost loop of so many steps. In the first rounds what the epilogue reads is brought into the cache.
+    fn straight(&mut self, level: &Level, count: usize, fetched: &Fetched, rows: Range<usize>) {
+        if fetched.rounds > 0 {
             self.w.push(Instruction::with2(Code::Xor_r32_rm32, ROW.full_register32(), ROW.full_register32()));
         }
-        self.rounds(level, fetching, fetched, rows.clone());
-        if fetching > 0 {
+        self.rounds(level, fetched.rounds, fetched, rows.clone());
+        if fetched.rounds > 0 {
             self.load_ahead();
         }
-        self.rounds(level, count / UNROLL - fetching, &[], rows.clone());
-        for step in 0..(count % UNROLL) as i64 {
-            self.multiply_add((step * level.left_step, step * level.right_step), rows.clone());
-        }
+        let unroll = self.unroll();
+        self.rounds(level, count / unroll - fetched.rounds, &Fetched::default(), rows.clone());
+        self.products(level, count % unroll, rows);
     }
 
     /// An innermost loop of as many steps as a word of the frame says.
     fn counted(&mut self, level: &Level, word: usize, rows: Range<usize>) {
+        let unroll = self.unroll();
         let [rest, done] = [(); 2].map(|()| self.w.assembler.label());
         self.load_word(ROUNDS, COUNTS + word);
-        self.w.push(Instruction::with2(Code::Shr_rm64_imm8, ROUNDS, UNROLL.trailing_zeros()));
+        self.w.push(Instruction::with2(Code::Shr_rm64_imm8, ROUNDS, unroll.trailing_zeros()));
         self.w.assembler.jump(Code::Je_rel32_64, rest);
-        self.repeat(level, UNROLL, &[], rows.clone());
+        self.repeat(level, unroll, &Fetched::default(), rows.clone());
         self.w.assembler.bind(rest);
         self.load_word(ROUNDS, COUNTS + word);
-        self.w.push(Instruction::with2(Code::And_rm64_imm32, ROUNDS, UNROLL as i32 - 1));
+        self.w.push(Instruction::with2(Code::And_rm64_imm32, ROUNDS, unroll as i32 - 1));
         self.w.assembler.jump(Code::Je_rel32_64, done);
-        self.repeat(level, 1, &[], rows);
+        self.repeat(level, 1, &Fetched::default(), rows);
         self.w.assembler.bind(done);
     }
 
-    /// What the epilogue reads row by row: each place, and the step to the next row, the same for all.
-    fn fetched(&self) -> Vec<MemoryOperand> {
+    /// What the epilogue reads row by row, where the sum has so many rounds: a row in each of the first of them, or more rows
+    /// where there are fewer rounds. The step to the next row is the same for all that is fetched.
+    fn fetched(&self, rounds: usize) -> Fetched {
+        if self.spec.right_column_step.is_some() || rounds == 0 {
+            return Fetched::default();
+        }
+        let row_step = self.fetch_step();
+        let rows = self.spec.rows.div_ceil(rounds);
         let strip = self.spec.epilogue;
         let mut streams: Vec<usize> = (strip.arguments.iter())
             .filter_map(|argument| match argument {
                 Argument::Stream(stream) => Some(*stream),
                 _ => None,
             })
-            .filter(|&stream| self.spec.row_steps[strip.streams[stream].pointer] == self.fetch_step())
+            .filter(|&stream| self.spec.row_steps[strip.streams[stream].pointer] == row_step)
             .collect();
         streams.dedup();
         let places = streams.into_iter().flat_map(|stream| {
             let stream = strip.streams[stream];
-            (0..self.vectors).map(move |vector| (stream, vector))
+            let vectors = 0..self.vectors;
+            vectors.flat_map(move |vector| (0..rows).map(move |row| (stream, vector, row)))
         });
-        places
-            .map(|(stream, vector)| {
-                let ahead = i64::from(stream.displacement) + (vector * self.w.isa.vector_bytes()) as i64;
+        let places: Vec<MemoryOperand> = places
+            .map(|(stream, vector, row)| {
+                let ahead = i64::from(stream.displacement)
+                    + (vector * self.w.isa.vector_bytes()) as i64
+                    + row as i64 * row_step;
                 memory(POINTERS[stream.pointer], ROW, ahead)
             })
-            .collect()
+            .collect();
+        let rounds = if places.is_empty() { 0 } else { self.spec.rows.div_ceil(rows) };
+        Fetched { places, rounds, step: rows as i64 * row_step }
     }
 
     /// From a row of what is fetched to the next.
@@ -430,37 +462,45 @@ impl Tile<'_> {
     }
 
     /// So many rounds of the sum.
-    fn rounds(&mut self, level: &Level, count: usize, fetched: &[MemoryOperand], rows: Range<usize>) {
+    fn rounds(&mut self, level: &Level, count: usize, fetched: &Fetched, rows: Range<usize>) {
         if count > 0 {
             self.w.push(Instruction::with2(Code::Mov_r32_imm32, ROUNDS.full_register32(), count as i32));
-            self.repeat(level, UNROLL, fetched, rows);
+            self.repeat(level, self.unroll(), fetched, rows);
         }
     }
 
     /// As many rounds of `steps` steps as the register of rounds says, at least one.
-    fn repeat(&mut self, level: &Level, steps: usize, fetched: &[MemoryOperand], rows: Range<usize>) {
+    fn repeat(&mut self, level: &Level, steps: usize, fetched: &Fetched, rows: Range<usize>) {
         let again = self.w.assembler.label();
         self.w.assembler.bind(again);
-        for &place in fetched {
+        for &place in &fetched.places {
             self.w.push(Instruction::with1(Code::Prefetcht0_m8, place));
         }
-        let lines_ahead = if fetched.is_empty() && steps == UNROLL { self.spec.lines_ahead } else { 0 };
+        let lines_ahead =
+            if fetched.places.is_empty() && steps == UNROLL { self.spec.lines_ahead } else { 0 };
         for line in 0..lines_ahead as i64 {
             let place = memory(RIGHT_AT, AHEAD, LINE * line);
             self.w.push(Instruction::with1(Code::Prefetcht1_m8, place));
         }
+        self.products(level, steps, rows);
         let steps = steps as i64;
-        for step in 0..steps {
-            self.multiply_add((step * level.left_step, step * level.right_step), rows.clone());
-        }
         self.add(LEFT_AT, level.left_step * steps);
         self.add(RIGHT_AT, level.right_step * steps);
-        if !fetched.is_empty() {
-            let step = self.fetch_step();
-            self.add(ROW, step);
+        if !fetched.places.is_empty() {
+            self.add(ROW, fetched.step);
         }
         self.w.push(Instruction::with1(Code::Dec_rm64, ROUNDS));
         self.w.assembler.jump(Code::Jne_rel32_64, again);
+    }
+
+    /// So many steps from the current addresses on.
+    fn products(&mut self, level: &Level, steps: usize, rows: Range<usize>) {
+        if let Some(column_step) = self.spec.right_column_step {
+            return self.multiply_crosswise(level, column_step, steps);
+        }
+        for step in 0..steps as i64 {
+            self.multiply_add((step * level.left_step, step * level.right_step), rows.clone());
+        }
     }
 
     fn add(&mut self, register: Register, bytes: i64) {
@@ -513,11 +553,14 @@ impl Tile<'_> {
     /// Runs the epilogue on every vector; the number of vectors on the stack.
     fn epilogue(&mut self) -> usize {
         let isa = self.w.isa;
-        let needed = self.registers_of_epilogue();
         let all: u32 = match isa {
             Isa::Avx2 => 0x7fff,
             Isa::Avx512 => u32::MAX,
         };
+        if self.spec.right_column_step.is_some() {
+            return self.epilogue_crosswise(all, self.level_slots());
+        }
+        let needed = self.registers_of_epilogue();
         let sums = self.spec.rows * self.vectors;
         let mut free = all & !(((1u64 << sums) - 1) as u32);
         // The last sums wait on the stack.
@@ -560,7 +603,14 @@ impl Tile<'_> {
         taken.registers + 1
     }
 
-    fn epilogue_of(&mut self, row: usize, vector: usize, sum: Source, free: u32, slots: usize) -> usize {
+    pub(super) fn epilogue_of(
+        &mut self,
+        row: usize,
+        vector: usize,
+        sum: Source,
+        free: u32,
+        slots: usize,
+    ) -> usize {
         let mask = self.mask.filter(|_| vector + 1 == self.vectors);
         let frame = TileFrame::new(self, row, vector, sum);
         let taken = emit_body(&mut self.w, self.spec.epilogue, &frame.frame(free, mask, slots));

@@ -57,17 +57,26 @@ pub fn numbers(len: usize, seed: u64) -> Vec<f32> {
 
 /// Runs a kernel on a target, chunk by chunk from the last to the first; what is in the buffers then.
 pub fn run(text: &str, target: &Target, buffers: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    run_shares(text, target, buffers, |chunks| (0..chunks).rev().map(|chunk| (chunk, chunk + 1)).collect())
+}
+
+/// Runs a kernel on a target share by share, where `shares` gives the first chunk and the end of each of them for a number of
+/// chunks; what is in the buffers then.
+pub fn run_shares(
+    text: &str,
+    target: &Target,
+    buffers: &[Vec<f32>],
+    shares: impl Fn(u64) -> Vec<(u64, u64)>,
+) -> Vec<Vec<f32>> {
     let kernel = ir::text::parse_kernel(text).expect("the kernel is well-formed");
     let code = compile(&[kernel], target).expect("it compiles");
     let entry = &code.entries[0];
     let mut buffers: Vec<Buffer> = buffers.iter().map(|values| Buffer::new(values)).collect();
     let mut args: Vec<*mut u8> = buffers.iter_mut().map(|buffer| buffer.lines.as_mut_ptr().cast()).collect();
     let mut scratch = vec![[0u64; 8]; entry.scratch_bytes.div_ceil(64)];
-    for chunk in (0..entry.chunks).rev() {
+    for (begin, end) in shares(entry.chunks) {
         // SAFETY: the kernel has a buffer per parameter, each as large as its type, and the scratch memory it asks for.
-        unsafe {
-            (entry.function)(args.as_mut_ptr().cast_const(), scratch.as_mut_ptr().cast(), chunk, chunk + 1)
-        };
+        unsafe { (entry.function)(args.as_mut_ptr().cast_const(), scratch.as_mut_ptr().cast(), begin, end) };
     }
     buffers.iter().map(Buffer::values).collect()
 }
