@@ -11,10 +11,9 @@ use super::bounds::DepthLoop;
 use super::recognise::Contraction;
 use crate::emit::Emitter;
 use crate::nest::Nest;
-use crate::wide::tile::UNROLL;
+use crate::wide::tile::LINE;
+use crate::wide::tile::depth::UNROLL;
 
-/// What a line of the caches holds, in bytes.
-const LINE: usize = 64;
 /// How far ahead a tile reads that has its panel for itself: what memory delivers in a few times its latency.
 const SINGLE_DISTANCE: usize = 8 << 10;
 

@@ -11,7 +11,7 @@ use ir::{Affine, AxisId};
 
 use super::recognise::Contraction;
 use crate::nest::{Bound, Nest};
-use crate::wide::tile::MOST_TAPS;
+use crate::wide::tile::depth::MOST_TAPS;
 
 /// A loop over the depth.
 #[derive(Clone, Debug)]

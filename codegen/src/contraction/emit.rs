@@ -313,7 +313,7 @@ fn emit_panel(
 pub struct CurrentBlock {
     /// Its first step and its end.
     pub steps: (Value, Value),
-    /// What becomes of the sums: see [`crate::wide::tile::SUMS_ARE_WAITING`].
+    /// What becomes of the sums: see [`crate::wide::tile::sums::SUMS_ARE_WAITING`].
     pub waiting: Value,
 }
 

@@ -16,7 +16,9 @@ use crate::emit::runs::is_epilogue;
 use crate::emit::strips::StripBuilder;
 use crate::nest::{Nest, Place};
 use crate::wide::Isa;
-use crate::wide::tile::{self, Count, Level, TileSpec, emit_tile};
+use crate::wide::tile::depth::{Count, Level};
+use crate::wide::tile::sums::{SUMS_ARE_WAITING, SUMS_WAIT_AGAIN};
+use crate::wide::tile::{TileSpec, emit_tile, is_step};
 
 /// A line of a panel.
 pub struct Line<'a> {
@@ -52,7 +54,7 @@ pub fn is_tile(nest: &Nest, contraction: &Contraction<'_>) -> bool {
 /// Whether the steps between rows and depths fit into instructions. All that tiles read and write has four bytes per
 /// element.
 fn has_short_steps(contraction: &Contraction<'_>) -> bool {
-    let fits = |place: &Place, axis: AxisId| tile::is_step(place.offset.coefficient(axis).saturating_mul(4));
+    let fits = |place: &Place, axis: AxisId| is_step(place.offset.coefficient(axis).saturating_mul(4));
     let operands = [contraction.left, contraction.right];
     let mut all = operands.iter().all(|place| contraction.depth.iter().all(|&axis| fits(place, axis)));
     if let Some(row) = contraction.row {
@@ -66,12 +68,11 @@ fn has_short_steps(contraction: &Contraction<'_>) -> bool {
 pub fn what_becomes_of_sums(emitter: &mut Emitter<'_, '_>, round: Value, rounds: usize) -> Value {
     use cranelift_codegen::ir::condcodes::IntCC::NotEqual;
     let b = &mut *emitter.b;
-    let flags =
-        [(0, tile::SUMS_ARE_WAITING), (rounds as i64 - 1, tile::SUMS_WAIT_AGAIN)].map(|(at, flag)| {
-            let is_other = b.ins().icmp_imm_s(NotEqual, round, at);
-            let is_other = b.ins().uextend(types::I64, is_other);
-            b.ins().imul_imm_s(is_other, flag)
-        });
+    let flags = [(0, SUMS_ARE_WAITING), (rounds as i64 - 1, SUMS_WAIT_AGAIN)].map(|(at, flag)| {
+        let is_other = b.ins().icmp_imm_s(NotEqual, round, at);
+        let is_other = b.ins().uextend(types::I64, is_other);
+        b.ins().imul_imm_s(is_other, flag)
+    });
     b.ins().bor(flags[0], flags[1])
 }
 

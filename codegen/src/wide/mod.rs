@@ -9,7 +9,6 @@
 //! | [`strip`] | what is computed, whatever the width |
 //! | [`function`] | the loop over a run |
 //! | [`tile`], [`pack`] | register tiles of contractions, and their panels |
-//! | `crosswise` | tiles whose lanes are rows |
 //! | [`body`] | a vector program as straight-line code |
 //! | `registers` | where its values are |
 //! | `primitive` | the instructions of each primitive |
@@ -18,7 +17,6 @@
 
 pub mod assembler;
 pub mod body;
-mod crosswise;
 pub mod function;
 pub mod isa;
 pub mod pack;

@@ -6,14 +6,15 @@
 
 use iced_x86::{Code, Instruction, Register};
 
-use super::body::Source;
-use super::isa::{self, Isa};
-use super::pack::{self, PackSpec};
-use super::tile::{LEFT_AT, Level, RIGHT_AT, Tile};
-use super::writer::{Operand, broadcast, memory};
+use super::depth::Level;
+use super::{LEFT_AT, RIGHT_AT, Tile};
+use crate::wide::body::Source;
+use crate::wide::isa::{self, Isa};
+use crate::wide::pack::{self, PackSpec};
+use crate::wide::writer::{Operand, broadcast, memory};
 
 /// Steps of the sum in one round of the loop: a line of the caches in each column.
-pub const UNROLL: usize = 16;
+pub(super) const UNROLL: usize = 16;
 /// The columns that are done side by side: where columns share the sets of the first level of cache, it holds a line of as
 /// many, and as many sums hide the latency of multiply-adds.
 const COLUMNS_AT_ONCE: usize = 8;
