@@ -5,12 +5,13 @@ use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use ir::AxisId;
 
 use super::ahead::Ahead;
+use super::chunks::Chunks;
 use super::limits::{DepthRange, depth_ranges};
 use super::pack::pack_panel;
 use super::rows_first::emit_rows_first;
-use super::sweep::{emit_sweep, packed_bytes};
-use super::tile::{Tile, emit_tile};
-use super::{Chunks, ContractionPlan, LANES, wide};
+use super::sweep::{self, emit_sweep};
+use super::tile::{Operands, Tile, emit_tile};
+use super::{ContractionPlan, LANES, Order, wide};
 use crate::Target;
 use crate::emit::function::{Emitted, emit_function};
 use crate::emit::{Emitter, Limit};
@@ -19,8 +20,8 @@ use crate::nest::Nest;
 /// Memory of this thread.
 #[derive(Clone, Copy)]
 pub struct Scratch {
-    /// The address of the packed panel.
-    pub panel: Value,
+    /// The address of what is packed: the panel, or the left operand where the lanes of sums are rows.
+    pub packed: Value,
     /// The address of the sums of a tile, where they go through memory to the epilogue.
     pub sums: Value,
     /// The address of the sums that wait between blocks of the depth.
@@ -62,18 +63,23 @@ impl Panel {
 pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted {
     emit_function(nest, target, |emitter, call| {
         let width = panel_columns(plan);
-        let panel_bytes = match plan.sweep {
-            Some(sweep) if sweep.is_crosswise => packed_bytes(plan),
-            None if needs_panel(plan) => plan.inner_depth() * width * 4,
-            _ => 0,
+        let packed_bytes = if plan.is_crosswise() {
+            sweep::packed_bytes(plan)
+        } else if needs_panel(plan) {
+            plan.inner_depth() * width * 4
+        } else {
+            0
         };
-        let panels = plan.sweep.map_or(1, |sweep| sweep.panels);
+        let panels = match plan.order {
+            Order::Sweep(sweep) => sweep.panels,
+            Order::Panels | Order::RowsFirst => 1,
+        };
         let waiting_bytes = match plan.block {
             Some(_) => panels * plan.lines(nest) * wide::waiting_bytes(plan, width),
             None => 0,
         };
         let scratch = Scratch {
-            panel: call.take_scratch(emitter, panel_bytes),
+            packed: call.take_scratch(emitter, packed_bytes),
             sums: call.take_scratch(emitter, plan.tile_rows * width * 4),
             waiting: call.take_scratch(emitter, waiting_bytes),
         };
@@ -168,15 +174,13 @@ fn each_of_grid(
     });
 }
 
-/// The panels of a part.
+/// A part, in the order of the plan.
 fn emit_part(emitter: &mut Emitter<'_, '_>, plan: &ContractionPlan<'_>, scratch: Scratch, part: Part) {
-    if let Some(sweep) = plan.sweep {
-        return emit_sweep(emitter, plan, sweep, scratch, part);
+    match plan.order {
+        Order::Panels => emit_panels(emitter, plan, scratch, part),
+        Order::Sweep(sweep) => emit_sweep(emitter, plan, sweep, scratch, part),
+        Order::RowsFirst => emit_rows_first(emitter, plan, scratch, part),
     }
-    if plan.has_rows_first {
-        return emit_rows_first(emitter, plan, scratch, part);
-    }
-    emit_panels(emitter, plan, scratch, part);
 }
 
 /// The panels of a part, one after the other.
@@ -333,7 +337,7 @@ pub fn emit_block(
     let offset = emitter.b.ins().imul_imm_s(column, column_step * 4);
     let source = emitter.b.ins().iadd(right, offset);
     let here = if is_packed {
-        let packed = panel(scratch.panel);
+        let packed = panel(scratch.packed);
         pack_panel(emitter, plan, source, &packed, block);
         packed
     } else {
@@ -365,9 +369,9 @@ fn emit_line(
     block: Option<CurrentBlock>,
     (rows, tile): ((Value, Value), Value),
 ) {
-    let left = match plan.sweep {
-        Some(sweep) if sweep.is_crosswise => scratch.panel,
-        _ => emitter.base_address(plan.contraction.left),
+    let left = match plan.is_crosswise() {
+        true => scratch.packed,
+        false => emitter.base_address(plan.contraction.left),
     };
     if let Some(isa) = plan.wide {
         let ranges: Vec<DepthRange> = depth_ranges(emitter, plan, block);
@@ -407,15 +411,4 @@ fn emit_line(
             emit_tile(emitter, contraction, &tile(rest), operands, row, panel.column);
         });
     }
-}
-
-/// The operands of a narrow tile.
-#[derive(Clone, Copy)]
-pub struct Operands {
-    /// The address of `left[0, 0]`.
-    pub left: Value,
-    /// The address of the panel.
-    pub right: Value,
-    /// The address of the sums of a tile, where they are spilled.
-    pub sums: Value,
 }

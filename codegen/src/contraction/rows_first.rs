@@ -17,8 +17,8 @@ use crate::emit::Emitter;
 /// The longest sums: two vectors are multiplied and added per cycle, and memory brings, and takes, an element of a result with
 /// an update in about two.
 const MOST_DEPTH: usize = 64;
-/// Rows of a result that are shorter, in bytes, follow each other closely enough.
-const FAR: usize = 4096;
+/// Rows of a result that are shorter, in bytes, follow each other closely enough in any order.
+const LONG_ROW: usize = 4096;
 
 /// Whether this order pays for a product of these rows, columns and depth.
 pub fn has_rows_first(
@@ -32,7 +32,7 @@ pub fn has_rows_first(
         depth_axis.map_or(1, |axis| step(axis).unsigned_abs() as usize).max(columns) * depth * ELEMENT;
     step(contraction.column) == 1
         && depth <= MOST_DEPTH
-        && columns * ELEMENT >= FAR
+        && columns * ELEMENT >= LONG_ROW
         && right_bytes <= target.l2_bytes / 2
         && rows * columns * ELEMENT > target.l2_bytes
 }

@@ -102,7 +102,7 @@ pub fn emit_sweep(
     part: Part,
 ) {
     if sweep.is_crosswise {
-        pack_left(emitter, plan, scratch.panel);
+        pack_left(emitter, plan, scratch.packed);
     }
     let count = emitter.b.ins().isub(part.panels.1, part.panels.0);
     let count = emitter.b.ins().iadd_imm_s(count, sweep.panels as i64 - 1);

@@ -5,7 +5,7 @@ use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use smallvec::SmallVec;
 
 use super::LANES;
-use super::emit::{Operands, each};
+use super::emit::each;
 use super::recognise::Contraction;
 use crate::emit::primitive::Regs;
 use crate::emit::{Emitter, Val, memory};
@@ -31,6 +31,17 @@ pub struct Tile {
     pub has_fma: bool,
     /// Whether the sums go through memory to the epilogue.
     pub spills: bool,
+}
+
+/// The operands of a narrow tile.
+#[derive(Clone, Copy)]
+pub struct Operands {
+    /// The address of `left[0, 0]`.
+    pub left: Value,
+    /// The address of the panel.
+    pub right: Value,
+    /// The address of the sums of a tile, where they are spilled.
+    pub sums: Value,
 }
 
 /// Steps of the sum in one round of the loop.

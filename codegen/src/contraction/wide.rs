@@ -6,11 +6,10 @@ use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, ty
 use ir::AxisId;
 use smallvec::SmallVec;
 
-use super::ContractionPlan;
 use super::emit::{CurrentBlock, Panel, panel_columns};
 use super::limits::DepthRange;
 use super::recognise::Contraction;
-use super::sweep;
+use super::{ContractionPlan, Order, sweep};
 use crate::emit::Emitter;
 use crate::emit::runs::is_epilogue;
 use crate::emit::strips::StripBuilder;
@@ -274,10 +273,10 @@ fn call_tiles(
         lines_ahead: plan.ahead.map_or(0, |ahead| ahead.share),
         left_row_step: plan.left_row_step,
         right_column_step: plan.is_crosswise().then_some(column_step),
-        row_ahead: match plan.sweep {
-            Some(sweep) if !sweep.is_crosswise => Some(sweep::DISTANCE),
-            None if plan.has_rows_first => Some(panel_columns(plan) as i64 * 4),
-            _ => None,
+        row_ahead: match plan.order {
+            Order::Sweep(sweep) if !sweep.is_crosswise => Some(sweep::DISTANCE),
+            Order::RowsFirst => Some(panel_columns(plan) as i64 * 4),
+            Order::Sweep(_) | Order::Panels => None,
         },
         is_padded: line.panel.is_packed,
         epilogue: &epilogue.strip,
