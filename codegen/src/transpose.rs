@@ -13,9 +13,9 @@ use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, ty
 use ir::{AxisId, StoreMode};
 
 use crate::Target;
-use crate::contraction::each;
 use crate::emit::Emitter;
 use crate::emit::function::{Emitted, emit_function};
+use crate::emit::loops::each;
 use crate::nest::{Compute, Nest, Node, Place};
 use crate::schedule::{chunk_iterations, total_work};
 use crate::wide::Isa;

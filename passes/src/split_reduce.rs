@@ -2,10 +2,11 @@
 //!
 //! Three kinds are split: a reduction to a scalar, by rows; a reduction of several axes to few columns, as the gradient of
 //! a convolution's bias is, by its first axis; and a product of matrices with a long sum for each of few elements, as the
-//! gradient of a weight is over a large batch: parts of the sum become a batch of products, which is summed then. The split depends on the shape alone, so the order of additions is the same on any number of threads.
+//! gradient of a weight is over a large batch: parts of the sum become a batch of products, which is summed then. The split
+//! depends on the shape alone, so the order of additions is the same on any number of threads.
 
 use ir::ops::{MatMul, Reduce};
-use ir::{Builder, Error, Graph, Lowering, Node, Op, Shape, Value};
+use ir::{Builder, Error, Graph, Lowering, Node, Op, ReduceOp, Shape, Value};
 use smallvec::SmallVec;
 
 use crate::access::lowering;
@@ -28,16 +29,14 @@ const SMALL_RESULT: usize = 1 << 14;
 /// and each long product of matrices with a small result into a sum of products.
 pub fn split_reduce(graph: &Graph) -> Result<Graph, Error> {
     rebuild(graph, |builder, node, operands| match lowering(graph, node) {
-        Lowering::Reduce { op, axes } if is_split(graph, node, &axes) => {
+        Lowering::Reduce { op, axes } if is_to_scalar(graph, node, &axes) => {
             let rows = rows_of(builder, operands[0])?;
-            let columns: SmallVec<[usize; 4]> = (1..builder.shape(rows).rank()).collect();
-            let partial = builder.op(Op::from(Reduce { op, axes: columns }), &[rows])?;
-            let total = builder.op(Op::from(Reduce { op, axes: SmallVec::from_elem(0, 1) }), &[partial])?;
+            let columns = (1..builder.shape(rows).rank()).collect();
+            let total = reduce_twice(builder, op, rows, columns)?;
             Ok(Some([total].into_iter().collect()))
         }
-        Lowering::Reduce { op, axes } if is_of_few_columns(graph, node, &axes) => {
-            let partial = builder.op(Op::from(Reduce { op, axes: axes[1..].into() }), &[operands[0]])?;
-            let total = builder.op(Op::from(Reduce { op, axes: SmallVec::from_elem(0, 1) }), &[partial])?;
+        Lowering::Reduce { op, axes } if is_to_few_columns(graph, node, &axes) => {
+            let total = reduce_twice(builder, op, operands[0], axes[1..].into())?;
             Ok(Some([total].into_iter().collect()))
         }
         Lowering::Contract(_) => {
@@ -53,19 +52,31 @@ pub fn split_reduce(graph: &Graph) -> Result<Graph, Error> {
     })
 }
 
-fn is_split(graph: &Graph, node: &Node, axes: &[usize]) -> bool {
+/// A reduction of some axes, then one of the first axis, which is not among them.
+fn reduce_twice(
+    builder: &mut Builder,
+    op: ReduceOp,
+    x: Value,
+    axes: SmallVec<[usize; 4]>,
+) -> Result<Value, Error> {
+    let partial = builder.op(Op::from(Reduce { op, axes }), &[x])?;
+    builder.op(Op::from(Reduce { op, axes: SmallVec::from_elem(0, 1) }), &[partial])
+}
+
+/// Whether a large reduction leaves one element, and there are rows to be shared.
+fn is_to_scalar(graph: &Graph, node: &Node, axes: &[usize]) -> bool {
     let shape = &graph.ty(node.operands[0]).shape;
-    let to_scalar = axes.len() == shape.rank();
-    to_scalar && shape.elements() >= LARGE && rows(shape).is_some_and(|rows| rows > 1)
+    let has_all_axes = axes.len() == shape.rank();
+    has_all_axes && shape.elements() >= LARGE && rows(shape).is_some_and(|rows| rows > 1)
 }
 
 /// Whether a large reduction of the first axis and others leaves few elements.
-fn is_of_few_columns(graph: &Graph, node: &Node, axes: &[usize]) -> bool {
+fn is_to_few_columns(graph: &Graph, node: &Node, axes: &[usize]) -> bool {
     let shape = &graph.ty(node.operands[0]).shape;
     let columns = node.results[0].shape.elements();
     let rows = axes.iter().skip(1).map(|&axis| shape[axis]).product::<usize>();
-    let is_split = axes.first() == Some(&0) && shape[0] > 1 && rows > 1;
-    is_split && (2..FEW_COLUMNS).contains(&columns) && shape.elements() >= LARGE
+    let has_parts = axes.first() == Some(&0) && shape[0] > 1 && rows > 1;
+    has_parts && (2..FEW_COLUMNS).contains(&columns) && shape.elements() >= LARGE
 }
 
 /// Into how many parts the sums of a product of two matrices are cut; `None` where they stay whole.
@@ -97,6 +108,7 @@ fn rows(shape: &Shape) -> Option<usize> {
     }
 }
 
+/// A tensor as rows.
 fn rows_of(builder: &mut Builder, x: Value) -> Result<Value, Error> {
     let shape = builder.shape(x).clone();
     match rows(&shape) {

@@ -1,7 +1,7 @@
 //! The loops around the tiles: batches, panels, blocks of the depth, packing, lines, rows.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value, types};
 use ir::AxisId;
 
 use super::ahead::Ahead;
@@ -14,6 +14,7 @@ use super::tile::{Operands, Tile, emit_tile};
 use super::{ContractionPlan, LANES, Order, wide};
 use crate::Target;
 use crate::emit::function::{Emitted, emit_function};
+use crate::emit::loops::{each, steps};
 use crate::emit::{Emitter, Limit};
 use crate::nest::Nest;
 
@@ -85,15 +86,13 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted
         };
         let (begin, end) = (call.begin, call.end);
         emitter.nodes(plan.contraction.prelude);
-        let mut batches: Vec<(AxisId, Limit, Limit)> = (plan.contraction.batch.iter())
-            .map(|&axis| (axis, Limit::Static(0), Limit::Static(nest.extent(axis) as i64)))
-            .collect();
+        let mut batches = emitter.whole(&plan.contraction.batch);
         if let Chunks::Batches(size) = plan.chunks {
             let axis = plan.contraction.batch[0];
             let (from, to) = chunk_limits(emitter, begin, end, size, nest.extent(axis));
             batches[0] = (axis, Limit::Dynamic(from), Limit::Dynamic(to));
         }
-        emitter.batches(&batches, &mut |emitter| emit_batch(emitter, plan, scratch, begin, end));
+        emitter.at_each_point(&batches, &mut |emitter| emit_batch(emitter, plan, scratch, begin, end));
         match plan.chunks {
             Chunks::Batches(size) => nest.extent(plan.contraction.batch[0]).div_ceil(size),
             Chunks::Grid { panels, lines } => {
@@ -229,38 +228,6 @@ fn chunk_limits(
     (from, emitter.b.ins().smin(to, count))
 }
 
-/// A loop over `from .. to`.
-pub fn each(
-    emitter: &mut Emitter<'_, '_>,
-    from: Value,
-    to: Value,
-    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value),
-) {
-    steps(emitter, from, to, 1, body);
-}
-
-/// A loop over `from .. to` in steps of `step` as long as a whole step fits; gives the first index that is left.
-pub fn steps(
-    emitter: &mut Emitter<'_, '_>,
-    from: Value,
-    to: Value,
-    step: i64,
-    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value),
-) -> Value {
-    let [header, inside, after] = [(); 3].map(|()| emitter.b.create_block());
-    let index = emitter.b.append_block_param(header, types::I64);
-    emitter.b.ins().jump(header, &[BlockArg::Value(from)]);
-    emitter.b.switch_to_block(header);
-    let next = emitter.b.ins().iadd_imm_s(index, step);
-    let fits = emitter.b.ins().icmp(IntCC::SignedLessThanOrEqual, next, to);
-    emitter.b.ins().brif(fits, inside, &[], after, &[]);
-    emitter.b.switch_to_block(inside);
-    body(emitter, index);
-    emitter.b.ins().jump(header, &[BlockArg::Value(next)]);
-    emitter.b.switch_to_block(after);
-    index
-}
-
 /// One item of each group of `size` items, of `count`.
 pub fn group_limits(
     emitter: &mut Emitter<'_, '_>,
@@ -287,23 +254,22 @@ fn emit_panel(
     let Some(block) = plan.block else {
         return emit_block(emitter, plan, scratch, part, None, &panel);
     };
-    let outside: Vec<(AxisId, Limit, Limit)> = (plan.loops[..block.level].iter())
-        .filter_map(|depth| Some((depth.axis?, Limit::Static(0), Limit::Static(depth.extent as i64))))
-        .collect();
+    let outside: Vec<AxisId> = plan.loops[..block.level].iter().filter_map(|depth| depth.axis).collect();
     let extent = plan.loops[block.level].extent;
     let blocks = extent.div_ceil(block.steps);
-    let rounds = outside.iter().map(|(axis, ..)| emitter.nest().extent(*axis)).product::<usize>() * blocks;
-    emitter.batches(&outside, &mut |emitter| {
+    let rounds = outside.iter().map(|&axis| emitter.nest().extent(axis)).product::<usize>() * blocks;
+    let loops = emitter.whole(&outside);
+    emitter.at_each_point(&loops, &mut |emitter| {
         let [zero, all] = [0, blocks as i64].map(|at| emitter.b.ins().iconst(types::I64, at));
         each(emitter, zero, all, &mut |emitter, number| {
             let steps = group_limits(emitter, number, block.steps, extent);
             let mut round = number;
             let mut size = blocks as i64;
-            for (axis, ..) in outside.iter().rev() {
-                let index = emitter.index_of(*axis);
+            for &axis in outside.iter().rev() {
+                let index = emitter.index_of(axis);
                 let ahead = emitter.b.ins().imul_imm_s(index, size);
                 round = emitter.b.ins().iadd(round, ahead);
-                size *= emitter.nest().extent(*axis) as i64;
+                size *= emitter.nest().extent(axis) as i64;
             }
             let waiting = wide::what_becomes_of_sums(emitter, round, rounds);
             let current = CurrentBlock { steps, waiting };

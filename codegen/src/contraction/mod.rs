@@ -8,14 +8,18 @@
 //! multiply-add per product (or a product and a sum, where the target has none); so the order of additions depends neither
 //! on threads nor on the cuts. The epilogue runs on the registers of the tile. The columns of a panel are read in place where
 //! they are contiguous and few rows use them, and are packed otherwise: transposed where the operand is, and filled up with
-//! zeros at the edge of the result. The left operand is always read in place: a convolution needs no copy of its patches.
+//! zeros at the edge of the result. The left operand is read in place, so a convolution needs no copy of its patches; `sweep`
+//! alone packs it, for tiles whose lanes are its rows.
+//!
+//! Panels are done one after the other, unless an operand or the result is so large that what counts is how memory is gone
+//! through: then in the order of [`sweep`] or of [`rows_first`].
 //!
 //! Chunks are groups of batches, of panels and lines, or of rows where there are few of the others.
 //!
 //! Cost model: a tile of `r` rows and `v` vectors takes `r v` multiply-adds, `v` vector loads and `r` broadcasts per step;
 //! 12 sums hide the latency of multiply-adds on two ports and leave registers for operands. With the 32 registers of
 //! AVX-512, tiles of 14 rows and two vectors need a load in two multiply-adds, and as few bytes per step as the second
-//! level of cache provides. Where both operands of a long sum (the gradient of a filter: over all places of all images) are
+//! level of cache provides; those of six rows and four vectors need fewer instructions and a nearer panel. Where both operands of a long sum (the gradient of a filter: over all places of all images) are
 //! larger than that, the depth is done in blocks that fit, and the sums wait in memory in between.
 
 mod ahead;
@@ -43,7 +47,6 @@ use ahead::{Ahead, ahead, are_neighbours};
 use blocks::{Block, ELEMENT, block, block_of_stream};
 use bounds::{DepthLoop, depth_loops};
 use chunks::{CHUNK_WORK, Chunks, chunks};
-pub(crate) use emit::each;
 use emit::panel_columns;
 use recognise::{Contraction, recognise};
 use rows_first::has_rows_first;

@@ -3,9 +3,10 @@
 use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
 use smallvec::SmallVec;
 
-use super::emit::{CurrentBlock, Panel, each};
+use super::emit::{CurrentBlock, Panel};
 use super::limits::{DepthRange, range};
 use super::{ContractionPlan, LANES};
+use crate::emit::loops::each;
 use crate::emit::{Emitter, memory};
 use crate::nest::Bound;
 use crate::wide::pack::{PackSpec, emit_pack};

@@ -9,10 +9,11 @@ use ir::AxisId;
 
 use super::ContractionPlan;
 use super::blocks::ELEMENT;
-use super::emit::{Part, Scratch, emit_panels, steps};
+use super::emit::{Part, Scratch, emit_panels};
 use super::recognise::Contraction;
 use crate::Target;
 use crate::emit::Emitter;
+use crate::emit::loops::steps;
 
 /// The longest sums: two vectors are multiplied and added per cycle, and memory brings, and takes, an element of a result with
 /// an update in about two.

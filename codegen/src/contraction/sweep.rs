@@ -11,17 +11,18 @@
 //! Cost model: a core multiplies an element of the right operand by a row in every lane of two vectors each cycle, and
 //! memory brings it an element or two per cycle; so up to about two vectors of rows, time is that of memory.
 
-use cranelift_codegen::ir::{InstBuilder, Value};
+use cranelift_codegen::ir::{InstBuilder, Value, types};
 use ir::AxisId;
 
 use super::blocks::{Block, ELEMENT};
-use super::emit::{CurrentBlock, Panel, Part, Scratch, each, each_panel, emit_block, group_limits};
+use super::emit::{CurrentBlock, Panel, Part, Scratch, each_panel, emit_block, group_limits};
 use super::pack::pack_straight;
 use super::recognise::Contraction;
 use super::wide::{waiting_bytes, what_becomes_of_sums};
 use super::{ContractionPlan, panel_columns};
 use crate::Target;
 use crate::emit::Emitter;
+use crate::emit::loops::each;
 use crate::wide::Isa;
 
 /// How the right operand is read.
@@ -107,7 +108,7 @@ pub fn emit_sweep(
     let count = emitter.b.ins().isub(part.panels.1, part.panels.0);
     let count = emitter.b.ins().iadd_imm_s(count, sweep.panels as i64 - 1);
     let groups = emitter.b.ins().udiv_imm_u(count, sweep.panels as i64);
-    let zero = emitter.b.ins().iconst(cranelift_codegen::ir::types::I64, 0);
+    let zero = emitter.b.ins().iconst(types::I64, 0);
     each(emitter, zero, groups, &mut |emitter, group| {
         let done = emitter.b.ins().imul_imm_s(group, sweep.panels as i64);
         let first = emitter.b.ins().iadd(part.panels.0, done);
@@ -116,7 +117,7 @@ pub fn emit_sweep(
         let part = Part { panels: (first, end), ..part };
         let Some(block) = plan.block else { return emit_panels(emitter, plan, scratch, part, None) };
         let blocks = plan.depth().div_ceil(block.steps);
-        let all = emitter.b.ins().iconst(cranelift_codegen::ir::types::I64, blocks as i64);
+        let all = emitter.b.ins().iconst(types::I64, blocks as i64);
         each(emitter, zero, all, &mut |emitter, number| {
             let steps = group_limits(emitter, number, block.steps, plan.depth());
             let waiting = what_becomes_of_sums(emitter, number, blocks);

@@ -5,8 +5,8 @@ use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use smallvec::SmallVec;
 
 use super::LANES;
-use super::emit::each;
 use super::recognise::Contraction;
+use crate::emit::loops::each;
 use crate::emit::primitive::Regs;
 use crate::emit::{Emitter, Val, memory};
 

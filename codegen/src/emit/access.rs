@@ -214,7 +214,7 @@ impl Emitter<'_, '_> {
         let Val::Uniform(value) = self.val(value) else { panic!("sequential loops are not on lanes") };
         let (address, is_inside) = self.checked(place, 0);
         let old = memory::load(self.b, dtype, 1, address, 0)[0];
-        let sum = self.combine(ReduceOp::Add, dtype, &smallvec![old], &smallvec![value], 1)[0];
+        let sum = self.combine_two(ReduceOp::Add, dtype, old, value);
         let kept = self.b.ins().select(is_inside, sum, old);
         memory::store(self.b, dtype, 1, &smallvec![kept], address, 0);
     }

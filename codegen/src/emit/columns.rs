@@ -3,8 +3,8 @@
 //! The columns are done in blocks, so that the sums of a block stay in the first level of cache. A strip reads a few rows
 //! of the block at once and adds them to the sums in order: each element meets the additions of the plain loop, in the
 //! same order. Columns that are few, and whose rows follow each other in memory, are widened: some rows are one row of
-//! more columns, and in the end the sums of those that are the same column are added. What follows from the sums, and is used by a loop over rows, waits in memory beside them; the rest is one
-//! more strip.
+//! more columns, and in the end the sums of those that are the same column are added. What follows from the sums, and is
+//! used by a loop over rows, waits in memory beside them; the rest is one more strip.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Loops: inside each other, in steps, carrying values from round to round.
+//! Loops: over the axes of the nest, inside each other, in steps, carrying values from round to round; and plain ones over
+//! numbers.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
@@ -18,8 +19,8 @@ pub enum Limit {
 }
 
 impl Emitter<'_, '_> {
-    /// Emits loops over the batches of a contraction.
-    pub fn batches(&mut self, loops: &[(AxisId, Limit, Limit)], body: &mut dyn FnMut(&mut Self)) {
+    /// Emits loops inside each other around `body`.
+    pub fn at_each_point(&mut self, loops: &[(AxisId, Limit, Limit)], body: &mut dyn FnMut(&mut Self)) {
         self.nested(loops, smallvec![], &mut |emitter, _| {
             body(emitter);
             smallvec![]
@@ -69,7 +70,8 @@ impl Emitter<'_, '_> {
         }
     }
 
-    pub(super) fn whole(&self, axes: &[AxisId]) -> Vec<(AxisId, Limit, Limit)> {
+    /// The loops over all of these axes.
+    pub fn whole(&self, axes: &[AxisId]) -> Vec<(AxisId, Limit, Limit)> {
         axes.iter()
             .map(|&axis| (axis, Limit::Static(0), Limit::Static(self.nest.extent(axis) as i64)))
             .collect()
@@ -102,6 +104,7 @@ impl Emitter<'_, '_> {
         (Limit::Dynamic(end), carried)
     }
 
+    /// A limit as a value.
     pub(super) fn limit(&mut self, limit: Limit) -> Value {
         match limit {
             Limit::Static(at) => self.b.ins().iconst(types::I64, at),
@@ -135,7 +138,8 @@ impl Emitter<'_, '_> {
         self.indices[axis.0 as usize] = None;
     }
 
-    pub(super) fn looped(
+    /// A loop as [`range`](Self::range) has it, with limits that may be known only when the kernel runs.
+    fn looped(
         &mut self,
         axis: AxisId,
         from: Value,
@@ -168,4 +172,36 @@ impl Emitter<'_, '_> {
         self.b.switch_to_block(after);
         (index, parameters)
     }
+}
+
+/// A loop over `from .. to`.
+pub fn each(
+    emitter: &mut Emitter<'_, '_>,
+    from: Value,
+    to: Value,
+    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value),
+) {
+    steps(emitter, from, to, 1, body);
+}
+
+/// A loop over `from .. to` in steps of `step` as long as a whole step fits; gives the first index that is left.
+pub fn steps(
+    emitter: &mut Emitter<'_, '_>,
+    from: Value,
+    to: Value,
+    step: i64,
+    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value),
+) -> Value {
+    let [header, inside, after] = [(); 3].map(|()| emitter.b.create_block());
+    let index = emitter.b.append_block_param(header, types::I64);
+    emitter.b.ins().jump(header, &[BlockArg::Value(from)]);
+    emitter.b.switch_to_block(header);
+    let next = emitter.b.ins().iadd_imm_s(index, step);
+    let fits = emitter.b.ins().icmp(IntCC::SignedLessThanOrEqual, next, to);
+    emitter.b.ins().brif(fits, inside, &[], after, &[]);
+    emitter.b.switch_to_block(inside);
+    body(emitter, index);
+    emitter.b.ins().jump(header, &[BlockArg::Value(next)]);
+    emitter.b.switch_to_block(after);
+    index
 }

@@ -7,7 +7,8 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`function`] | what all functions begin and end with |
-//! | [`loops`] | loops that carry values |
+//! | [`loops`] | loops, with and without values that they carry |
+//! | [`cuts`] | loops on lanes in parts, where bounds begin or cease to hold |
 //! | `reduce` | reductions along the lanes, and others |
 //! | [`runs`], [`strips`] | loops on lanes that wide code can do, and its calls |
 //! | `columns` | reductions of columns, as strips |
@@ -201,17 +202,15 @@ impl<'a, 'b> Emitter<'a, 'b> {
             let at = self.b.ins().iadd_imm_s(column.1, first as i64);
             let open: SmallVec<[(AxisId, Value); 2]> = row.into_iter().chain([(column.0, at)]).collect();
             for &(axis, index) in &open {
-                self.indices[axis.0 as usize] = Some(index);
-                self.order.push(axis);
+                self.open(axis, index);
             }
             self.vector = (lanes > 1).then_some((column.0, lanes));
             let (var, value) = sum(self, (first, lanes));
             self.vals[var.0 as usize] = Some(value);
             self.nodes(nodes);
             self.vector = None;
-            for &(axis, _) in &open {
-                self.indices[axis.0 as usize] = None;
-                self.order.pop();
+            for &(axis, _) in open.iter().rev() {
+                self.close(axis);
             }
         }
     }

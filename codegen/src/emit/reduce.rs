@@ -12,6 +12,7 @@ use super::{Emitter, Limit, Val};
 use crate::nest::Node;
 
 impl Emitter<'_, '_> {
+    /// Emits a reduction; its results are values from then on.
     pub(super) fn emit_reduce(&mut self, axes: &[AxisId], accumulators: &[Accumulator], body: &[Node]) {
         if self.goes_on_lanes(axes, body) {
             return self.reduce_along_lanes(axes, accumulators, body);
@@ -32,12 +33,7 @@ impl Emitter<'_, '_> {
     }
 
     /// Reduces along the last axis on lanes.
-    pub(super) fn reduce_along_lanes(
-        &mut self,
-        axes: &[AxisId],
-        accumulators: &[Accumulator],
-        body: &[Node],
-    ) {
+    fn reduce_along_lanes(&mut self, axes: &[AxisId], accumulators: &[Accumulator], body: &[Node]) {
         let (outer, last) = (self.whole(&axes[..axes.len() - 1]), axes[axes.len() - 1]);
         let extent = self.nest.extent(last) as i64;
         let start = self.identities(accumulators, 1).into_iter().flatten().collect();
@@ -47,8 +43,7 @@ impl Emitter<'_, '_> {
             if let Some(parts) = emitter.call_strip(last, whole.into(), body, accumulators) {
                 for ((accumulator, part), total) in accumulators.iter().zip(parts).zip(totals.iter_mut()) {
                     let dtype = emitter.nest.dtype(accumulator.value);
-                    *total =
-                        emitter.combine(accumulator.op, dtype, &smallvec![*total], &smallvec![part], 1)[0];
+                    *total = emitter.combine_two(accumulator.op, dtype, *total, part);
                 }
                 return totals;
             }
@@ -75,8 +70,7 @@ impl Emitter<'_, '_> {
                 {
                     let dtype = emitter.nest.dtype(accumulator.value);
                     let part = emitter.across_lanes(accumulator.op, dtype, &part, width);
-                    *total =
-                        emitter.combine(accumulator.op, dtype, &smallvec![*total], &smallvec![part], 1)[0];
+                    *total = emitter.combine_two(accumulator.op, dtype, *total, part);
                 }
                 at = until;
             }
@@ -87,7 +81,8 @@ impl Emitter<'_, '_> {
         }
     }
 
-    pub(super) fn identities(&mut self, accumulators: &[Accumulator], lanes: usize) -> Vec<Regs> {
+    /// What reductions start with.
+    fn identities(&mut self, accumulators: &[Accumulator], lanes: usize) -> Vec<Regs> {
         let identity = |accumulator: &Accumulator| {
             let dtype = self.nest.dtype(accumulator.result);
             primitive::constant(self.b, accumulator.op.identity(dtype), lanes)
@@ -96,12 +91,7 @@ impl Emitter<'_, '_> {
     }
 
     /// Each accumulator combined with what the body has yielded.
-    pub(super) fn combine_all(
-        &mut self,
-        accumulators: &[Accumulator],
-        current: &[Regs],
-        lanes: usize,
-    ) -> Vec<Regs> {
+    fn combine_all(&mut self, accumulators: &[Accumulator], current: &[Regs], lanes: usize) -> Vec<Regs> {
         let mut next = Vec::with_capacity(current.len());
         for (accumulator, current) in accumulators.iter().zip(current) {
             let value = self.lanes_of(accumulator.value, lanes);
@@ -116,12 +106,18 @@ impl Emitter<'_, '_> {
         next
     }
 
-    pub(super) fn combine(&mut self, op: ReduceOp, dtype: DType, x: &Regs, y: &Regs, lanes: usize) -> Regs {
+    /// One round of a reduction, lane by lane.
+    fn combine(&mut self, op: ReduceOp, dtype: DType, x: &Regs, y: &Regs, lanes: usize) -> Regs {
         self.run_program(op.function(), &[dtype, dtype], &[None, None], &[x.clone(), y.clone()], lanes)
     }
 
+    /// Two scalars combined.
+    pub(super) fn combine_two(&mut self, op: ReduceOp, dtype: DType, x: Value, y: Value) -> Value {
+        self.combine(op, dtype, &smallvec![x], &smallvec![y], 1)[0]
+    }
+
     /// All lanes of a vector combined: registers pairwise, then lanes in order.
-    pub(super) fn across_lanes(&mut self, op: ReduceOp, dtype: DType, x: &Regs, lanes: usize) -> Value {
+    fn across_lanes(&mut self, op: ReduceOp, dtype: DType, x: &Regs, lanes: usize) -> Value {
         if lanes == 1 {
             return x[0];
         }
@@ -135,9 +131,7 @@ impl Emitter<'_, '_> {
         }
         let scalars: Vec<Value> =
             (0..per).map(|lane| primitive::extract(self.b, dtype, &registers, lane)).collect();
-        scalars[1..]
-            .iter()
-            .fold(scalars[0], |sum, &x| self.combine(op, dtype, &smallvec![sum], &smallvec![x], 1)[0])
+        scalars[1..].iter().fold(scalars[0], |sum, &x| self.combine_two(op, dtype, sum, x))
     }
 }
 

@@ -8,9 +8,9 @@
 //! 2. `product`: a sum of products with a fixed right operand, such as `sum over k of x[i, k] * w[j, k]`, or the filter
 //!    `w[kh, kw, c, j]` of a convolution.
 //! 3. `panels`: it reads `packed[p, k, l]`, or `packed[p, kh, kw, c, l]`, instead, for `j = 32*p + l`: 32 columns (64
-//!    where the sum is short) of all depths lie side by side, so a tile walks through memory in one direction, and nothing is left to pack in a run. With
-//!    few rows, and where columns are no multiple of 32, it reads `packed[j, k]`, each element after the one before. A step of
-//!    `prepare` fills `packed`, once for all products that read `w` so.
+//!    where the sum is short) of all depths lie side by side, so a tile walks through memory in one direction, and nothing is
+//!    left to pack in a run. With few rows, and where columns are no multiple of 32, it reads `packed[j, k]`, each element
+//!    after the one before. A step of `prepare` fills `packed`, once for all products that read `w` so.
 //!
 //! The order of each sum on tiles stays the same, and so do all bits of the results. A product of few rows that is made of dot
 //! products otherwise is one on tiles then, and differs by rounding.
@@ -23,14 +23,6 @@ use smallvec::smallvec;
 
 use panels::{pack_kernel, with_packed_operand};
 use product::packable;
-
-/// The columns of a panel: two vectors of 512 bits, as wide as tiles of code generation are where panels are large; narrower
-/// ones divide it.
-const PANEL_COLUMNS: usize = 32;
-/// The columns of a panel that stays near while it is used: four vectors, as wide as tiles are then.
-const WIDE_PANEL_COLUMNS: usize = 64;
-/// The size of the largest panel that stays near: it takes a small part of the second level of cache.
-const NEAR_BYTES: usize = 320 << 10;
 
 /// Moves what is fixed to `prepare`, and packs fixed operands of matrix products.
 pub fn prepack(mut plan: Plan) -> Plan {

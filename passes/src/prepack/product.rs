@@ -8,7 +8,13 @@ use ir::{
     Access, Affine, AxisId, BufferId, DType, Indices, Inst, Kernel, ReduceOp, Scalar, ScalarFn, Stmt, Var,
 };
 
-use super::{NEAR_BYTES, PANEL_COLUMNS, WIDE_PANEL_COLUMNS};
+/// The columns of a panel: two vectors of 512 bits, as wide as tiles of code generation are where panels are large; narrower
+/// ones divide it.
+const PANEL_COLUMNS: usize = 32;
+/// The columns of a panel that stays near while it is used: four vectors, as wide as tiles are then.
+const WIDE_PANEL_COLUMNS: usize = 64;
+/// The size of the largest panel that stays near: it takes a small part of the second level of cache.
+const NEAR_BYTES: usize = 320 << 10;
 
 /// From this many rows on a panel is read often enough that its order matters.
 const MIN_ROWS: usize = 4;
