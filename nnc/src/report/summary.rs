@@ -37,7 +37,8 @@ pub struct ModelSummary {
 pub struct Memory {
     /// Parameters and buffers, and, of a step, the moments of the optimizer.
     pub states_bytes: usize,
-    /// What is kept between kernels, of which buffers share places that live at different times; inputs and outputs.
+    /// The arena and inputs and outputs. In the arena are values between kernels, which share places where they live at
+    /// different times, and what is prepared once and kept from run to run, packed weights of inference among it.
     pub working_bytes: usize,
 }
 
@@ -172,10 +173,13 @@ mod tests {
     use nn::models::Mlp;
     use nn::{Activation, Adam};
 
+    fn model() -> Mlp {
+        Mlp { batch_norm: true, ..Mlp::new(&[64, 128, 10], Activation::Relu) }
+    }
+
     fn summary() -> ModelSummary {
-        let model = Mlp { batch_norm: true, ..Mlp::new(&[64, 128, 10], Activation::Relu) };
-        let summary = ModelSummary::new(&model, &Batch::new(32, [64])).unwrap();
-        summary.with_training(&model, &Loss::cross_entropy(), &Adam::default()).unwrap()
+        let summary = ModelSummary::new(&model(), &Batch::new(32, [64])).unwrap();
+        summary.with_training(&model(), &Loss::cross_entropy(), &Adam::default()).unwrap()
     }
 
     #[test]
@@ -196,18 +200,43 @@ mod tests {
         assert!(text.contains("peak memory in use       ") && text.contains("peak memory in training  "));
     }
 
-    /// States are exact; the rest lies between what the batch's largest value takes and what all of them would.
+    /// The bytes of states, and of inputs and outputs, are counted here from the model; those of the arena are the plan's.
     #[test]
     fn memory_is_that_of_the_plan() {
-        let ModelSummary { inference, training, .. } = summary();
+        let batch = Batch::new(32, [64]);
+        let plan = |graph: Graph| passes::run(graph, &passes::Options::default()).unwrap();
+        let inference = plan(supervised::inference_graph("model", &model(), &batch).unwrap());
+        let (loss, adam) = (Loss::cross_entropy(), Adam::default());
+        let training = plan(supervised::training_graph("model", &model(), &batch, &loss, &adam).unwrap());
         let parameters = 64 * 128 + 2 * 128 + 128 * 10 + 10;
-        assert_eq!(inference.states_bytes, 4 * (parameters + 2 * 128));
-        let given = 4 * 32 * (64 + 10);
-        assert!(inference.working_bytes >= given + 4 * 32 * 128, "{inference:?}");
-        let training = training.unwrap();
-        // Each parameter with two moments, the buffers, the learning rate, and the number of steps.
-        assert_eq!(training.states_bytes, 4 * (3 * parameters + 2 * 128 + 1) + 8);
-        assert!(training.working_bytes >= given + 4 * 32 * 128, "{training:?}");
+        let in_use = Memory {
+            states_bytes: 4 * (parameters + 2 * 128),
+            // Rows and scores.
+            working_bytes: inference.arena_bytes + 4 * 32 * (64 + 10),
+        };
+        let in_training = Memory {
+            // Each parameter with two moments, the buffers, the learning rate, and the number of steps.
+            states_bytes: 4 * (3 * parameters + 2 * 128 + 1) + 8,
+            // Rows and labels; the loss, and how many are right.
+            working_bytes: training.arena_bytes + (4 * 32 * 64 + 8 * 32) + (4 + 8),
+        };
+        let summary = summary();
+        assert_eq!((summary.inference, summary.training), (in_use, Some(in_training)));
+    }
+
+    #[test]
+    fn packed_weights_are_counted_beside_what_kernels_keep() {
+        let graph = supervised::inference_graph("model", &model(), &Batch::new(32, [64])).unwrap();
+        let plan = passes::run(graph, &passes::Options::default()).unwrap();
+        let prepared = plan.prepare.iter().flat_map(|step| plan.writes(step));
+        let prepared_bytes = prepared.map(|slot| plan.slot(slot).ty.size_bytes()).sum::<usize>();
+        // The weight of the first layer, and the result of that layer, which is in use while its packed weight is.
+        assert!(prepared_bytes >= 4 * 64 * 128, "{prepared_bytes}");
+        let working_bytes = summary().inference.working_bytes;
+        assert!(
+            working_bytes >= prepared_bytes + 4 * 32 * (64 + 128 + 10),
+            "{working_bytes} {prepared_bytes}"
+        );
     }
 
     #[test]
