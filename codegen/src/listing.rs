@@ -2,7 +2,7 @@
 //! constants.
 
 use cranelift_module::{ModuleReloc, ModuleRelocTarget};
-use iced_x86::{Decoder, DecoderOptions};
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
 
 use crate::jit::Compiled;
 use crate::wide::{WIDE_NAMESPACE, WideFunction};
@@ -48,8 +48,9 @@ fn callee(reloc: &ModuleReloc, wide: &[WideFunction]) -> String {
     }
 }
 
-/// Where the instructions of a function of Cranelift end: at the first constant that one of them reads, because
-/// Cranelift puts all constants behind the code and does not say where. Everything on CPUs other than x86-64.
+/// Where the instructions of a function of Cranelift end: before the first constant that one of them reads, because
+/// Cranelift puts all constants behind the code and does not say where, and before the zeros that fill up to there.
+/// Everything on CPUs other than x86-64.
 fn code_bytes(bytes: &[u8]) -> usize {
     if !cfg!(target_arch = "x86_64") {
         return bytes.len();
@@ -62,6 +63,12 @@ fn code_bytes(bytes: &[u8]) -> usize {
         if instruction.is_ip_rel_memory_operand() {
             end = end.min(instruction.ip_rel_memory_address() as usize);
         }
+        let next = instruction.next_ip() as usize;
+        let goes_on =
+            !matches!(instruction.flow_control(), FlowControl::Return | FlowControl::UnconditionalBranch);
+        if !goes_on && next <= end && bytes[next..end].iter().all(|&byte| byte == 0) {
+            return next;
+        }
     }
     end
 }
@@ -72,11 +79,13 @@ mod tests {
 
     #[test]
     #[cfg(target_arch = "x86_64")]
-    fn code_ends_at_the_first_constant_that_it_reads() {
+    fn code_ends_before_the_first_constant_that_it_reads() {
         // movss xmm0, [rip + 8]; ret; a gap; the constant.
         let read = [0xf3, 0x0f, 0x10, 0x05, 0x08, 0, 0, 0, 0xc3];
         let bytes = [&read[..], &[0; 7], &[0x06, 0x06, 0x06, 0x06]].concat();
-        assert_eq!(code_bytes(&bytes), 16);
+        assert_eq!(code_bytes(&bytes), 9);
+        // jmp to itself, filled up.
+        assert_eq!(code_bytes(&[0xeb, 0xfe, 0, 0, 0]), 2);
         assert_eq!(code_bytes(&[0xc3]), 1);
     }
 }

@@ -120,12 +120,14 @@ impl Convolutions {
 #[test]
 fn bits_of_convolutions_are_those_without_the_pass() {
     let plain =
-        Convolutions { batch: 1, image: [7, 7], channels: [3, 64, 32], taps: [3, 3], stride: 1, groups: 1 };
+        Convolutions { batch: 1, image: [7, 7], channels: [3, 128, 32], taps: [3, 3], stride: 1, groups: 1 };
     let all = [
         plain,
         Convolutions { batch: 2, channels: [32, 32, 96], ..plain },
-        Convolutions { image: [6, 19], channels: [5, 64, 64], stride: 2, ..plain },
+        Convolutions { image: [6, 19], channels: [5, 64, 128], stride: 2, ..plain },
         Convolutions { batch: 3, channels: [64, 256, 32], taps: [3, 1], ..plain },
+        // Sums so long that panels are narrow.
+        Convolutions { image: [4, 4], channels: [16, 256, 64], taps: [1, 3], ..plain },
         Convolutions { image: [16, 5], channels: [8, 128, 64], groups: 2, taps: [1, 5], ..plain },
     ];
     for convolutions in all {
@@ -136,7 +138,7 @@ fn bits_of_convolutions_are_those_without_the_pass() {
 
 const ROWS: usize = 5;
 const FEATURES: usize = 8;
-const UNITS: usize = 64;
+const UNITS: usize = 128;
 
 /// The units of one layer, and with `trains` a step of gradient descent on its weight.
 fn layer(trains: bool) -> Result<Graph, Error> {

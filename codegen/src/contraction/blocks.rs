@@ -23,8 +23,9 @@ pub fn budget(target: &Target) -> usize {
     target.l2_bytes / 6
 }
 
-/// Where the depth is cut into blocks: where a panel and the left operand are larger than the second level of cache and both
-/// can be read block by block, because a loop over the depth is outermost in both.
+/// Where the depth is cut into blocks: where a panel and the left operand are larger than the second level of cache (sums that
+/// wait cost more than they save before) and both can be read block by block, because a loop over the depth is outermost in
+/// both.
 pub fn block(
     contraction: &Contraction<'_>,
     loops: &[DepthLoop],
@@ -39,7 +40,8 @@ pub fn block(
         step as usize * ELEMENT
     };
     let all = depth * panel * ELEMENT + loops.first().map_or(0, |first| first.extent * left_bytes(first));
-    if loops.len() < 2 || all <= budget {
+    let fits = all <= target.l2_bytes / 8 * 5;
+    if loops.len() < 2 || fits {
         return None;
     }
     for level in 0..loops.len() - 1 {
