@@ -23,9 +23,9 @@ pub fn budget(target: &Target) -> usize {
     target.l2_bytes / 6
 }
 
-/// Where the depth is cut into blocks: where a panel and the left operand are larger than the second level of cache (sums that
-/// wait cost more than they save before) and both can be read block by block, because a loop over the depth is outermost in
-/// both.
+/// Where the depth is cut into blocks: where a panel and the left operand do not fit into the second level of cache beside what
+/// else is there (sums that wait cost more than they save before), and both can be read block by block, because a loop over the
+/// depth is outermost in both.
 pub fn block(
     contraction: &Contraction<'_>,
     loops: &[DepthLoop],
