@@ -141,22 +141,30 @@ fn emit_batch(
         Chunks::Grid { panels: size, lines: line_size } => {
             let line_count = plan.lines(emitter.nest());
             let groups = line_count.div_ceil(line_size);
-            each_of_grid(emitter, (begin, end), groups as i64, &mut |emitter, panel_group, line_groups| {
-                let panels = group_limits(emitter, panel_group, size, panel_count(plan));
-                let lines = chunk_limits(emitter, line_groups.0, line_groups.1, line_size, line_count);
+            each_of_grid(emitter, (begin, end), groups as i64, &mut |emitter, chunks| {
+                let panels = group_limits(emitter, chunks.row, size, panel_count(plan));
+                let lines = chunk_limits(emitter, chunks.from, chunks.to, line_size, line_count);
                 emit_part(emitter, plan, scratch, Part { panels, lines, ..whole });
             });
         }
     }
 }
 
+/// Neighbouring chunks of a grid: the number of their row, the first of them in it and the end.
+#[derive(Clone, Copy)]
+struct NeighbouringChunks {
+    row: Value,
+    from: Value,
+    to: Value,
+}
+
 /// The chunks `begin .. end` of a grid, `groups` of them in a row: those of a row together, so that a panel is packed once
-/// for all of them. `body` gets the number of the row, the first chunk in it and the end.
+/// for all of them.
 fn each_of_grid(
     emitter: &mut Emitter<'_, '_>,
     (begin, end): (Value, Value),
     groups: i64,
-    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value, (Value, Value)),
+    body: &mut dyn FnMut(&mut Emitter<'_, '_>, NeighbouringChunks),
 ) {
     let [first, above] = [(begin, 0), (end, groups - 1)].map(|(chunk, added)| {
         let chunk = emitter.b.ins().iadd_imm_s(chunk, added);
@@ -169,7 +177,7 @@ fn each_of_grid(
         let from = emitter.b.ins().smax(from, zero);
         let to = emitter.b.ins().isub(end, start);
         let to = emitter.b.ins().smin(to, all);
-        body(emitter, row, (from, to));
+        body(emitter, NeighbouringChunks { row, from, to });
     });
 }
 

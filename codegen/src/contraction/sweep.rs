@@ -91,7 +91,7 @@ pub fn sweep(
 
 /// What the left operand takes in memory where it is packed, in bytes.
 pub fn packed_bytes(plan: &ContractionPlan<'_>) -> usize {
-    plan.rows.next_multiple_of(plan.tile_rows) / plan.tile_rows * plan.depth() * plan.lanes * ELEMENT
+    plan.rows.div_ceil(plan.tile_rows) * plan.depth() * plan.lanes * ELEMENT
 }
 
 /// The panels of a part, block by block of the depth.
