@@ -12,7 +12,7 @@
 //! alone packs it, for tiles whose lanes are its rows.
 //!
 //! Panels are done one after the other, unless an operand or the result is so large that what counts is how memory is gone
-//! through: then in the order of [`sweep`] or of [`rows_first`].
+//! through: then in the order of `sweep` or of `rows_first`.
 //!
 //! Chunks are groups of batches, of panels and lines, or of rows where there are few of the others.
 //!
