@@ -238,8 +238,19 @@ pub struct Kernel {
     pub axes: Vec<Axis>,
     /// The dtype of each variable.
     pub vars: Vec<DType>,
+    /// Filters of a convolution that are there a second time, for Winograd's algorithm. The statements don't read them.
+    pub winograd: Option<WinogradFilters>,
     /// The statements.
     pub body: Vec<Stmt>,
+}
+
+/// Filters of a convolution, and the same ones transformed as [`crate::winograd`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WinogradFilters {
+    /// The filters that the statements read.
+    pub filters: BufferId,
+    /// What [`crate::winograd::filter_shape`] says, read only.
+    pub transformed: BufferId,
 }
 
 impl Kernel {
@@ -250,6 +261,7 @@ impl Kernel {
             buffers: Vec::new(),
             axes: Vec::new(),
             vars: Vec::new(),
+            winograd: None,
             body: Vec::new(),
         }
     }

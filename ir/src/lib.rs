@@ -12,6 +12,7 @@
 //! | [`plan`], [`init`] | ordered steps over placed memory; how states start |
 //! | [`text`], [`attr`] | printing and parsing |
 //! | [`verify`] | what holds at each stage |
+//! | [`winograd`] | the matrices of Winograd's convolution |
 //! | [`eval`] | the reference interpreter |
 
 pub mod affine;
@@ -32,6 +33,7 @@ pub mod tensor;
 pub mod text;
 pub mod vector;
 pub mod verify;
+pub mod winograd;
 
 pub use affine::{Affine, AxisId};
 pub use attr::{Attr, AttrReader, Attrs};
@@ -42,6 +44,7 @@ pub use graph::{Graph, Node, NodeId, Operands, Output, Types, Update, Value};
 pub use init::Init;
 pub use kernel::{
     Access, Accumulator, Buffer, BufferId, Index, Indices, Inst, Kernel, ReduceOp, Stmt, StoreMode, Var,
+    WinogradFilters,
 };
 pub use lowering::{Contraction, Expansion, Lowering, View};
 pub use ops::{Differentiated, Gradients, Op, OpDef, Sample, SampleOperand};

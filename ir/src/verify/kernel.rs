@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::{
     Access, AxisId, Buffer, BufferId, DType, Error, Index, Inst, Kernel, Scalar, Stmt, StoreMode, Var,
+    WinogradFilters, winograd,
 };
 
 /// Checks a kernel.
@@ -13,6 +14,7 @@ use crate::{
 /// - Each axis is bound by one loop, and used inside of it only.
 /// - An access has one index per axis of the buffer. Without `fill` (loads) or `add` (stores), it is affine and within
 ///   the buffer for all iterations. An index read from data is `i32` or `i64`.
+/// - Filters that are transformed for Winograd's algorithm are as many as the filters ask for.
 /// - What is stored has the dtype of the buffer, which is not read-only, and iterations of a parallel loop store to
 ///   elements of their own: each of its axes occurs in the indices. An `add` to an index read from data is in a
 ///   `for seq`, or in no loop that has axes.
@@ -36,6 +38,7 @@ pub fn verify_kernel(kernel: &Kernel) -> Result<(), Error> {
         return verifier
             .fail("a statement is outside of any loop", "put it in a `for`, which may have no axes");
     }
+    verifier.winograd()?;
     verifier.block(&kernel.body)
 }
 
@@ -72,6 +75,22 @@ type Checked = Result<(), Error>;
 impl Verifier<'_> {
     fn fail<T>(&self, problem: impl Into<String>, help: &str) -> Result<T, Error> {
         Err(Error::new(format!("kernel @{}", self.kernel.name), problem, help))
+    }
+
+    /// Transformed filters have 36 elements for the nine of a filter, and are read only.
+    fn winograd(&self) -> Checked {
+        let Some(WinogradFilters { filters, transformed }) = self.kernel.winograd else { return Ok(()) };
+        let (filters, transformed) = (self.buffer(filters)?, self.buffer(transformed)?);
+        let elements = filters.ty.shape.elements() / (winograd::TAPS * winograd::TAPS) * winograd::PRODUCTS;
+        let fits = transformed.access == Access::Read
+            && [filters, transformed].iter().all(|buffer| buffer.ty.dtype == DType::F32)
+            && transformed.ty.shape.elements() == elements;
+        if fits {
+            return Ok(());
+        }
+        let problem =
+            format!("%{} cannot be %{} ({}) transformed", transformed.name, filters.name, filters.ty);
+        self.fail(problem, "read as many f32 as `winograd::filter_shape` says")
     }
 
     fn block(&mut self, block: &[Stmt]) -> Checked {

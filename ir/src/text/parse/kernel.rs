@@ -15,7 +15,7 @@ use super::literal::{parse_dtype, parse_extent, parse_number, parse_type};
 use crate::text::{MAX_DEPTH, ParseError, RESERVED_AXIS_NAMES};
 use crate::{
     Access, Accumulator, AxisId, BufferId, DType, Indices, Inst, Kernel, ReduceOp, ScalarFn, Stmt, StoreMode,
-    Var,
+    Var, WinogradFilters,
 };
 
 /// What a name of a kernel stands for.
@@ -64,6 +64,12 @@ pub fn parse_kernel(cursor: &mut Cursor<'_>) -> Parsed<(Kernel, Reference)> {
     cursor.expect("{", "the statements of a kernel stand in braces")?;
     while cursor.eat("local") {
         parser.buffer(cursor, Access::Local)?;
+    }
+    if cursor.eat("winograd") {
+        let (_, transformed) = parser.known_buffer(cursor)?;
+        cursor.expect("of", "say which filters these are, as in `winograd %u of %w`")?;
+        let (_, filters) = parser.known_buffer(cursor)?;
+        parser.kernel.winograd = Some(WinogradFilters { filters, transformed });
     }
     let body = parser.statements(cursor, "}")?;
     cursor.expect("}", "close the kernel with `}`")?;
@@ -315,20 +321,22 @@ impl KernelParser {
         Ok((Inst::Apply { function, operands }, dtype))
     }
 
+    /// `%name`, a buffer.
+    fn known_buffer(&self, cursor: &mut Cursor<'_>) -> Parsed<(Reference, BufferId)> {
+        let name = cursor.local("a buffer")?;
+        match self.names.get(&name.label) {
+            Some(&Named::Buffer(buffer)) => Ok((name, buffer)),
+            Some(_) => {
+                let message = format!("`%{}` is no buffer", name.label);
+                Err(cursor.error(name.span, message, "name a buffer"))
+            }
+            None => Err(self.unknown(cursor, &name, "buffer")),
+        }
+    }
+
     /// `%x[i, j]`
     fn place(&mut self, cursor: &mut Cursor<'_>) -> Parsed<(BufferId, Indices)> {
-        let name = cursor.local("a buffer")?;
-        let buffer = match self.names.get(&name.label) {
-            Some(&Named::Buffer(buffer)) => buffer,
-            Some(_) => {
-                return Err(cursor.error(
-                    name.span,
-                    format!("`%{}` is no buffer", name.label),
-                    "name a buffer",
-                ));
-            }
-            None => return Err(self.unknown(cursor, &name, "buffer")),
-        };
+        let (name, buffer) = self.known_buffer(cursor)?;
         let indices = parse_indices(cursor, self)?;
         let ty = &self.kernel.buffers[buffer.0 as usize].ty;
         if indices.len() != ty.shape.rank() {

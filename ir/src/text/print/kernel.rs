@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::{Element, Indent, List, Name};
-use crate::kernel::Axis;
+use crate::kernel::{Axis, WinogradFilters};
 use crate::{Access, Affine, AxisId, BufferId, Index, Inst, Kernel, ReduceOp, Stmt, StoreMode, Var};
 
 impl fmt::Display for Kernel {
@@ -37,6 +37,11 @@ pub fn print_kernel(
     writeln!(f, ") -> ({}) {{", List(written))?;
     for local in kernel.buffers.iter().filter(|buffer| buffer.access == Access::Local) {
         writeln!(f, "{}local %{}: {}", Indent(depth + 1), Name(&local.name), local.ty)?;
+    }
+    if let Some(WinogradFilters { filters, transformed }) = kernel.winograd {
+        let [transformed, filters] =
+            [transformed, filters].map(|id| Name(&kernel.buffers[id.0 as usize].name));
+        writeln!(f, "{}winograd %{transformed} of %{filters}", Indent(depth + 1))?;
     }
     let printer = KernelPrinter { kernel };
     printer.block(f, &kernel.body, depth + 1)?;
