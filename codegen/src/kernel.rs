@@ -14,7 +14,7 @@ use crate::emit::function::{Emitted, emit_function};
 use crate::jit::{Compiled, compile_function};
 use crate::nest::{Nest, Node, is_local};
 use crate::schedule::{Lanes, Schedule, chunk_iterations, schedule, total_work};
-use crate::{CompileOptions, Cost, Error, Target, contraction, transpose};
+use crate::{CompileOptions, Cost, Error, Target, contraction, transpose, winograd};
 
 /// A compiled kernel that is not in executable memory yet.
 #[derive(Clone)]
@@ -74,19 +74,11 @@ pub fn compile_side_by_side(
 fn compile_one(name: &str, kernel: &Kernel, target: &Target, options: CompileOptions) -> Result<Part, Error> {
     let start = Instant::now();
     let mut nest = Nest::new(kernel);
-    nest.collapse();
-    let (emitted, work) = match contraction::plan(&nest, target) {
-        Some(plan) => {
-            let work = plan.multiply_adds(&nest) * Cost::MULTIPLY_ADD;
-            (contraction::emit(&plan, &nest, target), work)
-        }
-        None => {
-            let emitted = match transpose::plan(&nest, target) {
-                Some(plan) => transpose::emit(&plan, &nest, target),
-                None => emit(&nest, target),
-            };
-            (emitted, total_work(&nest, &nest.body))
-        }
+    let (emitted, work) = if let Some(plan) = winograd::plan(&nest, target) {
+        (winograd::emit(&plan, &nest, target), plan.multiply_adds(&nest) * Cost::MULTIPLY_ADD)
+    } else {
+        nest.collapse();
+        emit_direct(&nest, target)
     };
     let lanes = target.vector_bytes / 4;
     let clif = if options.keep_clif { emitted.function.display().to_string() } else { String::new() };
@@ -108,6 +100,18 @@ fn compile_one(name: &str, kernel: &Kernel, target: &Target, options: CompileOpt
         emit_time,
         cranelift_time: start.elapsed(),
     })
+}
+
+/// Emits a nest as a contraction, a transposition or loops, whichever it is; and what running it takes, in operations.
+fn emit_direct(nest: &Nest, target: &Target) -> (Emitted, f64) {
+    if let Some(plan) = contraction::plan(nest, target) {
+        return (contraction::emit(&plan, nest, target), plan.multiply_adds(nest) * Cost::MULTIPLY_ADD);
+    }
+    let emitted = match transpose::plan(nest, target) {
+        Some(plan) => transpose::emit(&plan, nest, target),
+        None => emit(nest, target),
+    };
+    (emitted, total_work(nest, &nest.body))
 }
 
 /// Emits a nest as it is, by its schedule.

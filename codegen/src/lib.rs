@@ -32,6 +32,7 @@ pub mod schedule;
 pub mod target;
 pub mod transpose;
 pub mod wide;
+mod winograd;
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use ir::{
     Access, Accumulator, Affine, AxisId, Buffer, BufferId, DType, Inst, Kernel, Scalar, ScalarFn, Stmt,
-    StoreMode, Var,
+    StoreMode, Var, WinogradFilters,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -20,6 +20,8 @@ pub struct Nest {
     pub extents: Vec<usize>,
     /// The dtype of each variable.
     pub vars: Vec<DType>,
+    /// See [`Kernel::winograd`].
+    pub winograd: Option<WinogradFilters>,
     /// The statements.
     pub body: Vec<Node>,
 }
@@ -117,6 +119,7 @@ impl Nest {
             buffers: kernel.buffers.clone(),
             extents: kernel.axes.iter().map(|axis| axis.extent).collect(),
             vars: kernel.vars.clone(),
+            winograd: kernel.winograd,
             body: Vec::new(),
         };
         let body = kernel.body.iter().flat_map(|stmt| nest.node(stmt)).collect();

@@ -48,7 +48,7 @@ use blocks::{Block, ELEMENT, block, block_of_stream};
 use bounds::{DepthLoop, depth_loops};
 use chunks::{CHUNK_WORK, Chunks, chunks};
 use emit::panel_columns;
-use recognise::{Contraction, recognise};
+pub use recognise::{Contraction, recognise};
 use rows_first::has_rows_first;
 use sweep::{Sweep, crosswise_tile, is_crosswise, sweep};
 use tile_shape::tile_shape;

@@ -250,7 +250,7 @@ impl Function<'_> {
         for (value, register) in self.kept.clone() {
             let to = self.w.register(register);
             match self.strip.program.insts()[value.0 as usize].primitive {
-                ir::Primitive::Constant(constant) => self.load_constant(to, constant.bits() as u32),
+                ir::Primitive::Constant(constant) => self.w.splat_to(to, constant.bits() as u32),
                 ir::Primitive::Argument(number) => {
                     let Argument::Uniform(uniform) = self.strip.arguments[number as usize] else {
                         unreachable!("only uniform values are kept")
@@ -273,19 +273,9 @@ impl Function<'_> {
         for sums in self.sums.clone() {
             for (&reduction, register) in self.strip.reductions.iter().zip(sums) {
                 let to = self.w.register(register);
-                self.load_constant(to, self.strip.identity(reduction));
+                self.w.splat_to(to, self.strip.identity(reduction));
             }
         }
-    }
-
-    fn load_constant(&mut self, to: Register, bits: u32) {
-        if bits == 0 {
-            return self.w.binary(isa::XOR, to, to, Operand::Register(to));
-        }
-        let lane = self.w.assembler.constant(&bits.to_le_bytes());
-        let from = Assembler::constant_operand(false);
-        let load = Instruction::with2(isa::BROADCAST.code(self.isa()), to, from);
-        self.w.assembler.push_with_constant(load.expect("the operands are those of a broadcast"), lane);
     }
 
     /// Moves the indices on by a vector.

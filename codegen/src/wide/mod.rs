@@ -9,6 +9,7 @@
 //! | [`strip`] | what is computed, whatever the width |
 //! | [`function`] | the loop over a run |
 //! | [`tile`], [`pack`] | register tiles of contractions, and their panels |
+//! | [`transform`] | the transforms of Winograd's convolution |
 //! | [`body`] | a vector program as straight-line code |
 //! | `registers` | where its values are |
 //! | `primitive` | the instructions of each primitive |
@@ -26,6 +27,7 @@ pub mod strip;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
 pub mod tile;
+pub mod transform;
 pub mod writer;
 
 use std::fmt;
@@ -55,6 +57,8 @@ pub enum Kind {
     Tile,
     /// See [`pack`].
     Pack,
+    /// See [`transform`].
+    Transform,
 }
 
 impl fmt::Display for Kind {
@@ -63,6 +67,7 @@ impl fmt::Display for Kind {
             Kind::Strip => "strip",
             Kind::Tile => "tile",
             Kind::Pack => "pack",
+            Kind::Transform => "transform",
         })
     }
 }

@@ -184,27 +184,7 @@ impl Body<'_> {
     pub(super) fn load(&mut self, register: u8, place: Place) {
         let to = self.w.register(register);
         match place {
-            Place::Constant(0) => {
-                self.w.binary(isa::XOR, to, to, Operand::Register(to));
-            }
-            Place::Constant(bits) => match self.isa() {
-                Isa::Avx512 => {
-                    // As a scalar that is broadcast: the constant is one lane.
-                    let lane = self.w.splat(bits);
-                    let load = Instruction::with2(
-                        isa::BROADCAST.code(Isa::Avx512),
-                        to,
-                        super::assembler::Assembler::constant_operand(false),
-                    );
-                    self.w
-                        .assembler
-                        .push_with_constant(load.expect("the operands are those of a broadcast"), lane);
-                }
-                Isa::Avx2 => {
-                    let vector = self.w.splat(bits);
-                    self.w.unary(isa::LOAD, to, Operand::Constant(vector));
-                }
-            },
+            Place::Constant(bits) => self.w.splat_to(to, bits),
             Place::Scalar(from) => self.w.broadcast(to, from),
             Place::Slot(slot) => self.w.unary(isa::LOAD, to, Operand::Memory(self.slot(slot))),
             Place::Register(from) | Place::Kept(from) => {

@@ -56,6 +56,17 @@ impl Writer {
         }
     }
 
+    /// Loads a 32-bit constant into each lane of a register.
+    pub fn splat_to(&mut self, to: Register, bits: u32) {
+        if bits == 0 {
+            return self.binary(super::isa::XOR, to, to, Operand::Register(to));
+        }
+        let lane = self.assembler.constant(&bits.to_le_bytes());
+        let code = super::isa::BROADCAST.code(self.isa);
+        let load = Instruction::with2(code, to, Assembler::constant_operand(false));
+        self.assembler.push_with_constant(load.expect("the operands are those of a broadcast"), lane);
+    }
+
     /// A constant with a value per lane.
     pub fn lanes(&mut self, value: impl Fn(usize) -> i32) -> Constant {
         let bytes: Vec<u8> = (0..self.isa.lanes()).flat_map(|lane| value(lane).to_le_bytes()).collect();

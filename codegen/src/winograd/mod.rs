@@ -1,0 +1,118 @@
+//! Winograd's convolution: filters of three by three with a stride of one, in a quarter of the products.
+//!
+//! In: a nest that is such a convolution (or its gradient for the input), and has its filters transformed beside them. Out: a
+//! function that computes it by [`ir::winograd`] in blocks of tiles:
+//!
+//! 1. Each tile of six by six inputs is transformed, along its columns and then along its rows, into 36 factors per channel.
+//!    Zeros stand for what is outside of the image.
+//! 2. For each of the 36, tiles by channels are multiplied with the filters, channels by output channels, on the register
+//!    tiles of [the engine](crate::contraction).
+//! 3. The 36 sums are transformed along the rows. Then along the columns, as a product with the matrix of four by six on
+//!    register tiles of four lines, whose epilogue is that of the nest.
+//!
+//! A block is some rows of tiles; what lies between the steps is in scratch memory. Chunks are rows of tiles. Each result is
+//! the same whatever the cuts are.
+//!
+//! Cost model: what a block holds, 36 factors and 36 sums per tile, should stay in the second level of cache beside the filters
+//! that it meets; but where the filters are larger than that, they are read once per block, so blocks are as large as makes
+//! that reading cheap beside the products.
+
+mod emit;
+mod recognise;
+
+use ir::winograd::{OUTPUTS, PRODUCTS};
+use ir::{AxisId, BufferId};
+
+use crate::Target;
+use crate::contraction::Contraction;
+use crate::nest::Nest;
+use crate::wide::Isa;
+pub use emit::emit;
+pub use recognise::recognise;
+
+/// A convolution that runs by Winograd's algorithm.
+#[derive(Clone, Debug)]
+pub struct WinogradPlan<'a> {
+    contraction: Contraction<'a>,
+    /// The axes of images.
+    images: Vec<AxisId>,
+    /// The lines of an image.
+    vertical: Spatial,
+    /// The places in a line.
+    horizontal: Spatial,
+    /// Input channels.
+    channels: usize,
+    /// Output channels.
+    columns: usize,
+    /// The columns of a panel of transformed filters.
+    panel: usize,
+    /// The transformed filters.
+    filters: BufferId,
+    isa: Isa,
+    /// The most rows of tiles in a block.
+    block: usize,
+    /// The rows of tiles in a chunk.
+    chunk: usize,
+}
+
+/// An axis along which filters move over an image.
+#[derive(Clone, Copy, Debug)]
+struct Spatial {
+    /// The axis of the result.
+    axis: AxisId,
+    /// The extent of the result.
+    outputs: usize,
+    /// The extent of the image.
+    inputs: usize,
+    /// The zeros before the image.
+    pad: usize,
+    /// From a place of the image to the next, in elements.
+    step: i64,
+    /// The place of the image that the first result meets with the first tap as the nest counts them.
+    first: i64,
+}
+
+impl Spatial {
+    /// The number of tiles.
+    fn tiles(&self) -> usize {
+        self.outputs.div_ceil(OUTPUTS)
+    }
+}
+
+impl WinogradPlan<'_> {
+    /// The multiply-adds of products and, about, of transforms.
+    pub fn multiply_adds(&self, nest: &Nest) -> f64 {
+        let tiles = self.rows_of_tiles(nest) * self.horizontal.tiles();
+        let per_tile = PRODUCTS * (self.channels * self.columns + 2 * (self.channels + self.columns));
+        (tiles * per_tile) as f64
+    }
+
+    /// The rows of tiles of all images.
+    fn rows_of_tiles(&self, nest: &Nest) -> usize {
+        let images: usize = self.images.iter().map(|&axis| nest.extent(axis)).product();
+        images * self.vertical.tiles()
+    }
+}
+
+/// Plans a convolution; `None` where the nest is none, its filters are not there transformed, or vectors are not wide.
+pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>> {
+    let mut plan = recognise(nest, target.wide()?)?;
+    let rows = plan.rows_of_tiles(nest);
+    plan.block = rows_of_block(&plan, target).min(rows);
+    plan.chunk = rows.div_ceil(MOST_CHUNKS);
+    Some(plan)
+}
+
+/// There are at most so many chunks.
+const MOST_CHUNKS: usize = 64;
+
+/// How many rows of tiles are in a block.
+fn rows_of_block(plan: &WinogradPlan<'_>, target: &Target) -> usize {
+    /// So many tiles make reading filters from memory cheap beside multiplying with them.
+    const TILES_FOR_FAR_FILTERS: usize = 128;
+    let tile_bytes = PRODUCTS * (plan.channels + plan.columns) * 4;
+    let filter_bytes = PRODUCTS * plan.channels * plan.columns * 4;
+    let near = target.l2_bytes / 2 / tile_bytes;
+    let tiles = if filter_bytes > target.l2_bytes / 2 { near.max(TILES_FOR_FAR_FILTERS) } else { near };
+    tiles.div_ceil(plan.horizontal.tiles()).max(1)
+}

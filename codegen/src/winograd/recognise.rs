@@ -1,0 +1,93 @@
+//! Which nests are convolutions for Winograd's algorithm.
+
+use ir::winograd::{TAPS, filter_shape};
+use ir::{AxisId, WinogradFilters};
+
+use super::{Spatial, WinogradPlan};
+use crate::contraction::{Contraction, recognise as recognise_contraction};
+use crate::emit::runs::is_epilogue;
+use crate::nest::{Nest, Place};
+use crate::wide::Isa;
+use crate::wide::tile::is_step;
+
+/// The convolution that a nest is, where it has transformed filters and runs on wide vectors; blocks and chunks are to be
+/// found.
+pub fn recognise(nest: &Nest, isa: Isa) -> Option<WinogradPlan<'_>> {
+    let WinogradFilters { filters, transformed } = nest.winograd?;
+    let contraction = recognise_contraction(nest)?;
+    let left_axes: Vec<AxisId> = contraction.lines.iter().copied().chain(contraction.row).collect();
+    let [vertical_tap, horizontal_tap, channel] = *contraction.depth.as_slice() else { return None };
+    let vertical = spatial(nest, &contraction, &left_axes, vertical_tap)?;
+    let horizontal = spatial(nest, &contraction, &left_axes, horizontal_tap)?;
+    let is_spatial = |axis: AxisId| axis == vertical.axis || axis == horizontal.axis;
+    let (channels, columns) = (nest.extent(channel), nest.extent(contraction.column));
+    let shape = filter_shape(channels, columns)?;
+    let fits = contraction.batch.is_empty()
+        && contraction.right.buffer == filters
+        && contraction.left.offset.coefficient(channel) == 1
+        && contraction
+            .left
+            .bounds
+            .iter()
+            .all(|bound| bound.index.terms().iter().any(|term| is_spatial(term.0)))
+        && horizontal.step == channels as i64
+        && channels.is_multiple_of(isa.lanes())
+        && nest.buffers[transformed.0 as usize].ty.shape == shape
+        && is_strip(nest, &contraction, vertical.axis);
+    let images = left_axes.into_iter().filter(|&axis| !is_spatial(axis)).collect();
+    fits.then_some(WinogradPlan {
+        contraction,
+        images,
+        vertical,
+        horizontal,
+        channels,
+        columns,
+        panel: shape[3],
+        filters: transformed,
+        isa,
+        block: 0,
+        chunk: 0,
+    })
+}
+
+/// The axis of the result that moves with a tap.
+fn spatial(nest: &Nest, contraction: &Contraction<'_>, left_axes: &[AxisId], tap: AxisId) -> Option<Spatial> {
+    let offset = &contraction.left.offset;
+    let tap_step = offset.coefficient(tap);
+    let axis = left_axes.iter().copied().find(|&axis| offset.coefficient(axis) == tap_step.abs())?;
+    let outputs = nest.extent(axis);
+    let is_backwards = tap_step < 0;
+    // Without bounds all places are inside, and backwards the last tap meets the first one.
+    let unbounded = (if is_backwards { TAPS as i64 - 1 } else { 0 }, outputs + TAPS - 1);
+    let mut bounds = contraction.left.bounds.iter().filter(|bound| bound.index.coefficient(axis) != 0);
+    let (first, inputs) = match (bounds.next(), bounds.next()) {
+        (None, _) => unbounded,
+        (Some(bound), None) => {
+            let taps = if is_backwards { -1 } else { 1 };
+            let is_plain = bound.index.coefficient(axis) == 1
+                && bound.index.coefficient(tap) == taps
+                && bound.index.terms().len() == 2
+                && bound.pick.is_none();
+            is_plain.then_some((bound.index.offset(), bound.extent))?
+        }
+        _ => return None,
+    };
+    let pad = if is_backwards { TAPS as i64 - 1 - first } else { -first };
+    let is_padded_alone = (0..TAPS as i64).contains(&pad);
+    (nest.extent(tap) == TAPS && is_padded_alone && inputs > 0).then_some(Spatial {
+        axis,
+        outputs,
+        inputs,
+        pad: pad as usize,
+        step: tap_step.abs(),
+        first,
+    })
+}
+
+/// Whether the epilogue runs on the registers of tiles whose rows are lines.
+fn is_strip(nest: &Nest, contraction: &Contraction<'_>, line: AxisId) -> bool {
+    let mut fits = is_epilogue(nest, contraction.column, Some(line), contraction.sum, &contraction.epilogue);
+    let has_short_step = |place: &Place| is_step(place.offset.coefficient(line).saturating_mul(4));
+    Nest::accesses(&contraction.epilogue, &mut |place, _| fits &= has_short_step(place));
+    fits
+}
