@@ -4,10 +4,16 @@
 //! The strongest activation of a feature map, with 0 in the place of all others, is sent back through the layers to the
 //! image: maxima return to where pools have found them, a signal passes each relu by a relu of its own, and filters are
 //! transposed. All of these but the relu are gradients of the layers. So the way back is a gradient from each relu to
-//! the one before it, with a relu between them, and the model's graph is all that must be known: it need not be a chain
-//! of layers of certain types, as long as its relus follow one another.
+//! those before it, with a relu between them, and the model's graph is all that must be known. Where ways part, behind a
+//! shortcut and what it is around, what comes back on each is added, and a relu takes the sum, as gradients have it.
+//!
+//! Gradients end at relus because the nodes up to the features are written anew, with a `stop_gradient` behind each relu;
+//! nothing needs the first ones any more. They end at each value of several users, too, so that every op is on the way of
+//! one gradient only, however many relus a shortcut passes by.
 
-use ir::{DType, Error, Graph, NodeId, Op, ScalarFn, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+use ir::{DType, Error, Graph, NodeId, Op, Operands, ScalarFn, Value};
 
 use crate::{Batch, Context, Layer, supervised};
 
@@ -18,8 +24,9 @@ use crate::{Batch, Context, Layer, supervised};
 /// `pattern`, of the type of `x`, which the strongest activation in feature map `map[i]` of row `i` sends back; 0 for
 /// numbers of no feature map. Feature maps may be of any number of axes; those of a dense layer have none.
 ///
-/// States are those of the model in use. Where windows of a pool overlap, what they send back to one element is added.
-/// Functions other than relu are differentiated where they are.
+/// States are those of the model in use. What comes back to one element on several ways (from the windows of a pool that
+/// overlap, from a shortcut and what it is around) is added. Functions other than relu are differentiated where they are,
+/// and so is what a model computes with a gradient of its own, with all that this gradient is of.
 ///
 /// ```
 /// use nn::{Batch, deconvolution::deconvolution_graph, models::LeNet};
@@ -30,8 +37,7 @@ use crate::{Batch, Context, Layer, supervised};
 /// ```
 ///
 /// # Errors
-/// Where the model does not take such rows, has no layer of this scope, or two ways to the layer pass different relus, as a
-/// shortcut and what it is around do.
+/// Where the model does not take such rows, has no layer of this scope, or the layer has no feature maps.
 pub fn deconvolution_graph(
     name: &str,
     model: &dyn Layer,
@@ -42,19 +48,40 @@ pub fn deconvolution_graph(
     supervised::prediction(&mut cx, model, batch)?;
     let features = output_of(&cx, layer)?;
     let x = first_result(cx.graph().find("x").expect("`prediction` has made it"));
-    let relus = relus(cx.graph(), x, features, layer)?;
+    let (features, segments) = segments(&mut cx, x, features)?;
     let map = cx.input("map", DType::I64, [batch.rows])?;
-    let mut signal = strongest(&mut cx, features, map, layer)?;
-    let mut place = features;
-    for relu in relus {
-        let arriving = send_back(&mut cx, place, signal, relu)?;
-        signal = cx.relu(arriving)?;
-        place = cx.graph().node(relu.node).operands[0];
-    }
-    let pattern = send_back(&mut cx, place, signal, x)?;
+    let strongest = strongest(&mut cx, features, map, layer)?;
+    let pattern = way_back(&mut cx, (features, strongest), &segments, x)?;
     cx.output("features", features)?;
     cx.output("pattern", pattern)?;
     Ok(cx.finish())
+}
+
+/// What `signal` at `features` is at `x`: each segment sends back the sum of what arrives at its end.
+fn way_back(
+    cx: &mut Context,
+    (features, signal): (Value, Value),
+    segments: &BTreeMap<Value, Segment>,
+    x: Value,
+) -> Result<Value, Error> {
+    let mut arriving = BTreeMap::from([(features, signal)]);
+    for (end, segment) in segments.iter().rev() {
+        // The features do not depend on every end.
+        let Some(&(mut signal)) = arriving.get(end) else { continue };
+        if segment.is_before_relu {
+            signal = cx.relu(signal)?;
+        }
+        let sources: Vec<Value> = segment.sources.iter().copied().collect();
+        let gradients = send_back(cx, segment.last, signal, &sources)?;
+        for (source, gradient) in sources.into_iter().zip(gradients) {
+            let sum = match arriving.get(&source) {
+                Some(&known) => cx.add(known, gradient)?,
+                None => gradient,
+            };
+            arriving.insert(source, sum);
+        }
+    }
+    arriving.get(&x).map_or_else(|| cx.zeros_like(x), |&pattern| Ok(pattern))
 }
 
 /// What the layer of this scope gives.
@@ -67,37 +94,58 @@ fn output_of(cx: &Context, layer: &str) -> Result<Value, Error> {
     })
 }
 
-/// The relus between `x` and `features`, the last one first.
-fn relus(graph: &Graph, x: Value, features: Value, layer: &str) -> Result<Vec<Value>, Error> {
-    let mut is_needed = vec![false; graph.len()];
-    is_needed[features.node.0 as usize] = true;
-    for (id, node) in graph.nodes().rev().filter(|(id, _)| *id <= features.node) {
-        if is_needed[id.0 as usize] {
-            node.operands.iter().for_each(|operand| is_needed[operand.node.0 as usize] = true);
+/// What is between a value at which signals arrive and those at which they arrive next.
+struct Segment {
+    /// Whether the relu is what follows, through which signals come.
+    is_before_relu: bool,
+    /// The last value of it.
+    last: Value,
+    /// The values that it starts from: `x`, and ends of other segments. None of them depends on another in it.
+    sources: BTreeSet<Value>,
+}
+
+/// Writes the nodes between `x` and `features` anew, with a `stop_gradient` behind each relu, each value of several users,
+/// and the features: what stands for the features, and the segments by these ends, in the order in which they are computed.
+fn segments(cx: &mut Context, x: Value, features: Value) -> Result<(Value, BTreeMap<Value, Segment>), Error> {
+    let mut segments = BTreeMap::new();
+    // Of each value that depends on x, what stands for it, and the sources of its segment.
+    let mut anew = BTreeMap::from([(x, (x, BTreeSet::from([x])))]);
+    for id in (x.node.0 + 1..=features.node.0).map(NodeId) {
+        let node = cx.graph().node(id).clone();
+        let known = |operand: &Value| anew.get(operand);
+        let sources: BTreeSet<Value> =
+            node.operands.iter().filter_map(known).flat_map(|(_, sources)| sources).copied().collect();
+        if sources.is_empty() {
+            continue;
         }
-    }
-    // Of each node that depends on x, the last relu on all ways to it, or x.
-    let mut sources: Vec<Option<Value>> = vec![None; graph.len()];
-    sources[x.node.0 as usize] = Some(x);
-    let mut found = Vec::new();
-    for (id, node) in graph.nodes().filter(|(id, _)| is_needed[id.0 as usize] && *id != x.node) {
-        let mut own = node.operands.iter().filter_map(|operand| sources[operand.node.0 as usize]);
-        let first = own.next();
-        if own.any(|other| Some(other) != first) {
-            let problem = format!("`{}` on the way to it joins ways through different relus", node.op.name());
-            return Err(Error::new(layer, problem, "choose a layer before that"));
+        let results: Operands = cx.graph().results(id).collect();
+        if matches!(node.op, Op::Grad(_)) {
+            // There must be no end within what it is a gradient of, so it stays, and gradients go on through it to x.
+            anew.extend(results.into_iter().map(|result| (result, (result, BTreeSet::from([x])))));
+            continue;
         }
+        let operands: Operands = node
+            .operands
+            .iter()
+            .map(|operand| known(operand).map_or(*operand, |&(value, _)| value))
+            .collect();
         let is_relu = matches!(&node.op, Op::Elementwise(op) if op.function == ScalarFn::Relu);
-        sources[id.0 as usize] = match first {
-            Some(_) if is_relu => {
-                found.push(first_result(id));
-                found.last().copied()
+        let is_shared = cx.graph().users(id).nth(1).is_some();
+        let copy = cx.push_with_body(node.op, &operands, None, node.body)?;
+        for result in results {
+            let value = Value { node: copy, ..result };
+            let is_end = result == features || ((is_relu || is_shared) && cx.dtype(value).is_float());
+            if !is_end {
+                anew.insert(result, (value, sources.clone()));
+                continue;
             }
-            other => other,
-        };
+            let end = cx.stop_gradient(value)?;
+            let last = if is_relu { operands[0] } else { value };
+            segments.insert(end, Segment { is_before_relu: is_relu, last, sources: sources.clone() });
+            anew.insert(result, (end, BTreeSet::from([end])));
+        }
     }
-    found.reverse();
-    Ok(found)
+    Ok((anew.get(&features).map_or(features, |&(value, _)| value), segments))
 }
 
 fn first_result(node: NodeId) -> Value {
@@ -127,11 +175,11 @@ fn strongest(cx: &mut Context, features: Value, map: Value, layer: &str) -> Resu
     cx.reshape(chosen, shape)
 }
 
-/// What `signal` at `from` is at `to`, on which `from` depends: the gradient of `sum from * signal`.
-fn send_back(cx: &mut Context, from: Value, signal: Value, to: Value) -> Result<Value, Error> {
+/// What `signal` at `from` is at each of `to`: the gradients of `sum from * signal`.
+fn send_back(cx: &mut Context, from: Value, signal: Value, to: &[Value]) -> Result<Vec<Value>, Error> {
     let signal = cx.stop_gradient(signal)?;
     let product = cx.mul(from, signal)?;
     let axes: Vec<usize> = (0..cx.shape(product).rank()).collect();
     let sum = cx.reduce_sum(product, &axes, false)?;
-    Ok(cx.grad(sum, &[to])?[0])
+    cx.grad(sum, to)
 }

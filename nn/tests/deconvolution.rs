@@ -6,10 +6,10 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use ir::{DType, Scalar, Tensor, Type};
+use ir::{DType, Error, Scalar, Tensor, Type, Value};
 use nn::deconvolution::deconvolution_graph;
 use nn::functional::{ConvOptions, Padding, PoolOptions, conv_transpose, max_pool, max_unpool};
-use nn::models::{AlexNet, LeNet, ResNet, Vgg};
+use nn::models::{AlexNet, AlphaGoZero, LeNet, ResNet, Vgg};
 use nn::{Batch, Context, Conv2d, Layer, MaxPool2d, Relu, Sequential};
 use support::{draw, floats, run};
 
@@ -120,21 +120,45 @@ fn patterns_of_lenet_are_those_of_its_transposed_layers() {
 }
 
 #[test]
-fn layers_of_alexnet_and_vgg_have_patterns() {
-    let batch = Batch::new(1, [3, 224, 224]);
+fn layers_of_all_models_have_patterns() {
+    let (photograph, board) = (Batch::new(1, [3, 224, 224]), Batch::new(1, [17, 19, 19]));
     let normalised = Vgg { batch_norm: true, ..Vgg::vgg11(10) };
-    let cases: [(&dyn Layer, &str, &str); 5] = [
+    let cases: [(&dyn Layer, &str, &str); 8] = [
         (&AlexNet::new(10), "features.0", "f32[1, 64, 55, 55]"),
         (&AlexNet::new(10), "features.12", "f32[1, 256, 6, 6]"),
         (&Vgg::vgg16(10), "features.29", "f32[1, 512, 14, 14]"),
         (&normalised, "features", "f32[1, 512, 7, 7]"),
         (&LeNet::new(10), "", "f32[1, 10]"),
+        (&ResNet::resnet18(10), "layer2.0.downsample.1", "f32[1, 128, 28, 28]"),
+        (&ResNet::resnet50(10), "layer4.2.bn3", "f32[1, 2048, 7, 7]"),
+        (&ResNet::small(3, 10), "", "f32[1, 10]"),
     ];
     for (model, layer, features) in cases {
-        let graph = deconvolution_graph("model", model, &batch, layer).unwrap();
-        let types: Vec<String> =
-            graph.outputs.iter().map(|output| graph.ty(output.value).to_string()).collect();
-        assert_eq!(types, [features, "f32[1, 3, 224, 224]"], "{} {layer}", model.description());
+        check(model, &photograph, layer, features);
+    }
+    let go = Policy(AlphaGoZero { blocks: 2, channels: 8 });
+    for (layer, features) in
+        [("blocks.1", "f32[1, 8, 19, 19]"), ("value.0", "f32[1, 1, 19, 19]"), ("", "f32[1, 362]")]
+    {
+        check(&go, &board, layer, features);
+    }
+}
+
+/// Asserts that features of this type send back an image.
+fn check(model: &dyn Layer, batch: &Batch, layer: &str, features: &str) {
+    let graph = deconvolution_graph("model", model, batch, layer).unwrap();
+    let image = graph.ty(Value { node: graph.find("x").unwrap(), result: 0 }).to_string();
+    let types: Vec<String> = graph.outputs.iter().map(|output| graph.ty(output.value).to_string()).collect();
+    assert_eq!(types, [features, &image], "{} {layer}", model.description());
+    assert!(passes::autodiff::autodiff(&graph).is_ok());
+}
+
+/// AlphaGo Zero's network with its first result.
+struct Policy(AlphaGoZero);
+
+impl Layer for Policy {
+    fn forward(&self, cx: &mut Context, x: Value) -> Result<Value, Error> {
+        Ok(self.0.forward(cx, x)?[0])
     }
 }
 
@@ -149,7 +173,17 @@ fn layers_without_a_pattern_are_errors_that_name_them() {
          relu3, fc2, relu4, fc3"
     );
     assert_eq!(
-        problem(&ResNet::small(1, 10), "avgpool"),
-        "avgpool: `add` on the way to it joins ways through different relus; choose a layer before that"
+        problem(&Sequential::new().add(Row), "layers.0"),
+        "layers.0: it gives f32[3072]; choose a layer that gives [rows, maps, ..]"
     );
+}
+
+/// All elements of a batch.
+struct Row;
+
+impl Layer for Row {
+    fn forward(&self, cx: &mut Context, x: Value) -> Result<Value, Error> {
+        let elements = cx.shape(x).elements();
+        cx.reshape(x, [elements])
+    }
 }

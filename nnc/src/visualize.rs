@@ -41,8 +41,7 @@ pub struct Pictures {
 /// Looks at a layer of a model in use, whose weights are in `state`, on images that fit the model.
 ///
 /// # Errors
-/// Where the rows are no images or do not fit, there is no such layer, it has no feature maps, or two ways to it pass
-/// different relus.
+/// Where the rows are no images or do not fit, there is no such layer, or it has no feature maps.
 pub fn visualize(
     predictor: &mut Predictor,
     state: &mut State,

@@ -239,12 +239,18 @@ fn the_program_draws_what_a_layer_sees() {
         command.args(arguments.split_whitespace()).current_dir(folder.path()).output().unwrap()
     };
     assert!(nnc("train lenet --epochs 1 --out run").status.success());
-    let looked = nnc("visualize run/lenet.safetensors --layer relu2 --maps 3 --images 2 --out seen");
-    assert!(looked.status.success(), "{}", String::from_utf8_lossy(&looked.stderr));
-    for name in ["features", "patterns", "filters"] {
-        let png = std::fs::read(folder.path().join(format!("seen/relu2-{name}.png"))).unwrap();
-        assert!(png.starts_with(b"\x89PNG"), "{name}");
-        assert!(String::from_utf8_lossy(&looked.stdout).contains(&format!("relu2-{name}.png: ")));
+    assert!(nnc("train resnet8 --epochs 1 --out run").status.success());
+    // The last two layers are behind shortcuts, and one of them is on a shortcut.
+    for (model, layer) in [("lenet", "relu2"), ("resnet8", "layer3.0.downsample.1"), ("resnet8", "fc")] {
+        let look =
+            format!("visualize run/{model}.safetensors --layer {layer} --maps 3 --images 2 --out seen");
+        let looked = nnc(&look);
+        assert!(looked.status.success(), "{}", String::from_utf8_lossy(&looked.stderr));
+        for name in ["features", "patterns", "filters"] {
+            let png = std::fs::read(folder.path().join(format!("seen/{layer}-{name}.png"))).unwrap();
+            assert!(png.starts_with(b"\x89PNG"), "{layer} {name}");
+            assert!(String::from_utf8_lossy(&looked.stdout).contains(&format!("{layer}-{name}.png: ")));
+        }
     }
     let stderr = refusal("visualize run/lenet.safetensors --layer relu9", folder.path());
     assert!(

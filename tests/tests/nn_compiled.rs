@@ -187,11 +187,18 @@ fn models_of_images_train_as_in_the_interpreter() {
 
 #[test]
 fn deconvolution_is_as_in_the_interpreter() {
-    let graph = deconvolution_graph("lenet", &LeNet::new(CLASSES), &Batch::new(2, [1, 8, 8]), "relu2")
+    let resnet = ResNet { stages: vec![1, 2], width: 3, ..ResNet::small(1, CLASSES) };
+    compare_deconvolution(&LeNet::new(CLASSES), [1, 8, 8], "relu2", [3, 15]);
+    compare_deconvolution(&resnet, [2, 7, 6], "layer2.1.bn2", [0, 5]);
+    compare_deconvolution(&resnet, [2, 7, 6], "", [2, 0]);
+}
+
+fn compare_deconvolution(model: &dyn Layer, row: [usize; 3], layer: &str, maps: [i64; 2]) {
+    let graph = deconvolution_graph("model", model, &Batch::new(2, row), layer)
         .unwrap_or_else(|error| panic!("{error}"));
     let differentiated = passes::autodiff::autodiff(&graph).unwrap_or_else(|error| panic!("{error}"));
     let mut inputs = tests::compare::seeded_inputs(&graph, SEED);
-    inputs.insert("map".into(), Tensor::new([2], vec![3i64, 15]).expect("two rows"));
+    inputs.insert("map".into(), Tensor::new([2], maps.to_vec()).expect("two rows"));
     let bindings = Bindings { inputs: inputs.clone(), states: BTreeMap::new(), seed: SEED };
     let expected = evaluate(&differentiated, &bindings).unwrap_or_else(|error| panic!("{error}"));
     for_each_target(|target| {
@@ -202,8 +209,8 @@ fn deconvolution_is_as_in_the_interpreter() {
         program.run_named(&mut state, &named).unwrap_or_else(|error| panic!("{error}"));
         for (name, tensor) in &expected.outputs {
             let found = program.output(name).expect("every output of the graph is one of the plan");
-            // Sums of 54 terms.
-            assert_eq!(tensor_difference(found, tensor, 1e-4), None, "{name}");
+            // Sums of 54 terms, one layer after the other.
+            assert_eq!(tensor_difference(found, tensor, 1e-4), None, "{name} of {layer:?}");
         }
     });
 }
