@@ -272,6 +272,21 @@ impl Kernel {
         BufferId(self.buffers.len() as u32 - 1)
     }
 
+    /// Adds a parameter that is read only, behind the last of these. Those behind it have other numbers then.
+    pub fn insert_read(&mut self, name: impl Into<String>, ty: Type) -> BufferId {
+        let last = self.buffers.iter().rposition(|buffer| buffer.access == Access::Read);
+        let at = last.map_or(0, |last| last + 1);
+        self.buffers.insert(at, Buffer { name: name.into(), ty, access: Access::Read });
+        let inserted = BufferId(at as u32);
+        let renumber = |buffer: &mut BufferId| buffer.0 += u32::from(*buffer >= inserted);
+        renumber_buffers(&mut self.body, &renumber);
+        if let Some(WinogradFilters { filters, transformed }) = &mut self.winograd {
+            renumber(filters);
+            renumber(transformed);
+        }
+        inserted
+    }
+
     /// Adds an axis.
     pub fn axis(&mut self, name: impl Into<String>, extent: usize) -> AxisId {
         self.axes.push(Axis { name: name.into(), extent });
@@ -293,5 +308,17 @@ impl Kernel {
     /// The extent of an axis.
     pub fn extent(&self, axis: AxisId) -> usize {
         self.axes[axis.0 as usize].extent
+    }
+}
+
+fn renumber_buffers(body: &mut [Stmt], renumber: &impl Fn(&mut BufferId)) {
+    for stmt in body {
+        match stmt {
+            Stmt::For { body, .. } | Stmt::Reduce { body, .. } => renumber_buffers(body, renumber),
+            Stmt::Let { inst: Inst::Load { buffer, .. }, .. } | Stmt::Store { buffer, .. } => {
+                renumber(buffer)
+            }
+            Stmt::Let { .. } => {}
+        }
     }
 }

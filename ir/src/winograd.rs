@@ -73,6 +73,9 @@ pub fn filter_shape(channels: usize, columns: usize) -> Option<Shape> {
     Some(Shape::from([PRODUCTS, columns / panel, channels, panel]))
 }
 
+/// The shape of [`filter_weights`].
+pub const WEIGHTS_SHAPE: [usize; 3] = [PRODUCTS, TAPS, TAPS];
+
 /// The weights of the nine taps in each of the 36 products, `[36, 3, 3]`: of filters that are read forwards, as a convolution
 /// does, or backwards along both axes, as its gradient for the input does.
 pub fn filter_weights(backwards: bool) -> Vec<f32> {

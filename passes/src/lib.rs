@@ -6,6 +6,7 @@ pub mod cost;
 pub mod cse;
 pub mod dce;
 pub mod expand;
+mod fixed;
 pub mod fold;
 pub mod fuse;
 pub mod layout;
@@ -20,5 +21,7 @@ pub mod rules;
 pub mod scale_weights;
 pub mod simplify;
 pub mod split_reduce;
+mod sum_of_products;
+pub mod winograd;
 
 pub use pipeline::{Options, PASSES, Pass, Program, run, run_observed, run_until};

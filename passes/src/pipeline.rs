@@ -24,6 +24,7 @@ use crate::prepack::prepack;
 use crate::scale_weights::scale_weights;
 use crate::simplify::simplify;
 use crate::split_reduce::split_reduce;
+use crate::winograd::winograd;
 
 /// The passes in their order.
 pub static PASSES: &[Pass] = &[
@@ -39,6 +40,12 @@ pub static PASSES: &[Pass] = &[
     Pass::graph("fuse", Stage::Fused, |graph, options| fuse(graph, options.optimize)),
     Pass { name: "lower", stage: Stage::Kernels, optional: false, run: Run::Lower(lower) },
     Pass { name: "layout", stage: Stage::Kernels, optional: true, run: Run::Plan(|plan, _| layout(plan)) },
+    Pass {
+        name: "winograd",
+        stage: Stage::Kernels,
+        optional: true,
+        run: Run::Plan(|plan, _| winograd(plan)),
+    },
     Pass { name: "prepack", stage: Stage::Kernels, optional: true, run: Run::Plan(|plan, _| prepack(plan)) },
     Pass {
         name: "plan_memory",

@@ -1,6 +1,8 @@
 //! Kernels whose buffers have their axes in another order.
 
-use ir::{Affine, AxisId, AxisOrder, BufferId, Indices, Inst, Kernel, Stmt};
+use ir::{AxisId, AxisOrder, BufferId, Indices, Inst, Kernel, Stmt};
+
+use crate::sum_of_products::offset;
 
 /// Puts the axes of a buffer in this order, and the indices of all accesses to it.
 pub fn permute(kernel: &mut Kernel, buffer: BufferId, axes: &[usize]) {
@@ -46,11 +48,4 @@ fn first_store(body: &[Stmt]) -> Option<(BufferId, &Indices)> {
         Stmt::Store { buffer, indices, .. } => Some((*buffer, indices)),
         Stmt::Let { .. } => None,
     })
-}
-
-/// The element of a buffer at these indices, counted row-major.
-fn offset(kernel: &Kernel, buffer: BufferId, indices: &Indices) -> Affine {
-    let strides = kernel.buffers[buffer.0 as usize].ty.shape.strides();
-    let terms = indices.iter().zip(&strides).map(|(index, &stride)| index.affine.times(stride as i64));
-    terms.fold(Affine::constant(0), |sum, term| sum.plus(&term))
 }

@@ -10,7 +10,9 @@ use ir::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Stmt};
 /// its axes. Then different iterations of the common loops touch different elements, and within one iteration the load
 /// has run when the store runs.
 pub fn may_overwrite(kernel: &Kernel, read: BufferId, written: BufferId) -> bool {
-    if kernel.buffers[read.0 as usize].ty != kernel.buffers[written.0 as usize].ty {
+    // Transformed filters are read without a load, by every iteration.
+    let is_transformed = kernel.winograd.is_some_and(|winograd| winograd.transformed == read);
+    if is_transformed || kernel.buffers[read.0 as usize].ty != kernel.buffers[written.0 as usize].ty {
         return false;
     }
     let mut walk = Walk { read, written, ..Walk::default() };

@@ -1,8 +1,7 @@
 //! Pass `prepack`: what follows from constants and from states that never change is computed once, not in each run, and
 //! the right operand of a matrix product or a convolution is kept in the order in which its tiles read it.
 //!
-//! In and out: a plan of stage `kernels`. A value is *fixed* where it is a constant, a state that the plan never writes,
-//! or a result of `prepare`.
+//! In and out: a plan of stage `kernels`. What is *fixed* is said in `fixed`.
 //!
 //! 1. A step that reads fixed values alone moves to `prepare`.
 //! 2. `product`: a sum of products with a fixed right operand, such as `sum over k of x[i, k] * w[j, k]`, or the filter
@@ -21,46 +20,22 @@ mod product;
 use ir::{Kernel, KernelId, Place, Plan, Slot, SlotId, Step};
 use smallvec::smallvec;
 
+use crate::fixed::Fixed;
 use panels::{pack_kernel, with_packed_operand};
 use product::packable;
 
 /// Moves what is fixed to `prepare`, and packs fixed operands of matrix products.
 pub fn prepack(mut plan: Plan) -> Plan {
-    let mut is_fixed = fixed_slots(&plan);
-    move_fixed_steps(&mut plan, &mut is_fixed);
-    pack_operands(&mut plan, &is_fixed);
+    let fixed = Fixed::of(&plan);
+    move_fixed_steps(&mut plan, &fixed.steps);
+    pack_operands(&mut plan, &fixed.slots);
     plan
 }
 
-/// For each slot, whether it holds the same in each run before anything has been moved.
-fn fixed_slots(plan: &Plan) -> Vec<bool> {
-    let is_kept = |slot: &Slot| matches!(slot.place, Place::State { .. } | Place::Constant(_));
-    let mut is_fixed: Vec<bool> = plan.slots.iter().map(is_kept).collect();
-    let written = plan.steps.iter().flat_map(|step| plan.writes(step));
-    for slot in written.chain(plan.updates.iter().map(|&(state, _)| state)) {
-        is_fixed[slot.0 as usize] = false;
-    }
-    plan.prepare.iter().flat_map(|step| plan.writes(step)).for_each(|slot| is_fixed[slot.0 as usize] = true);
-    is_fixed
-}
-
-/// Moves the steps that read something, all of it fixed, and write slots of the arena that no other step writes.
-fn move_fixed_steps(plan: &mut Plan, is_fixed: &mut [bool]) {
-    let mut writers = vec![0; plan.slots.len()];
-    plan.steps.iter().flat_map(|step| plan.writes(step)).for_each(|slot| writers[slot.0 as usize] += 1);
-    for step in std::mem::take(&mut plan.steps) {
-        let (read, written) = (plan.reads(&step), plan.writes(&step));
-        let is_own =
-            |slot: &SlotId| plan.slot(*slot).place == Place::Unplaced && writers[slot.0 as usize] == 1;
-        let moves = !read.is_empty()
-            && read.iter().all(|slot| is_fixed[slot.0 as usize])
-            && written.iter().all(is_own);
-        if moves {
-            written.iter().for_each(|slot| is_fixed[slot.0 as usize] = true);
-            plan.prepare.push(step);
-        } else {
-            plan.steps.push(step);
-        }
+/// Moves the steps that are fixed.
+fn move_fixed_steps(plan: &mut Plan, is_fixed: &[bool]) {
+    for (step, &is_fixed) in std::mem::take(&mut plan.steps).into_iter().zip(is_fixed) {
+        if is_fixed { plan.prepare.push(step) } else { plan.steps.push(step) }
     }
 }
 

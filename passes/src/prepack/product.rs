@@ -4,9 +4,9 @@
 //! Tiles of code generation compute them. With few rows, reading the operand is the whole of the work: it should lie in the
 //! order in which it is read, be it by tiles or by dot products.
 
-use ir::{
-    Access, Affine, AxisId, BufferId, DType, Indices, Inst, Kernel, ReduceOp, Scalar, ScalarFn, Stmt, Var,
-};
+use ir::{AxisId, BufferId, DType, Indices, Inst, Kernel, Stmt};
+
+use crate::sum_of_products::{Factor, SumOfProducts, offset};
 
 /// The columns of a panel: two vectors of 512 bits, as wide as tiles of code generation are where panels are large; narrower
 /// ones divide it.
@@ -41,28 +41,10 @@ pub struct Product {
 
 /// The product that a kernel is, where its right operand is worth packing.
 pub fn packable(kernel: &Kernel) -> Option<Product> {
-    let [Stmt::For { axes, sequential: false, body }] = kernel.body.as_slice() else { return None };
-    let mut loops = body.iter().filter(|stmt| matches!(stmt, Stmt::For { .. } | Stmt::Reduce { .. }));
-    let (Some(Stmt::Reduce { axes: reduced, accumulators, body: terms }), None) =
-        (loops.next(), loops.next())
-    else {
-        return None;
-    };
-    let [sum] = accumulators.as_slice() else { return None };
-    if sum.op != ReduceOp::Add || kernel.vars[sum.result.0 as usize] != DType::F32 {
-        return None;
-    }
-    let (x, y) = factors(kernel, terms, sum.value)?;
-    let column = axes.iter().copied().find(|&axis| runs_along(kernel, body, axis))?;
-    let (left, right) = if x.uses(column) { (y, x) } else { (x, y) };
-    let fits = right.uses(column)
-        && right.fill.is_none()
-        && reduced.iter().all(|&axis| left.uses(axis) && right.uses(axis))
-        && !left.uses(column)
-        && reduced.iter().map(|&axis| kernel.extent(axis)).product::<usize>() > 1;
-    // The kernel reads the operand nowhere else, and no value of an axis, so indices are all that must be rewritten.
-    let is_alone = loads_of(body, right.buffer) == 1 && !reads_axes(body);
-    if !fits || !is_alone {
+    let SumOfProducts { axes, body, reduced, column, left, right } = SumOfProducts::of(kernel)?;
+    // Indices are all that is rewritten: the kernel must read no value of an axis. Transformed filters are read in the place
+    // of the others, which would be packed for nothing.
+    if reads_axes(body) || kernel.winograd.is_some() {
         return None;
     }
     let rows: Vec<AxisId> =
@@ -147,63 +129,6 @@ impl Product {
         });
         is_dense && self.panel.is_none_or(|panel| kernel.extent(self.column) == panel)
     }
-}
-
-/// An affine load of a parameter.
-struct Factor<'a> {
-    buffer: BufferId,
-    indices: &'a Indices,
-    fill: Option<Scalar>,
-}
-
-impl Factor<'_> {
-    fn uses(&self, axis: AxisId) -> bool {
-        self.indices.iter().any(|index| index.affine.coefficient(axis) != 0)
-    }
-}
-
-/// The element of a buffer at these indices, counted row-major.
-fn offset(kernel: &Kernel, buffer: BufferId, indices: &Indices) -> Affine {
-    let strides = kernel.buffers[buffer.0 as usize].ty.shape.strides();
-    let terms = indices.iter().zip(&strides).map(|(index, &stride)| index.affine.times(stride as i64));
-    terms.fold(Affine::constant(0), |sum, term| sum.plus(&term))
-}
-
-/// The two loads of parameters whose product `value` is, where there is nothing else in `terms`. What is outside is 0.
-fn factors<'a>(kernel: &Kernel, terms: &'a [Stmt], value: Var) -> Option<(Factor<'a>, Factor<'a>)> {
-    let [first, second, Stmt::Let { var, inst: Inst::Apply { function: ScalarFn::Mul, operands } }] = terms
-    else {
-        return None;
-    };
-    let load = |stmt: &'a Stmt| -> Option<(Var, Factor<'a>)> {
-        let Stmt::Let { var, inst: Inst::Load { buffer, indices, fill } } = stmt else { return None };
-        let ir::Buffer { ty, access, .. } = &kernel.buffers[buffer.0 as usize];
-        let is_plain = indices.iter().all(|index| index.var.is_none())
-            && fill.is_none_or(|fill| fill == Scalar::F32(0.0));
-        let fits = is_plain && ty.dtype == DType::F32 && *access == Access::Read;
-        fits.then_some((*var, Factor { buffer: *buffer, indices, fill: *fill }))
-    };
-    let ((a, x), (b, y)) = (load(first)?, load(second)?);
-    (*var == value && operands.as_slice() == [a, b]).then_some((x, y))
-}
-
-/// Whether every store of a body steps through memory one by one along an axis.
-fn runs_along(kernel: &Kernel, body: &[Stmt], axis: AxisId) -> bool {
-    let mut steps = body.iter().filter_map(|stmt| match stmt {
-        Stmt::Store { buffer, indices, .. } => Some(offset(kernel, *buffer, indices).coefficient(axis)),
-        _ => None,
-    });
-    steps.next() == Some(1) && steps.all(|step| step == 1)
-}
-
-/// How many loads of a buffer there are.
-fn loads_of(body: &[Stmt], wanted: BufferId) -> usize {
-    let of = |stmt: &Stmt| match stmt {
-        Stmt::For { body, .. } | Stmt::Reduce { body, .. } => loads_of(body, wanted),
-        Stmt::Let { inst: Inst::Load { buffer, .. }, .. } => usize::from(*buffer == wanted),
-        Stmt::Let { .. } | Stmt::Store { .. } => 0,
-    };
-    body.iter().map(of).sum()
 }
 
 /// Whether the value of an axis is computed with.

@@ -1,0 +1,48 @@
+//! What is the same in each run. A value is *fixed* where it is a constant, a state that the plan never writes, or a result
+//! of a step that is fixed: one of `prepare`, or one that can be moved there.
+//!
+//! Pass `prepack` moves such steps; `winograd`, which runs before, wants to know what will be fixed then.
+
+use ir::{Place, Plan, Slot, SlotId};
+
+/// The fixed slots and steps of a plan.
+pub struct Fixed {
+    /// For each slot, whether it holds the same in each run.
+    pub slots: Vec<bool>,
+    /// For each step, whether it reads something, all of it fixed, and writes slots of the arena that no other step writes.
+    pub steps: Vec<bool>,
+}
+
+impl Fixed {
+    /// What is fixed in a plan.
+    pub fn of(plan: &Plan) -> Fixed {
+        let mut fixed = Fixed { slots: kept_slots(plan), steps: Vec::with_capacity(plan.steps.len()) };
+        let mut writers = vec![0; plan.slots.len()];
+        plan.steps.iter().flat_map(|step| plan.writes(step)).for_each(|slot| writers[slot.0 as usize] += 1);
+        for step in &plan.steps {
+            let (read, written) = (plan.reads(step), plan.writes(step));
+            let is_own =
+                |slot: &SlotId| plan.slot(*slot).place == Place::Unplaced && writers[slot.0 as usize] == 1;
+            let is_fixed = !read.is_empty()
+                && read.iter().all(|slot| fixed.slots[slot.0 as usize])
+                && written.iter().all(is_own);
+            if is_fixed {
+                written.iter().for_each(|slot| fixed.slots[slot.0 as usize] = true);
+            }
+            fixed.steps.push(is_fixed);
+        }
+        fixed
+    }
+}
+
+/// For each slot, whether it holds the same in each run before any step is moved.
+fn kept_slots(plan: &Plan) -> Vec<bool> {
+    let is_kept = |slot: &Slot| matches!(slot.place, Place::State { .. } | Place::Constant(_));
+    let mut is_fixed: Vec<bool> = plan.slots.iter().map(is_kept).collect();
+    let written = plan.steps.iter().flat_map(|step| plan.writes(step));
+    for slot in written.chain(plan.updates.iter().map(|&(state, _)| state)) {
+        is_fixed[slot.0 as usize] = false;
+    }
+    plan.prepare.iter().flat_map(|step| plan.writes(step)).for_each(|slot| is_fixed[slot.0 as usize] = true);
+    is_fixed
+}

@@ -1,0 +1,84 @@
+//! When Winograd's algorithm is faster. All costs are in multiply-adds of a convolution that is computed directly.
+
+use ir::winograd;
+
+/// Channels and columns are multiples of this: a vector of 512 bits.
+const LANES: usize = 16;
+/// Tiles are multiplied in groups of so many; the last group costs as much as a full one.
+const TILES_AT_ONCE: usize = 6;
+/// The transforms of a tile cost so many multiply-adds per product and channel, of the input or the result.
+const TRANSFORM_PER_ELEMENT: f64 = 3.0;
+/// Multiply-adds in the time in which a byte of transformed filters is read.
+const PER_BYTE_READ: f64 = 10.0;
+/// Multiply-adds in the time in which a byte of transformed filters is made.
+const PER_BYTE_MADE: f64 = 30.0;
+/// The algorithm pays where it takes less than this part of the time of a direct convolution: its rounding errors are larger.
+const WORTHWHILE: f64 = 0.75;
+
+/// The extents of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// What is summed over beside the taps.
+    pub channels: usize,
+    /// The filters.
+    pub columns: usize,
+    /// Rows of a result.
+    pub rows: usize,
+    /// Elements of a row, per column.
+    pub row_length: usize,
+    /// How many images there are.
+    pub images: usize,
+}
+
+/// Whether transformed filters are worth it, in a program that makes them in each run unless they are fixed.
+pub fn pays(size: &Size, is_fixed: bool) -> bool {
+    let &Size { channels, columns, rows, row_length, images } = size;
+    if !(channels.is_multiple_of(LANES) && columns.is_multiple_of(LANES)) {
+        return false;
+    }
+    let products = channels as f64 * columns as f64;
+    let taps = (winograd::TAPS * winograd::TAPS) as f64;
+    let direct = (images * rows * row_length) as f64 * taps * products;
+
+    let tiles = images * rows.div_ceil(winograd::OUTPUTS) * row_length.div_ceil(winograd::OUTPUTS);
+    let per_tile = winograd::PRODUCTS as f64;
+    let multiplied = tiles.next_multiple_of(TILES_AT_ONCE) as f64 * per_tile * products;
+    let transformed = tiles as f64 * per_tile * (channels + columns) as f64 * TRANSFORM_PER_ELEMENT;
+    let bytes = per_tile * products * size_of::<f32>() as f64;
+    let filters = bytes * if is_fixed { PER_BYTE_READ } else { PER_BYTE_READ + PER_BYTE_MADE };
+    multiplied + transformed + filters < WORTHWHILE * direct
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIDDLE: Size = Size { channels: 64, columns: 128, rows: 32, row_length: 32, images: 2 };
+
+    #[test]
+    fn images_of_some_size_pay() {
+        assert!(pays(&MIDDLE, true) && pays(&MIDDLE, false));
+    }
+
+    #[test]
+    fn channels_and_columns_fill_vectors() {
+        assert!(!pays(&Size { channels: 17, ..MIDDLE }, true));
+        assert!(!pays(&Size { columns: 24, ..MIDDLE }, true));
+    }
+
+    #[test]
+    fn images_of_a_tile_or_of_nothing_do_not_pay() {
+        assert!(!pays(&Size { rows: 4, row_length: 4, images: 1, ..MIDDLE }, true));
+        assert!(!pays(&Size { images: 0, ..MIDDLE }, true));
+    }
+
+    /// For some number of images, the sum is worth it with filters that are made once, but not with those made in each run.
+    #[test]
+    fn filters_that_are_made_in_each_run_ask_for_more_images() {
+        let least = |is_fixed| {
+            let size = |images| Size { rows: 8, row_length: 8, images, ..MIDDLE };
+            (1..).find(|&images| pays(&size(images), is_fixed)).expect("many images pay")
+        };
+        assert!(least(true) < least(false));
+    }
+}

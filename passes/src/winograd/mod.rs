@@ -1,0 +1,150 @@
+//! Pass `winograd`: a convolution with a filter of three by three gets its filters a second time, transformed as
+//! [`ir::winograd`] says, where a quarter of the products saves more time than all that comes with it costs.
+//!
+//! In and out: a plan of stage `kernels`, after `layout`. What kernels compute stays the same, and so do their statements:
+//! whether transformed filters are used is up to code generation.
+//!
+//! 1. `convolution`: a kernel that is a convolution, or the gradient of one for its input, of stride 1 with channels last.
+//! 2. `cost`: whether it pays.
+//! 3. `transform`: the kernel that transforms the filters. A step calls it before the first that needs the result, once
+//!    for all that read the same filters in the same direction. Where the filters are fixed, `prepack` moves it to `prepare`.
+
+mod convolution;
+mod cost;
+mod transform;
+
+use ir::{BufferId, Kernel, KernelId, Place, Plan, Slot, SlotId, Step, Tensor, WinogradFilters, winograd};
+use smallvec::smallvec;
+
+use crate::fixed::Fixed;
+use convolution::{Convolution, convolution};
+use cost::pays;
+use transform::{transform_kernel, transformed_type};
+
+/// Adds transformed filters to the convolutions that are faster with them.
+pub fn winograd(mut plan: Plan) -> Plan {
+    let chosen = chosen_kernels(&plan);
+    let mut transforms = Transforms::default();
+    for mut step in std::mem::take(&mut plan.steps) {
+        if let Step::Call { kernel, slots } = &mut step
+            && let Some(chosen) = &chosen[kernel.0 as usize]
+        {
+            let Chosen { filters, transformed, .. } = *chosen;
+            slots.insert(
+                transformed.0 as usize,
+                transforms.slot(&mut plan, slots[filters.0 as usize], chosen),
+            );
+        }
+        plan.steps.push(step);
+    }
+    for (kernel, chosen) in plan.kernels.iter_mut().zip(chosen) {
+        if let Some(chosen) = chosen {
+            *kernel = chosen.kernel;
+        }
+    }
+    plan
+}
+
+/// A kernel that gets transformed filters.
+struct Chosen {
+    /// The kernel with them.
+    kernel: Kernel,
+    filters: BufferId,
+    transformed: BufferId,
+    /// The kernel that transforms the filters, and the direction in which it does.
+    transform: Kernel,
+    is_backwards: bool,
+}
+
+/// For each kernel, what it becomes where it is a convolution and transformed filters pay in all of its calls.
+fn chosen_kernels(plan: &Plan) -> Vec<Option<Chosen>> {
+    let is_fixed = Fixed::of(plan).slots;
+    let is_settled = settled_slots(plan);
+    let choose = |(id, kernel): (u32, &Kernel)| {
+        let convolution = convolution(kernel)?;
+        let filters_of = |step: &Step| match step {
+            Step::Call { kernel, slots } if kernel.0 == id => Some(slots[convolution.filters.0 as usize]),
+            _ => None,
+        };
+        let filters: Vec<SlotId> = plan.steps.iter().filter_map(filters_of).collect();
+        let all = |is: &[bool]| filters.iter().all(|slot| is[slot.0 as usize]);
+        let is_chosen = !plan.prepare.iter().any(|step| filters_of(step).is_some())
+            && all(&is_settled)
+            && pays(&convolution.size, all(&is_fixed));
+        is_chosen.then(|| with_transformed_filters(kernel, &convolution))
+    };
+    (0..).zip(&plan.kernels).map(choose).collect()
+}
+
+/// For each slot, whether no step writes it once it has been read: what is made of it once holds for all that read it.
+fn settled_slots(plan: &Plan) -> Vec<bool> {
+    let (mut is_read, mut is_settled) = (vec![false; plan.slots.len()], vec![true; plan.slots.len()]);
+    for step in &plan.steps {
+        plan.reads(step).iter().for_each(|slot| is_read[slot.0 as usize] = true);
+        plan.writes(step).iter().for_each(|slot| is_settled[slot.0 as usize] &= !is_read[slot.0 as usize]);
+    }
+    is_settled
+}
+
+/// The kernel of a convolution with transformed filters as one more parameter.
+fn with_transformed_filters(kernel: &Kernel, convolution: &Convolution) -> Chosen {
+    let &Convolution { filters, is_backwards, .. } = convolution;
+    let transform = transform_kernel(kernel, convolution);
+    let mut kernel = kernel.clone();
+    let name = format!("{}.transformed", kernel.buffers[filters.0 as usize].name);
+    let transformed = kernel.insert_read(name, transformed_type(&convolution.size));
+    kernel.winograd = Some(WinogradFilters { filters, transformed });
+    Chosen { kernel: kernel.numbered(), filters, transformed, transform, is_backwards }
+}
+
+/// What has been transformed already.
+#[derive(Default)]
+struct Transforms {
+    /// The slots of [`winograd::filter_weights`], forwards and backwards.
+    weights: [Option<SlotId>; 2],
+    made: Vec<Transform>,
+}
+
+struct Transform {
+    filters: SlotId,
+    is_backwards: bool,
+    kernel: KernelId,
+    transformed: SlotId,
+}
+
+impl Transforms {
+    /// The slot that holds `filters` transformed: one for all that want the same. Where there is none yet, a step is added
+    /// that fills it.
+    fn slot(&mut self, plan: &mut Plan, filters: SlotId, chosen: &Chosen) -> SlotId {
+        let &Chosen { ref transform, is_backwards, .. } = chosen;
+        let like_it = |known: &&Transform| plan.kernel(known.kernel) == transform;
+        let mut alike = self.made.iter().filter(like_it);
+        let kernel = alike.clone().next().map(|known| known.kernel);
+        if let Some(known) =
+            alike.find(|known| known.filters == filters && known.is_backwards == is_backwards)
+        {
+            return known.transformed;
+        }
+        let kernel = kernel.unwrap_or_else(|| {
+            plan.kernels.push(transform.clone());
+            KernelId(plan.kernels.len() as u32 - 1)
+        });
+        let weights = *self.weights[usize::from(is_backwards)].get_or_insert_with(|| {
+            let weights = Tensor::new(winograd::WEIGHTS_SHAPE, winograd::filter_weights(is_backwards));
+            let weights = weights.expect("the shape is that of the weights");
+            let name = if is_backwards { "winograd.backwards" } else { "winograd.forwards" };
+            push_slot(plan, Slot { name: name.to_owned(), ty: weights.ty(), place: Place::Constant(weights) })
+        });
+        let name = format!("{}.transformed", plan.slot(filters).name);
+        let ty = chosen.kernel.buffers[chosen.transformed.0 as usize].ty.clone();
+        let transformed = push_slot(plan, Slot { name, ty, place: Place::Unplaced });
+        plan.steps.push(Step::Call { kernel, slots: smallvec![weights, filters, transformed] });
+        self.made.push(Transform { filters, is_backwards, kernel, transformed });
+        transformed
+    }
+}
+
+fn push_slot(plan: &mut Plan, slot: Slot) -> SlotId {
+    plan.slots.push(slot);
+    SlotId(plan.slots.len() as u32 - 1)
+}
