@@ -173,7 +173,8 @@ fn a_convolution_is_that_of_plain_loops() {
 
 #[test]
 fn results_do_not_depend_on_how_chunks_are_shared() {
-    for conv in [Conv { image: [19, 19], images: 3, ..PLAIN }, Conv { image: [70, 9], columns: 64, ..PLAIN }] {
+    for conv in [Conv { image: [19, 19], images: 3, ..PLAIN }, Conv { image: [70, 9], columns: 64, ..PLAIN }]
+    {
         let text = conv.text();
         let mut buffers: Vec<Vec<f32>> =
             conv.sizes().iter().enumerate().map(|(seed, &size)| numbers(size, seed as u64 + 1)).collect();

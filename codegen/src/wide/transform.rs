@@ -1,12 +1,13 @@
 //! The transforms of Winograd's convolution along one axis as functions: `(frame)`, where the frame holds the addresses of the
 //! inputs, or of the first, and that of the first output.
 //!
-//! Six inputs become the six factors of a tile, or six sums of products the four outputs, element by element: see
-//! [`ir::winograd`]. Elements lie side by side in runs of whole vectors. The points are pairs of numbers that differ in
-//! their sign, so that even and odd powers are summed once for both.
+//! Element by element, as [`ir::winograd`] says: six inputs become the six factors of a tile, and six sums of products the four
+//! outputs; for the gradient of filters, four outputs become factors, and sums of products the three taps. Elements lie side
+//! by side in runs of whole vectors. The points are pairs of numbers that differ in their sign, so that even and odd
+//! powers are summed once for both.
 
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
-use ir::winograd::{FAR, NEAR, OUTPUTS, POINTS};
+use ir::winograd::{FAR, FILTER, NEAR, OUTPUTS, POINTS, TAPS};
 
 use super::function::{POINTERS, restore, save};
 use super::isa::{self, Isa};
@@ -20,6 +21,20 @@ pub enum Matrix {
     Input,
     /// [`ir::winograd::OUTPUT`]
     Output,
+    /// The transposed one of outputs.
+    OutputTransposed,
+    /// The transposed one of [`ir::winograd::FILTER`].
+    FilterTransposed,
+}
+
+impl Matrix {
+    /// How many there are to be transformed.
+    fn inputs(self) -> usize {
+        match self {
+            Matrix::Input | Matrix::Output | Matrix::FilterTransposed => POINTS,
+            Matrix::OutputTransposed => OUTPUTS,
+        }
+    }
 }
 
 /// A transform.
@@ -42,7 +57,7 @@ pub struct TransformSpec {
 impl TransformSpec {
     /// The pointers to inputs.
     fn inputs(&self) -> usize {
-        if self.input_step.is_some() { 1 } else { POINTS }
+        if self.input_step.is_some() { 1 } else { self.matrix.inputs() }
     }
 
     /// The number of words in the frame: the last is the address of the first output.
@@ -61,13 +76,18 @@ const EVEN: u8 = 6;
 const ODD: u8 = 7;
 /// The first register of the factors.
 const FACTORS: u8 = 8;
+const FREE: u8 = 15;
 
 /// The constant factors of a transform, each kept in a register.
-fn factors(matrix: Matrix) -> [f32; 6] {
+fn factors(matrix: Matrix) -> Vec<f32> {
     let (a2, b2) = (NEAR * NEAR, FAR * FAR);
     match matrix {
-        Matrix::Input => [NEAR, FAR, -b2, -a2, a2 * b2, -a2 - b2],
-        Matrix::Output => [NEAR, FAR, a2, b2, a2 * NEAR, b2 * FAR],
+        Matrix::Input => vec![NEAR, FAR, -b2, -a2, a2 * b2, -a2 - b2],
+        Matrix::Output | Matrix::OutputTransposed => vec![NEAR, FAR, a2, b2, a2 * NEAR, b2 * FAR],
+        Matrix::FilterTransposed => {
+            let [near, far] = [FILTER[1], FILTER[3]];
+            vec![FILTER[0][0], near[0], far[0], near[1], far[1], near[2], far[2]]
+        }
     }
 }
 
@@ -118,7 +138,7 @@ impl Transform<'_> {
 
     /// One vector of each input and output.
     fn vector(&mut self) {
-        for input in 0..POINTS {
+        for input in 0..self.spec.matrix.inputs() {
             let from = Operand::Memory(self.input(input));
             let to = self.w.register(input as u8);
             self.w.unary(isa::LOAD, to, from);
@@ -126,6 +146,8 @@ impl Transform<'_> {
         match self.spec.matrix {
             Matrix::Input => self.to_factors(),
             Matrix::Output => self.to_outputs(),
+            Matrix::OutputTransposed => self.outputs_to_factors(),
+            Matrix::FilterTransposed => self.to_taps(),
         }
     }
 
@@ -156,27 +178,62 @@ impl Transform<'_> {
         }
     }
 
+    /// Sums and differences of pairs of points, in place of registers 1 to 4: `m1 + m2` is in [`EVEN`], `m1 - m2` in 1, and the
+    /// same of `m3` and `m4` in 2 and 3.
+    fn pairs(&mut self) {
+        self.op(isa::ADD_F32, EVEN, 1, 2);
+        self.op(isa::SUB_F32, 1, 1, 2);
+        self.op(isa::ADD_F32, 2, 3, 4);
+        self.op(isa::SUB_F32, 3, 3, 4);
+    }
+
     /// `OUTPUT m`, for `m` in registers 0 to 5.
     fn to_outputs(&mut self) {
         let [near, far, a2, b2, a3, b3] = [0, 1, 2, 3, 4, 5].map(|at| FACTORS + at);
-        // The sums and differences of pairs.
-        let (near_sum, near_difference, far_sum, far_difference) = (EVEN, 1, 2, 3);
-        self.op(isa::ADD_F32, near_sum, 1, 2);
-        self.op(isa::SUB_F32, near_difference, 1, 2);
-        self.op(isa::ADD_F32, far_sum, 3, 4);
-        self.op(isa::SUB_F32, far_difference, 3, 4);
-        self.op(isa::ADD_F32, 0, 0, near_sum);
-        self.op(isa::ADD_F32, 0, 0, far_sum);
+        self.pairs();
+        self.op(isa::ADD_F32, 0, 0, EVEN);
+        self.op(isa::ADD_F32, 0, 0, 2);
         self.store(0, 0);
-        self.op(isa::MUL_F32, 4, near_difference, near);
-        self.multiply_add(4, far_difference, far);
+        self.op(isa::MUL_F32, 4, 1, near);
+        self.multiply_add(4, 3, far);
         self.store(1, 4);
-        self.op(isa::MUL_F32, near_sum, near_sum, a2);
-        self.multiply_add(near_sum, far_sum, b2);
-        self.store(2, near_sum);
-        self.multiply_add(5, near_difference, a3);
-        self.multiply_add(5, far_difference, b3);
+        self.op(isa::MUL_F32, EVEN, EVEN, a2);
+        self.multiply_add(EVEN, 2, b2);
+        self.store(2, EVEN);
+        self.multiply_add(5, 1, a3);
+        self.multiply_add(5, 3, b3);
         self.store(OUTPUTS - 1, 5);
+    }
+
+    /// `y OUTPUT`, for `y` in registers 0 to 3.
+    fn outputs_to_factors(&mut self) {
+        let [near, far, a2, b2, a3, b3] = [0, 1, 2, 3, 4, 5].map(|at| FACTORS + at);
+        self.store(0, 0);
+        self.store(POINTS - 1, 3);
+        for (outputs, [first, second, third]) in [([1, 2], [near, a2, a3]), ([3, 4], [far, b2, b3])] {
+            self.copy(EVEN, 0);
+            self.multiply_add(EVEN, 2, second);
+            self.op(isa::MUL_F32, ODD, 1, first);
+            self.multiply_add(ODD, 3, third);
+            self.sum_and_difference(outputs);
+        }
+    }
+
+    /// `u FILTER`, for `u` in registers 0 to 5.
+    fn to_taps(&mut self) {
+        let [zero, near, far, near_odd, far_odd, near_even, far_even] =
+            [0, 1, 2, 3, 4, 5, 6].map(|at| FACTORS + at);
+        self.pairs();
+        self.op(isa::MUL_F32, 0, 0, zero);
+        self.multiply_add(0, EVEN, near);
+        self.multiply_add(0, 2, far);
+        self.store(0, 0);
+        self.op(isa::MUL_F32, 4, 1, near_odd);
+        self.multiply_add(4, 3, far_odd);
+        self.store(1, 4);
+        self.multiply_add(5, EVEN, near_even);
+        self.multiply_add(5, 2, far_even);
+        self.store(TAPS - 1, 5);
     }
 
     fn copy(&mut self, to: u8, from: u8) {
@@ -196,9 +253,8 @@ impl Transform<'_> {
 
     /// Stores `EVEN + ODD` and `EVEN - ODD`.
     fn sum_and_difference(&mut self, [sum, difference]: [usize; 2]) {
-        let free = FACTORS + 6;
-        self.op(isa::ADD_F32, free, EVEN, ODD);
-        self.store(sum, free);
+        self.op(isa::ADD_F32, FREE, EVEN, ODD);
+        self.store(sum, FREE);
         self.op(isa::SUB_F32, EVEN, EVEN, ODD);
         self.store(difference, EVEN);
     }

@@ -1,22 +1,24 @@
 //! The steps of Winograd's convolution, as calls of wide code.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value};
+use ir::Affine;
 use ir::winograd::{self, OUTPUTS, POINTS, PRODUCTS};
-use ir::{Affine, DType};
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 
 use super::WinogradPlan;
+use super::steps::{
+    at, call, each_block, each_row, finish, lines, number, register_tile, store_matrix, store_of_sum,
+    tile_spec, zero,
+};
 use crate::Target;
+use crate::emit::Emitter;
 use crate::emit::function::{Call, Emitted, emit_function};
 use crate::emit::loops::each;
 use crate::emit::strips::StripBuilder;
-use crate::emit::{Emitter, memory};
 use crate::nest::{Nest, Place};
-use crate::wide::WideFunction;
-use crate::wide::strip::{Argument, Store, Stream, Strip};
 use crate::wide::tile::depth::{Count, Level};
-use crate::wide::tile::{TileSpec, emit_tile};
+use crate::wide::tile::emit_tile;
 use crate::wide::transform::{Matrix, TransformSpec, emit_transform};
 
 /// Sizes of what lies between the steps, in bytes.
@@ -43,7 +45,7 @@ impl Sizes {
     fn new(plan: &WinogradPlan<'_>) -> Sizes {
         let horizontal = &plan.horizontal;
         let padded = horizontal.tiles() * OUTPUTS + POINTS - OUTPUTS;
-        let tile = register_tile(plan);
+        let tile = register_tile(plan.isa, plan.panel);
         let tiles = (plan.block * horizontal.tiles()).next_multiple_of(tile.0);
         // A line of the cache in between keeps the points from sharing the sets of caches.
         let plane = |channels: usize| (tiles * channels * 4).next_multiple_of(64) as i64 + 64;
@@ -63,16 +65,6 @@ impl Sizes {
     fn line(&self) -> i64 {
         self.padded as i64 * self.place
     }
-}
-
-/// Rows and columns of the register tiles of products.
-fn register_tile(plan: &WinogradPlan<'_>) -> (usize, usize) {
-    const MOST_ROWS: usize = 28;
-    let lanes = plan.isa.lanes();
-    let (most_vectors, registers) = (plan.isa.registers() / 8, plan.isa.registers());
-    let vectors = (1..=most_vectors).rev().find(|&vectors| plan.panel.is_multiple_of(vectors * lanes));
-    let vectors = vectors.expect("panels are whole vectors");
-    (((registers - 1 - vectors) / vectors).min(MOST_ROWS), vectors * lanes)
 }
 
 /// Memory of this thread.
@@ -101,9 +93,9 @@ pub fn emit(plan: &WinogradPlan<'_>, nest: &Nest, target: &Target) -> Emitted {
         let rows = plan.rows_of_tiles(nest);
         let [from, to] =
             [call.begin, call.end].map(|chunk| emitter.b.ins().imul_imm_s(chunk, plan.chunk as i64));
-        let all = emitter.b.ins().iconst(types::I64, rows as i64);
+        let all = number(emitter, rows);
         let to = emitter.b.ins().smin(to, all);
-        each_block(emitter, (from, to), plan.block as i64, &mut |emitter, from, to| {
+        each_block(emitter, (from, to), plan.block, &mut |emitter, from, to| {
             emit_block(emitter, plan, &sizes, &scratch, (from, to));
         });
         rows.div_ceil(plan.chunk)
@@ -138,53 +130,7 @@ fn start(emitter: &mut Emitter<'_, '_>, plan: &WinogradPlan<'_>, sizes: &Sizes, 
         let end = first + sizes.places as i64 * sizes.place;
         zero(emitter, scratch.lines, end, line + sizes.line() - end);
     }
-    for (at, element) in winograd::OUTPUT.iter().flatten().enumerate() {
-        let element = emitter.b.ins().f32const(*element);
-        emitter.b.ins().store(memory::flags(), element, scratch.matrix, 4 * at as i32);
-    }
-}
-
-/// Writes zeros to bytes from `offset` on, a multiple of 64.
-fn zero(emitter: &mut Emitter<'_, '_>, address: Value, offset: i64, bytes: i64) {
-    const STEP: i64 = 64;
-    let nothing = emitter.b.ins().f32const(0.0);
-    let nothing = emitter.b.ins().splat(types::F32X4, nothing);
-    let [none, rounds] = [0, bytes / STEP].map(|at| emitter.b.ins().iconst(types::I64, at));
-    each(emitter, none, rounds, &mut |emitter, round| {
-        let at = emitter.b.ins().imul_imm_s(round, STEP);
-        let at = emitter.b.ins().iadd(address, at);
-        let at = emitter.b.ins().iadd_imm_s(at, offset);
-        for part in 0..4 {
-            emitter.b.ins().store(memory::flags(), nothing, at, 16 * part);
-        }
-    });
-}
-
-/// Blocks of at most `most` rows of tiles, all of about the same size.
-fn each_block(
-    emitter: &mut Emitter<'_, '_>,
-    (from, to): (Value, Value),
-    most: i64,
-    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value, Value),
-) {
-    let count = emitter.b.ins().isub(to, from);
-    let [none, one] = [0, 1].map(|at| emitter.b.ins().iconst(types::I64, at));
-    let div_ceil = |emitter: &mut Emitter<'_, '_>, x: Value, by: Value| {
-        let up = emitter.b.ins().iadd(x, by);
-        let up = emitter.b.ins().isub(up, one);
-        emitter.b.ins().udiv(up, by)
-    };
-    let most = emitter.b.ins().iconst(types::I64, most);
-    let blocks = div_ceil(emitter, count, most);
-    let divisor = emitter.b.ins().smax(blocks, one);
-    let size = div_ceil(emitter, count, divisor);
-    each(emitter, none, blocks, &mut |emitter, block| {
-        let first = emitter.b.ins().imul(block, size);
-        let first = emitter.b.ins().iadd(from, first);
-        let end = emitter.b.ins().iadd(first, size);
-        let end = emitter.b.ins().smin(end, to);
-        body(emitter, first, end);
-    });
+    store_matrix(emitter, scratch.matrix, winograd::OUTPUT.iter().flatten());
 }
 
 /// Rows of tiles `from .. to`, no more than a block has.
@@ -195,48 +141,18 @@ fn emit_block(
     scratch: &Scratch,
     (from, to): (Value, Value),
 ) {
-    let tiles_in_row = plan.horizontal.tiles() as i64;
-    let rows_of_image = plan.vertical.tiles() as i64;
-    let each_row = |emitter: &mut Emitter<'_, '_>,
-                    body: &mut dyn FnMut(&mut Emitter<'_, '_>, Value, Value)| {
-        each(emitter, from, to, &mut |emitter, row| {
-            let done = emitter.b.ins().isub(row, from);
-            let first_tile = emitter.b.ins().imul_imm_s(done, tiles_in_row);
-            let image = emitter.b.ins().udiv_imm_u(row, rows_of_image);
-            let above = emitter.b.ins().imul_imm_s(image, rows_of_image);
-            let row = emitter.b.ins().isub(row, above);
-            let line = emitter.b.ins().imul_imm_s(row, OUTPUTS as i64);
-            emitter.at_point(&plan.images, image, &mut |emitter| body(emitter, line, first_tile));
-        });
-    };
-    each_row(emitter, &mut |emitter, line, first_tile| {
+    let sizes_of_rows = (plan.vertical.tiles(), plan.horizontal.tiles());
+    each_row(emitter, &plan.images, sizes_of_rows, (from, to), &mut |emitter, line, first_tile| {
         transform_lines(emitter, plan, sizes, scratch, line);
         transform_places(emitter, plan, sizes, scratch, first_tile);
     });
     let rows = emitter.b.ins().isub(to, from);
-    let tiles = emitter.b.ins().imul_imm_s(rows, tiles_in_row);
+    let tiles = emitter.b.ins().imul_imm_s(rows, sizes_of_rows.1 as i64);
     multiply(emitter, plan, sizes, scratch, tiles);
-    each_row(emitter, &mut |emitter, line, first_tile| {
+    each_row(emitter, &plan.images, sizes_of_rows, (from, to), &mut |emitter, line, first_tile| {
         transform_sums(emitter, plan, sizes, scratch, first_tile);
         finish_lines(emitter, plan, sizes, scratch, line);
     });
-}
-
-/// Calls a function of wide code with these words in its frame.
-fn call(emitter: &mut Emitter<'_, '_>, function: WideFunction, words: &[Value]) {
-    let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * words.len() as u32, 3);
-    let slot = emitter.b.create_sized_stack_slot(data);
-    for (word, &value) in words.iter().enumerate() {
-        emitter.b.ins().stack_store(types::I64, value, slot, 8 * word as i32);
-    }
-    let frame = emitter.b.ins().stack_addr(types::I64, slot, 0);
-    emitter.call_wide(function, frame);
-}
-
-/// `address + index * bytes`
-fn at(emitter: &mut Emitter<'_, '_>, address: Value, index: Value, bytes: i64) -> Value {
-    let offset = emitter.b.ins().imul_imm_s(index, bytes);
-    emitter.b.ins().iadd(address, offset)
 }
 
 /// Transforms the six lines that the tiles of a row read, whose first output is on line `line` of the image that is open, along
@@ -252,15 +168,8 @@ fn transform_lines(
     let origin = emitter.base_address(plan.contraction.left);
     let back = 4 * (vertical.first * vertical.step + horizontal.first * horizontal.step);
     let origin = emitter.b.ins().iadd_imm_s(origin, -back);
-    let inputs = emitter.b.ins().iconst(types::I64, vertical.inputs as i64);
-    let mut words: SmallVec<[Value; POINTS + 1]> = (0..POINTS as i64)
-        .map(|point| {
-            let line = emitter.b.ins().iadd_imm_s(line, point - vertical.pad as i64);
-            let is_inside = emitter.b.ins().icmp(IntCC::UnsignedLessThan, line, inputs);
-            let address = at(emitter, origin, line, 4 * vertical.step);
-            emitter.b.ins().select(is_inside, address, scratch.zeros)
-        })
-        .collect();
+    let first = emitter.b.ins().iadd_imm_s(line, -(vertical.pad as i64));
+    let mut words = lines(emitter, vertical, (origin, scratch.zeros), first, POINTS);
     words.push(emitter.b.ins().iadd_imm_s(scratch.lines, horizontal.pad as i64 * sizes.place));
     let spec = TransformSpec {
         matrix: Matrix::Input,
@@ -310,20 +219,8 @@ fn multiply(
     let strip = store_of_sum();
     let depth =
         [Level { count: Count::Static(plan.channels), left_step: 4, right_step: 4 * plan.panel as i64 }];
-    let spec = TileSpec {
-        rows,
-        columns,
-        depth: &depth,
-        count_words: 0,
-        is_blocked: false,
-        lines_ahead: 0,
-        left_row_step: sizes.place,
-        right_column_step: None,
-        row_ahead: None,
-        is_padded: true,
-        epilogue: &strip,
-        row_steps: &[sizes.sums],
-    };
+    let row_steps = [sizes.sums];
+    let spec = tile_spec((rows, columns), &depth, sizes.place, &strip, &row_steps);
     let function = emit_tile(plan.isa, &spec);
     // The rows of the last register tile that are no tiles hold what was there before; nothing reads their sums.
     let up = emitter.b.ins().iadd_imm_s(tiles, rows as i64 - 1);
@@ -336,7 +233,7 @@ fn multiply(
     });
     let panels = plan.columns / plan.panel;
     let [none, products, panel_count, parts] =
-        [0, PRODUCTS, panels, plan.panel / columns].map(|at| emitter.b.ins().iconst(types::I64, at as i64));
+        [0, PRODUCTS, panels, plan.panel / columns].map(|at| number(emitter, at));
     let part_bytes = 4 * columns as i64;
     each(emitter, none, products, &mut |emitter, point| {
         let left = at(emitter, scratch.factors, point, sizes.factors);
@@ -352,15 +249,6 @@ fn multiply(
             });
         });
     });
-}
-
-/// The epilogue that stores the sum.
-fn store_of_sum() -> Strip {
-    let mut strip = Strip { arguments: vec![Argument::Sum], pointers: 1, ..Strip::default() };
-    let value = strip.program.argument(0, DType::F32);
-    strip.streams.push(Stream { pointer: 0, displacement: 0 });
-    strip.stores.push(Store { value, stream: 0, after: strip.program.insts().len() });
-    strip
 }
 
 /// Transforms the sums of a row of tiles, from `first_tile` on, along the rows.
@@ -400,7 +288,7 @@ fn finish_lines(
     let rest = plan.vertical.outputs % OUTPUTS;
     if plan.vertical.tiles() == 1 || rest == 0 {
         let lines = if rest == 0 { OUTPUTS } else { rest };
-        return finish(emitter, plan, sizes, scratch, (line, lines));
+        return finish_some(emitter, plan, sizes, scratch, (line, lines));
     }
     let first_of_last = (plan.vertical.outputs - rest) as i64;
     let is_last = emitter.b.ins().icmp_imm_s(IntCC::Equal, line, first_of_last);
@@ -408,14 +296,14 @@ fn finish_lines(
     emitter.b.ins().brif(is_last, last, &[], whole, &[]);
     for (block, lines) in [(last, rest), (whole, OUTPUTS)] {
         emitter.b.switch_to_block(block);
-        finish(emitter, plan, sizes, scratch, (line, lines));
+        finish_some(emitter, plan, sizes, scratch, (line, lines));
         emitter.b.ins().jump(after, &[]);
     }
     emitter.b.switch_to_block(after);
 }
 
 /// The same for so many lines.
-fn finish(
+fn finish_some(
     emitter: &mut Emitter<'_, '_>,
     plan: &WinogradPlan<'_>,
     sizes: &Sizes,
@@ -424,8 +312,8 @@ fn finish(
 ) {
     let contraction = &plan.contraction;
     let (_, columns) = sizes.tile;
-    let [none, one, places, parts] = [0, 1, plan.horizontal.outputs, plan.columns / columns]
-        .map(|at| emitter.b.ins().iconst(types::I64, at as i64));
+    let [none, places, parts] =
+        [0, plan.horizontal.outputs, plan.columns / columns].map(|at| number(emitter, at));
     each(emitter, none, places, &mut |emitter, place| {
         let right = at(emitter, scratch.sums, place, POINTS as i64 * sizes.sums);
         each(emitter, none, parts, &mut |emitter, part| {
@@ -436,28 +324,8 @@ fn finish(
                 StripBuilder::of_epilogue(emitter.nest(), contraction.column, Some(row), contraction.sum);
             let open = [(row, line), (plan.horizontal.axis, place), (contraction.column, column)];
             let epilogue = emitter.epilogue_strip(builder, &open, &contraction.epilogue);
-            let row_steps: SmallVec<[i64; 4]> = epilogue.row_steps.iter().map(|step| step * 4).collect();
-            let depth = [Level { count: Count::Static(POINTS), left_step: 4, right_step: sizes.sums }];
-            let spec = TileSpec {
-                rows: lines,
-                columns,
-                depth: &depth,
-                count_words: 0,
-                is_blocked: false,
-                lines_ahead: 0,
-                left_row_step: 4 * POINTS as i64,
-                right_column_step: None,
-                row_ahead: None,
-                is_padded: true,
-                epilogue: &epilogue.strip,
-                row_steps: &row_steps,
-            };
-            let words: SmallVec<[Value; 12]> = [scratch.matrix, right, one]
-                .into_iter()
-                .chain(epilogue.pointers.iter().copied())
-                .chain(epilogue.uniforms.iter().copied())
-                .collect();
-            call(emitter, emit_tile(plan.isa, &spec), &words);
+            let depth = Level { count: Count::Static(POINTS), left_step: 4, right_step: sizes.sums };
+            finish(emitter, plan.isa, (lines, columns), &depth, (scratch.matrix, right), &epilogue);
         });
     });
 }

@@ -19,6 +19,7 @@
 
 mod emit;
 mod recognise;
+mod steps;
 
 use ir::winograd::{OUTPUTS, PRODUCTS};
 use ir::{AxisId, BufferId};
