@@ -76,6 +76,9 @@ fn compile_one(name: &str, kernel: &Kernel, target: &Target, options: CompileOpt
     let mut nest = Nest::new(kernel);
     let (emitted, work) = if let Some(plan) = winograd::plan(&nest, target) {
         (winograd::emit(&plan, &nest, target), plan.multiply_adds(&nest) * Cost::MULTIPLY_ADD)
+    } else if let Some(plan) = winograd::gradient::plan(&nest, target) {
+        let work = plan.multiply_adds(&nest) * Cost::MULTIPLY_ADD;
+        (winograd::gradient::emit(&plan, &nest, target), work)
     } else {
         nest.collapse();
         emit_direct(&nest, target)

@@ -1,4 +1,4 @@
-//! Winograd's convolution and the gradient for its input, on every target that this machine has, against plain loops in f64:
+//! Winograd's convolution, the gradient for its input and that for its filters, on every target that this machine has, against plain loops in f64:
 //! images of odd sizes, padding, several images, blocks and panels, epilogues that read what is on the lines.
 
 mod support;
@@ -167,6 +167,116 @@ fn a_convolution_is_that_of_plain_loops() {
                     target.name
                 );
             }
+        }
+    }
+}
+
+/// The gradient of filters.
+#[derive(Clone, Copy, Debug)]
+struct Gradient {
+    images: usize,
+    /// Of the image, before padding.
+    image: [usize; 2],
+    channels: usize,
+    columns: usize,
+    pad: usize,
+}
+
+impl Gradient {
+    fn places(&self) -> [usize; 2] {
+        self.image.map(|extent| extent + 2 * self.pad + 1 - TAPS)
+    }
+
+    fn sizes(&self) -> [usize; 5] {
+        let Gradient { images, image: [h, w], channels, columns, .. } = *self;
+        let [p, q] = self.places();
+        let filters = 9 * channels * columns;
+        [images * h * w * channels, images * p * q * columns, filters, 1, filters]
+    }
+
+    /// The kernel: the gradient, times a rate, is taken from what filters have been.
+    fn text(&self) -> String {
+        let Gradient { images, image: [h, w], channels, columns, pad } = *self;
+        let [p, q] = self.places();
+        let (back, fill) = if pad > 0 { (format!(" - {pad}"), " fill 0.0") } else { (String::new(), "") };
+        let filters = format!("f32[3, 3, {channels}, {columns}]");
+        format!(
+            "kernel @k(%x: f32[{images}, {h}, {w}, {channels}], %y: f32[{images}, {p}, {q}, {columns}], %w: {filters}, %rate: f32[]) -> (%r: {filters}) {{
+               for k in 3, l in 3, c in {channels}, o in {columns} {{
+                 %0 = reduce add n in {images}, i in {p}, j in {q} {{
+                   %1 = load %x[n, k + i{back}, l + j{back}, c]{fill}
+                   %2 = load %y[n, i, j, o]
+                   %3 = mul %1, %2
+                   yield %3
+                 }}
+                 %4 = load %rate[]
+                 %5 = mul %0, %4
+                 %6 = load %w[k, l, c, o]
+                 %7 = sub %6, %5
+                 store %7, %r[k, l, c, o]
+               }}
+             }}"
+        )
+    }
+
+    /// For each element of the result, the sum of all, and of their sizes.
+    fn expected(&self, x: &[f32], y: &[f32], w: &[f32], rate: f32) -> Vec<(f64, f64)> {
+        let Gradient { images, image: [height, width], channels, columns, pad } = *self;
+        let [p, q] = self.places();
+        let mut sums: Vec<(f64, f64)> = vec![(0.0, 0.0); 9 * channels * columns];
+        for (n, i, j) in (0..images).flat_map(|n| (0..p).flat_map(move |i| (0..q).map(move |j| (n, i, j)))) {
+            for (k, l) in (0..TAPS).flat_map(|k| (0..TAPS).map(move |l| (k, l))) {
+                let place = |at: usize, tap: usize, extent: usize| {
+                    (at + tap).checked_sub(pad).filter(|&at| at < extent)
+                };
+                let (Some(line), Some(at)) = (place(i, k, height), place(j, l, width)) else { continue };
+                for c in 0..channels {
+                    let x = f64::from(x[((n * height + line) * width + at) * channels + c]);
+                    let from = ((n * p + i) * q + j) * columns;
+                    let to = ((k * TAPS + l) * channels + c) * columns;
+                    for o in 0..columns {
+                        let product = x * f64::from(y[from + o]);
+                        sums[to + o].0 += product;
+                        sums[to + o].1 += product.abs();
+                    }
+                }
+            }
+        }
+        let rate = f64::from(rate);
+        let step = |(&w, (sum, size)): (&f32, (f64, f64))| (f64::from(w) - rate * sum, size * rate.abs());
+        w.iter().zip(sums).map(step).collect()
+    }
+}
+
+#[test]
+fn a_gradient_of_filters_is_that_of_plain_loops() {
+    let small = Gradient { images: 2, image: [8, 12], channels: 32, columns: 32, pad: 1 };
+    let gradients = [
+        small,
+        Gradient { image: [11, 13], channels: 64, columns: 64, ..small },
+        Gradient { image: [9, 10], channels: 48, columns: 96, pad: 0, ..small },
+        Gradient { image: [14, 15], channels: 80, columns: 32, pad: 2, images: 1, ..small },
+        Gradient { image: [16, 16], channels: 128, columns: 192, images: 3, ..small },
+        Gradient { image: [40, 66], channels: 32, columns: 112, images: 1, ..small },
+    ];
+    for gradient in gradients {
+        let text = gradient.text();
+        let buffers: Vec<Vec<f32>> =
+            gradient.sizes().iter().enumerate().map(|(seed, &size)| numbers(size, seed as u64 + 1)).collect();
+        let expected = gradient.expected(&buffers[0], &buffers[1], &buffers[2], buffers[3][0]);
+        let size = expected.iter().map(|expected| expected.1).fold(0.0, f64::max);
+        for target in Target::available() {
+            let results = run(&text, &target, &buffers);
+            for (index, (&result, &(sum, _))) in results[4].iter().zip(&expected).enumerate() {
+                let difference = (f64::from(result) - sum).abs();
+                assert!(
+                    difference <= size * 2e-6,
+                    "{}: {gradient:?}: element {index} is {result}, not {sum}",
+                    target.name
+                );
+            }
+            let at_once = run_shares(&text, &target, &buffers, |chunks| vec![(0, chunks)]);
+            assert_eq!(at_once, results, "{}: {gradient:?}", target.name);
         }
     }
 }

@@ -169,7 +169,7 @@ fn transform_lines(
     let back = 4 * (vertical.first * vertical.step + horizontal.first * horizontal.step);
     let origin = emitter.b.ins().iadd_imm_s(origin, -back);
     let first = emitter.b.ins().iadd_imm_s(line, -(vertical.pad as i64));
-    let mut words = lines(emitter, vertical, (origin, scratch.zeros), first, POINTS);
+    let mut words = lines(emitter, (vertical.inputs, vertical.step), (origin, scratch.zeros), first, POINTS);
     words.push(emitter.b.ins().iadd_imm_s(scratch.lines, horizontal.pad as i64 * sizes.place));
     let spec = TransformSpec {
         matrix: Matrix::Input,

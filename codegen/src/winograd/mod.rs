@@ -18,6 +18,8 @@
 //! that reading cheap beside the products.
 
 mod emit;
+pub mod gradient;
+mod gradient_steps;
 mod recognise;
 mod steps;
 
@@ -59,9 +61,9 @@ pub struct WinogradPlan<'a> {
 /// An axis along which filters move over an image.
 #[derive(Clone, Copy, Debug)]
 struct Spatial {
-    /// The axis of the result.
+    /// The axis of the result; of the gradient that filters are computed from, where they are the result.
     axis: AxisId,
-    /// The extent of the result.
+    /// Its extent.
     outputs: usize,
     /// The extent of the image.
     inputs: usize,
@@ -71,6 +73,8 @@ struct Spatial {
     step: i64,
     /// The place of the image that the first result meets with the first tap as the nest counts them.
     first: i64,
+    /// Whether the next tap meets the place before.
+    is_backwards: bool,
 }
 
 impl Spatial {

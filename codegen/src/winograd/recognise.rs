@@ -17,8 +17,8 @@ pub fn recognise(nest: &Nest, isa: Isa) -> Option<WinogradPlan<'_>> {
     let contraction = recognise_contraction(nest)?;
     let left_axes: Vec<AxisId> = contraction.lines.iter().copied().chain(contraction.row).collect();
     let [vertical_tap, horizontal_tap, channel] = *contraction.depth.as_slice() else { return None };
-    let vertical = spatial(nest, &contraction, &left_axes, vertical_tap)?;
-    let horizontal = spatial(nest, &contraction, &left_axes, horizontal_tap)?;
+    let vertical = spatial(nest, contraction.left, &left_axes, vertical_tap)?;
+    let horizontal = spatial(nest, contraction.left, &left_axes, horizontal_tap)?;
     let is_spatial = |axis: AxisId| axis == vertical.axis || axis == horizontal.axis;
     let (channels, columns) = (nest.extent(channel), nest.extent(contraction.column));
     let shape = filter_shape(channels, columns)?;
@@ -50,16 +50,15 @@ pub fn recognise(nest: &Nest, isa: Isa) -> Option<WinogradPlan<'_>> {
     })
 }
 
-/// The axis of the result that moves with a tap.
-fn spatial(nest: &Nest, contraction: &Contraction<'_>, left_axes: &[AxisId], tap: AxisId) -> Option<Spatial> {
-    let offset = &contraction.left.offset;
-    let tap_step = offset.coefficient(tap);
-    let axis = left_axes.iter().copied().find(|&axis| offset.coefficient(axis) == tap_step.abs())?;
+/// The axis, one of these, that moves over an image with a tap.
+pub fn spatial(nest: &Nest, image: &Place, axes: &[AxisId], tap: AxisId) -> Option<Spatial> {
+    let tap_step = image.offset.coefficient(tap);
+    let axis = axes.iter().copied().find(|&axis| image.offset.coefficient(axis) == tap_step.abs())?;
     let outputs = nest.extent(axis);
     let is_backwards = tap_step < 0;
     // Without bounds all places are inside, and backwards the last tap meets the first one.
     let unbounded = (if is_backwards { TAPS as i64 - 1 } else { 0 }, outputs + TAPS - 1);
-    let mut bounds = contraction.left.bounds.iter().filter(|bound| bound.index.coefficient(axis) != 0);
+    let mut bounds = image.bounds.iter().filter(|bound| bound.index.coefficient(axis) != 0);
     let (first, inputs) = match (bounds.next(), bounds.next()) {
         (None, _) => unbounded,
         (Some(bound), None) => {
@@ -81,11 +80,12 @@ fn spatial(nest: &Nest, contraction: &Contraction<'_>, left_axes: &[AxisId], tap
         pad: pad as usize,
         step: tap_step.abs(),
         first,
+        is_backwards,
     })
 }
 
-/// Whether the epilogue runs on the registers of tiles whose rows are lines.
-fn is_strip(nest: &Nest, contraction: &Contraction<'_>, line: AxisId) -> bool {
+/// Whether the epilogue runs on the registers of tiles whose rows are along this axis.
+pub fn is_strip(nest: &Nest, contraction: &Contraction<'_>, line: AxisId) -> bool {
     let mut fits = is_epilogue(nest, contraction.column, Some(line), contraction.sum, &contraction.epilogue);
     let has_short_step = |place: &Place| is_step(place.offset.coefficient(line).saturating_mul(4));
     Nest::accesses(&contraction.epilogue, &mut |place, _| fits &= has_short_step(place));

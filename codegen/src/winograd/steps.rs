@@ -6,7 +6,6 @@ use ir::winograd::OUTPUTS;
 use ir::{AxisId, DType};
 use smallvec::SmallVec;
 
-use super::Spatial;
 use crate::emit::loops::each;
 use crate::emit::strips::Epilogue;
 use crate::emit::{Emitter, memory};
@@ -110,20 +109,21 @@ pub fn each_row(
     });
 }
 
-/// The addresses of so many lines of an image whose line 0 is at `origin`, from `first` on: `zeros` where there is none.
+/// The addresses of `count` lines from `first` on, of `extent` that are `step` elements apart, line 0 at `origin`: `zeros` where
+/// there is no such line.
 pub fn lines(
     emitter: &mut Emitter<'_, '_>,
-    vertical: &Spatial,
+    (extent, step): (usize, i64),
     (origin, zeros): (Value, Value),
     first: Value,
     count: usize,
 ) -> SmallVec<[Value; 8]> {
-    let extent = number(emitter, vertical.inputs);
+    let extent = number(emitter, extent);
     (0..count as i64)
         .map(|line| {
             let line = emitter.b.ins().iadd_imm_s(first, line);
             let is_inside = emitter.b.ins().icmp(IntCC::UnsignedLessThan, line, extent);
-            let address = at(emitter, origin, line, 4 * vertical.step);
+            let address = at(emitter, origin, line, 4 * step);
             emitter.b.ins().select(is_inside, address, zeros)
         })
         .collect()

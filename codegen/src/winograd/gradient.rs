@@ -1,0 +1,147 @@
+//! The gradient of filters by Winograd's algorithm: what the derivative of [the convolution](super) for its filters is, step by
+//! step.
+//!
+//! In: a nest that sums the products of an image's places and a gradient's over all places, for three by three taps. Out: a
+//! function that computes it in a quarter of the products:
+//!
+//! 1. Each tile of six by six inputs is transformed into 36 factors per channel, as in the convolution; each tile of four by four
+//!    places of the gradient, into 36 per output channel, by the transposed matrix of outputs.
+//! 2. For each of the 36, channels by tiles are multiplied with tiles by output channels. The sums wait in memory from one block
+//!    of tiles to the next.
+//! 3. The 36 sums are transformed to three by three taps by the transposed matrix of filters. The epilogue of the nest runs
+//!    on the registers of the last product, whose rows are the rows of the filter.
+//!
+//! Chunks are blocks of channels and of output channels; each goes over all tiles and transforms what it needs of both
+//! operands. Cost model: blocks of 64 by 64 read and transform little beside their products; narrower ones serve where there
+//! would be few chunks otherwise.
+
+use ir::AxisId;
+use ir::winograd::{OUTPUTS, PRODUCTS, TAPS, panel_columns};
+
+use super::Spatial;
+use super::recognise::{is_strip, spatial};
+use crate::Target;
+use crate::contraction::{Contraction, recognise as recognise_contraction};
+use crate::nest::Nest;
+use crate::wide::Isa;
+
+pub use super::gradient_steps::emit;
+
+/// The gradient of filters that is computed by Winograd's algorithm.
+#[derive(Clone, Debug)]
+pub struct GradientPlan<'a> {
+    pub(super) contraction: Contraction<'a>,
+    /// The axes of images.
+    pub(super) images: Vec<AxisId>,
+    /// The rows of the filter, and the lines of images.
+    pub(super) vertical: Spatial,
+    /// The columns of the filter, and the places in a line.
+    pub(super) horizontal: Spatial,
+    /// The axis of the rows of filters.
+    pub(super) filter_row: AxisId,
+    /// The axis of their columns.
+    pub(super) filter_column: AxisId,
+    /// Input channels: all, and those of a block.
+    pub(super) channels: (usize, usize),
+    /// Output channels: all, and those of a block.
+    pub(super) columns: (usize, usize),
+    pub(super) isa: Isa,
+    /// The most rows of tiles in a block.
+    pub(super) block: usize,
+}
+
+impl GradientPlan<'_> {
+    /// The multiply-adds of products and, about, of transforms.
+    pub fn multiply_adds(&self, nest: &Nest) -> f64 {
+        let tiles = self.rows_of_tiles(nest) * self.horizontal.tiles();
+        let ((channels, part), (columns, panel)) = (self.channels, self.columns);
+        let transforms = 2 * (channels * columns / panel + columns * channels / part);
+        (tiles * PRODUCTS * (channels * columns + transforms)) as f64
+    }
+
+    /// The rows of tiles of all images.
+    pub(super) fn rows_of_tiles(&self, nest: &Nest) -> usize {
+        let images: usize = self.images.iter().map(|&axis| nest.extent(axis)).product();
+        images * self.vertical.tiles()
+    }
+}
+
+/// Plans a gradient; `None` where the nest is none, vectors are not wide, or the direct sum is about as fast.
+pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<GradientPlan<'a>> {
+    let isa = target.wide()?;
+    let contraction = recognise_contraction(nest)?;
+    let [filter_row, filter_column] = *contraction.lines.as_slice() else { return None };
+    let channel = contraction.row?;
+    let vertical = spatial(nest, contraction.left, &contraction.depth, filter_row)?;
+    let horizontal = spatial(nest, contraction.left, &contraction.depth, filter_column)?;
+    let is_spatial = |axis: AxisId| axis == vertical.axis || axis == horizontal.axis;
+    let (channels, columns) = (nest.extent(channel), nest.extent(contraction.column));
+    let part = panel_columns(channels)?;
+    let fits = contraction.batch.is_empty()
+        && !vertical.is_backwards
+        && !horizontal.is_backwards
+        && contraction.left.offset.coefficient(channel) == 1
+        && contraction.right.offset.coefficient(contraction.column) == 1
+        && contraction.right.bounds.is_empty()
+        && contraction
+            .left
+            .bounds
+            .iter()
+            .all(|bound| bound.index.terms().iter().any(|term| is_spatial(term.0)))
+        && is_strip(nest, &contraction, filter_row);
+    let images = contraction.depth.iter().copied().filter(|&axis| !is_spatial(axis)).collect();
+    let panel = panel_of(channels / part, columns)?;
+    let mut plan = GradientPlan {
+        contraction,
+        images,
+        vertical,
+        horizontal,
+        filter_row,
+        filter_column,
+        channels: (channels, part),
+        columns: (columns, panel),
+        isa,
+        block: 0,
+    };
+    let rows = plan.rows_of_tiles(nest);
+    plan.block = rows_of_block(&plan, target).min(rows);
+    (fits && pays(&plan, nest)).then_some(plan)
+}
+
+/// The output channels of a block, where there are so many blocks of channels.
+fn panel_of(parts: usize, columns: usize) -> Option<usize> {
+    /// The fewest chunks that blocks are made narrower for.
+    const FEW_CHUNKS: usize = 4;
+    let panel = panel_columns(columns)?;
+    let is_cut = panel.is_multiple_of(32) && parts * (columns / panel) < FEW_CHUNKS;
+    Some(if is_cut { panel / 2 } else { panel })
+}
+
+/// How many rows of tiles are in a block: what it holds stays in the second level of cache beside the sums.
+fn rows_of_block(plan: &GradientPlan<'_>, target: &Target) -> usize {
+    const LEAST_TILES: usize = 48;
+    let (part, panel) = (plan.channels.1, plan.columns.1);
+    let tile_bytes = PRODUCTS * (part + panel) * 4;
+    let sums_bytes = PRODUCTS * part * panel * 4;
+    let tiles = (target.l2_bytes * 3 / 4).saturating_sub(sums_bytes) / tile_bytes;
+    tiles.max(LEAST_TILES).div_ceil(plan.horizontal.tiles()).max(1)
+}
+
+/// Whether this is faster than the direct sum.
+fn pays(plan: &GradientPlan<'_>, nest: &Nest) -> bool {
+    /// A product at a point takes so much of the time of a direct one, transforms and waiting sums included.
+    const PER_PRODUCT: f64 = 1.4;
+    /// The last transforms of a pair of channels take so many multiply-adds.
+    const PER_FILTER: f64 = 100.0;
+    /// The part of the direct time from which on it pays.
+    const WORTHWHILE: f64 = 0.75;
+    const FEWEST_CHANNELS: usize = 32;
+    let images: usize = plan.images.iter().map(|&axis| nest.extent(axis)).product();
+    let places = (images * plan.vertical.outputs * plan.horizontal.outputs) as f64;
+    let direct = places * (TAPS * TAPS) as f64;
+    let tiles = (plan.rows_of_tiles(nest) * plan.horizontal.tiles()) as f64;
+    let has_channels = plan.channels.0.min(plan.columns.0) >= FEWEST_CHANNELS;
+    has_channels && tiles * PRODUCTS as f64 * PER_PRODUCT + PER_FILTER < WORTHWHILE * direct
+}
+
+const _: () = assert!(OUTPUTS + TAPS - 1 == ir::winograd::POINTS);
