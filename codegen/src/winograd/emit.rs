@@ -4,7 +4,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value};
 use ir::Affine;
 use ir::winograd::{self, OUTPUTS, POINTS, PRODUCTS};
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use super::WinogradPlan;
 use super::steps::{
@@ -17,8 +17,8 @@ use crate::emit::function::{Call, Emitted, emit_function};
 use crate::emit::loops::each;
 use crate::emit::strips::StripBuilder;
 use crate::nest::{Nest, Place};
-use crate::wide::tile::depth::{Count, Level};
-use crate::wide::tile::emit_tile;
+use crate::wide::tile::depth::{Count, Level, UNROLL};
+use crate::wide::tile::{LINE, TileSpec, emit_tile};
 use crate::wide::transform::{Matrix, TransformSpec, emit_transform};
 
 /// Sizes of what lies between the steps, in bytes.
@@ -220,7 +220,9 @@ fn multiply(
     let depth =
         [Level { count: Count::Static(plan.channels), left_step: 4, right_step: 4 * plan.panel as i64 }];
     let row_steps = [sizes.sums];
-    let spec = tile_spec((rows, columns), &depth, sizes.place, &strip, &row_steps);
+    let lines_ahead = lines_ahead(plan, sizes);
+    let spec =
+        TileSpec { lines_ahead, ..tile_spec((rows, columns), &depth, sizes.place, &strip, &row_steps) };
     let function = emit_tile(plan.isa, &spec);
     // The rows of the last register tile that are no tiles hold what was there before; nothing reads their sums.
     let up = emitter.b.ins().iadd_imm_s(tiles, rows as i64 - 1);
@@ -235,6 +237,8 @@ fn multiply(
     let [none, products, panel_count, parts] =
         [0, PRODUCTS, panels, plan.panel / columns].map(|at| number(emitter, at));
     let part_bytes = 4 * columns as i64;
+    // The panel that follows lies behind this one, also at the next point.
+    let ahead = (lines_ahead > 0).then(|| number(emitter, sizes.panel as usize));
     each(emitter, none, products, &mut |emitter, point| {
         let left = at(emitter, scratch.factors, point, sizes.factors);
         let right = at(emitter, filters, point, panels as i64 * sizes.panel);
@@ -245,10 +249,23 @@ fn multiply(
             each(emitter, none, parts, &mut |emitter, part| {
                 let right = at(emitter, right, part, part_bytes);
                 let sums = at(emitter, sums, part, part_bytes);
-                call(emitter, function.clone(), &[left, right, register_tiles, sums]);
+                let words: SmallVec<[Value; 5]> =
+                    [left, right, register_tiles].into_iter().chain(ahead).chain([sums]).collect();
+                call(emitter, function.clone(), &words);
             });
         });
     });
+}
+
+/// How many lines of the panel that follows each round of a register tile fetches, so that it is near when it is needed.
+fn lines_ahead(plan: &WinogradPlan<'_>, sizes: &Sizes) -> usize {
+    let (rows, columns) = sizes.tile;
+    if columns != plan.panel {
+        return 0;
+    }
+    let round_lines = UNROLL * columns * 4 / LINE;
+    let tiles = (plan.block * plan.horizontal.tiles()).div_ceil(rows);
+    round_lines.div_ceil(tiles)
 }
 
 /// Transforms the sums of a row of tiles, from `first_tile` on, along the rows.
