@@ -322,3 +322,32 @@ fn renumber_buffers(body: &mut [Stmt], renumber: &impl Fn(&mut BufferId)) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::parse_kernel;
+
+    #[test]
+    fn an_inserted_parameter_follows_those_that_are_read() {
+        let text = |new: &str| {
+            format!(
+                "kernel @k(%w: f32[9], %x: f32[36]{new}) -> (%y: f32[4]) {{ local %t: f32[4] winograd %x of %w \
+                 for i in 4 {{ %0 = load %x[i] store %0, %t[i] for {{ %1 = load %t[i] store %1, %y[i] }} }} }}"
+            )
+        };
+        let mut kernel = parse_kernel(&text("")).expect("valid");
+        assert_eq!(kernel.insert_read("new", Type::new(DType::F32, [2])), BufferId(2));
+        assert_eq!(kernel, parse_kernel(&text(", %new: f32[2]")).expect("valid"));
+    }
+
+    #[test]
+    fn an_inserted_parameter_comes_first_where_none_is_read() {
+        let text = |new: &str| {
+            format!("kernel @k({new}) -> (%y: f32[]) {{ for {{ %0 = 1.0 : f32 store %0, %y[] }} }}")
+        };
+        let mut kernel = parse_kernel(&text("")).expect("valid");
+        assert_eq!(kernel.insert_read("new", Type::new(DType::F32, [2])), BufferId(0));
+        assert_eq!(kernel, parse_kernel(&text("%new: f32[2]")).expect("valid"));
+    }
+}

@@ -89,7 +89,7 @@ fn stage_before(pass: &Pass) -> Stage {
     match pass.name {
         "autodiff" => Stage::Source,
         "lower" => Stage::Fused,
-        "prepack" | "plan_memory" => Stage::Kernels,
+        "winograd" | "prepack" | "plan_memory" => Stage::Kernels,
         "fuse" => Stage::Canonical,
         _ => Stage::Differentiated,
     }

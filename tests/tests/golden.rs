@@ -66,6 +66,11 @@ fn layout() {
 }
 
 #[test]
+fn winograd() {
+    check_pass("winograd");
+}
+
+#[test]
 fn prepack() {
     check_pass("prepack");
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::verify::verify_kernel;
+use crate::{BufferId, WinogradFilters};
 
 /// The error of a graph with an input `%x: f32[2, 3]` and these statements on line 2.
 fn graph_error(statements: &str) -> String {
@@ -142,6 +143,10 @@ errors! { graph_error:
 }
 
 errors! { kernel_error:
+    transformed_filters_are_a_buffer: "winograd %X of %x for i in 6 { %0 = load %x[i] }" =>
+        "2:10: there is no buffer `%X` here; did you mean `%x`?";
+    transformed_filters_are_those_of_others: "winograd %x for i in 6 { %0 = load %x[i] }" =>
+        "2:13: expected `of`, found `for`; say which filters these are, as in `winograd %u of %w`";
     a_buffer_that_is_missing_has_a_suggestion: "for i in 6 { %0 = load %X[i] }" =>
         "2:24: there is no buffer `%X` here; did you mean `%x`?";
     a_variable_is_no_buffer: "for i in 6 { %0 = 1.0 : f32 %1 = load %0[i] }" =>
@@ -352,8 +357,28 @@ kernel @k(write %y: f32[4], %x: f32[4]) -> () {
 }
 
 #[test]
+fn transformed_filters_are_named_before_the_statements() {
+    let source = "\
+kernel @k(%w: f32[3, 3, 16, 16], %u: f32[36, 1, 16, 16]) -> (%y: f32[4]) {
+  local %t: f32[4]
+  winograd %u of %w
+  for i in 4 {
+    %0 = 1.0 : f32
+    store %0, %t[i]
+    store %0, %y[i]
+  }
+}
+";
+    let kernel = parse_kernel(source).expect("valid");
+    assert!(verify_kernel(&kernel).is_ok());
+    let winograd = WinogradFilters { filters: BufferId(0), transformed: BufferId(1) };
+    assert_eq!(kernel.winograd, Some(winograd));
+    assert_eq!(kernel.to_string(), source);
+}
+
+#[test]
 fn an_invalid_kernel_is_printed_too() {
-    let source = "kernel @k(%x: f32[4]) { for i in 4 { %0 = load %x[i] } }";
+    let source = "kernel @k(%x: f32[4]) { winograd %x of %x for i in 4 { %0 = load %x[i] } }";
     let mut kernel = parse_kernel(source).expect("valid");
     kernel.axes.clear();
     kernel.vars.clear();

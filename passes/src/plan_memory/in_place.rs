@@ -172,6 +172,15 @@ mod tests {
     }
 
     #[test]
+    fn transformed_filters_are_not_overwritten() {
+        let Square { mut kernel, x, out } = square();
+        let transformed = kernel.insert_read("u", Type::new(DType::F32, [5, 5]));
+        assert!(may_overwrite(&kernel, transformed, out));
+        kernel.winograd = Some(ir::WinogradFilters { filters: x, transformed });
+        assert!(!may_overwrite(&kernel, transformed, out));
+    }
+
+    #[test]
     fn a_transpose_may_not_overwrite_its_operand() {
         let Square { mut kernel, x, out } = square();
         let (i, j, v) = (kernel.axis("i", 5), kernel.axis("j", 5), kernel.var(DType::F32));

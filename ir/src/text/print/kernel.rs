@@ -39,8 +39,7 @@ pub fn print_kernel(
         writeln!(f, "{}local %{}: {}", Indent(depth + 1), Name(&local.name), local.ty)?;
     }
     if let Some(WinogradFilters { filters, transformed }) = kernel.winograd {
-        let [transformed, filters] =
-            [transformed, filters].map(|id| Name(&kernel.buffers[id.0 as usize].name));
+        let [transformed, filters] = [transformed, filters].map(|id| buffer_name(kernel, id));
         writeln!(f, "{}winograd %{transformed} of %{filters}", Indent(depth + 1))?;
     }
     let printer = KernelPrinter { kernel };
@@ -115,8 +114,7 @@ impl KernelPrinter<'_> {
 
     /// `%x[i, j]`
     fn place(&self, buffer: BufferId, indices: &[Index]) -> String {
-        let name = self.kernel.buffers.get(buffer.0 as usize).map_or("missing", |buffer| &buffer.name);
-        let name = Name(name);
+        let name = buffer_name(self.kernel, buffer);
         format!("%{name}[{}]", List(indices.iter().map(|index| self.index(index))))
     }
 
@@ -161,4 +159,9 @@ impl fmt::Display for VarText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "%{}", self.0.0)
     }
+}
+
+/// The name of a buffer; one that does not exist is made up, for such a kernel is invalid.
+fn buffer_name(kernel: &Kernel, buffer: BufferId) -> Name<'_> {
+    Name(kernel.buffers.get(buffer.0 as usize).map_or("missing", |buffer| &buffer.name))
 }

@@ -4,7 +4,7 @@ use super::message;
 use crate::kernel::Axis;
 use crate::text::parse_kernel;
 use crate::verify::verify_kernel;
-use crate::{Access, AxisId, BufferId, DType, Inst, Kernel, Stmt, Type, Var};
+use crate::{Access, AxisId, BufferId, DType, Inst, Kernel, Stmt, Type, Var, WinogradFilters};
 
 /// A kernel with `%x: f32[6]`, `%n: i64[6]`, the written `%y: f32[6]`, and these statements.
 fn kernel(statements: &str) -> Kernel {
@@ -267,4 +267,31 @@ fn stores_at_indices_from_data_are_sequential() {
         "kernel @k: parallel stores to %y may collide; put it in a `for seq`"
     );
     assert_eq!(check(&kernel(&format!("for seq i in 6 {statements}"))), "valid");
+}
+
+#[test]
+fn transformed_filters_are_four_times_the_filters() {
+    let check = |w: &str, u: &str| {
+        let store = "for i in 4 { %0 = 1.0 : f32 store %0, %y[i] }";
+        let source = format!("kernel @k(%w: {w}, {u}) -> (%y: f32[4]) {{ winograd %u of %w {store} }}");
+        check(&parse_kernel(&source).unwrap_or_else(|error| panic!("{}", error.render(&source, "test"))))
+    };
+    let filters = "f32[3, 3, 16, 32]";
+    assert_eq!(check(filters, "%u: f32[36, 1, 16, 32]"), "valid");
+    assert_eq!(
+        check(filters, "%u: f32[36, 1, 16, 16]"),
+        "kernel @k: %u cannot be %w (f32[3, 3, 16, 32]) transformed; read as many f32 as \
+         `winograd::filter_shape` says"
+    );
+    for u in ["%u: f64[36, 1, 16, 32]", "write %u: f32[36, 1, 16, 32]"] {
+        assert!(check(filters, u).contains("%u cannot be %w"), "{u}");
+    }
+    assert!(check("f64[3, 3, 16, 32]", "%u: f32[36, 1, 16, 32]").contains("%u cannot be %w"));
+}
+
+#[test]
+fn transformed_filters_exist() {
+    let mut wrong = kernel(COPY);
+    wrong.winograd = Some(WinogradFilters { filters: BufferId(0), transformed: BufferId(7) });
+    assert!(check(&wrong).contains("buffer 7"), "{}", check(&wrong));
 }
