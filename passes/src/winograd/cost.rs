@@ -6,15 +6,17 @@ use ir::winograd;
 const LANES: usize = 16;
 /// Tiles are multiplied in groups of so many; the last group costs as much as a full one.
 const TILES_AT_ONCE: usize = 6;
+/// A product at a point takes so much of the time of one in a direct convolution: its sums are shorter, and go through memory.
+const PER_PRODUCT: f64 = 1.25;
 /// The transforms of a tile cost so many multiply-adds per product and channel, of the input or the result.
-const TRANSFORM_PER_ELEMENT: f64 = 3.0;
+const TRANSFORM_PER_ELEMENT: f64 = 25.0;
 /// Multiply-adds in the time in which a byte of transformed filters is read.
-const PER_BYTE_READ: f64 = 10.0;
+const PER_BYTE_READ: f64 = 2.0;
 /// Multiply-adds in the time in which a byte of transformed filters is made: 11 to 21, the most where the columns of the
 /// filters are not their last axis.
-const PER_BYTE_MADE: f64 = 20.0;
+const PER_BYTE_MADE: f64 = 15.0;
 /// The algorithm pays where it takes less than this part of the time of a direct convolution: its rounding errors are larger.
-const WORTHWHILE: f64 = 0.75;
+const WORTHWHILE: f64 = 0.8;
 
 /// The extents of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +45,7 @@ pub fn pays(size: &Size, is_fixed: bool) -> bool {
 
     let tiles = images * rows.div_ceil(winograd::OUTPUTS) * row_length.div_ceil(winograd::OUTPUTS);
     let per_tile = winograd::PRODUCTS as f64;
-    let multiplied = tiles.next_multiple_of(TILES_AT_ONCE) as f64 * per_tile * products;
+    let multiplied = tiles.next_multiple_of(TILES_AT_ONCE) as f64 * per_tile * products * PER_PRODUCT;
     let transformed = tiles as f64 * per_tile * (channels + columns) as f64 * TRANSFORM_PER_ELEMENT;
     let bytes = per_tile * products * size_of::<f32>() as f64;
     let filters = bytes * if is_fixed { PER_BYTE_READ } else { PER_BYTE_READ + PER_BYTE_MADE };
