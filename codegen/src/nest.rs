@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use ir::{
     Access, Accumulator, Affine, AxisId, Buffer, BufferId, DType, Inst, Kernel, Scalar, ScalarFn, Stmt,
-    StoreMode, Var, WinogradFilters,
+    StoreMode, Var, Winograd,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -21,7 +21,7 @@ pub struct Nest {
     /// The dtype of each variable.
     pub vars: Vec<DType>,
     /// See [`Kernel::winograd`].
-    pub winograd: Option<WinogradFilters>,
+    pub winograd: Option<Winograd>,
     /// The statements.
     pub body: Vec<Node>,
 }

@@ -273,6 +273,11 @@ impl Target {
         format!("{fields:?} {} {} {isa_flags:?}", isa.triple(), isa.flags())
     }
 
+    /// Whether vectors are wider than Cranelift's.
+    pub fn has_wide_vectors(&self) -> bool {
+        self.wide().is_some()
+    }
+
     /// The instruction set of wide vectors, where the row has vectors that are wider than Cranelift's.
     pub(crate) fn wide(&self) -> Option<Isa> {
         [Isa::Avx2, Isa::Avx512].into_iter().find(|isa| isa.vector_bytes() == self.vector_bytes)

@@ -202,6 +202,7 @@ impl Gradient {
         let filters = format!("f32[3, 3, {channels}, {columns}]");
         format!(
             "kernel @k(%x: f32[{images}, {h}, {w}, {channels}], %y: f32[{images}, {p}, {q}, {columns}], %w: {filters}, %rate: f32[]) -> (%r: {filters}) {{
+               winograd gradient
                for k in 3, l in 3, c in {channels}, o in {columns} {{
                  %0 = reduce add n in {images}, i in {p}, j in {q} {{
                    %1 = load %x[n, k + i{back}, l + j{back}, c]{fill}

@@ -238,19 +238,34 @@ pub struct Kernel {
     pub axes: Vec<Axis>,
     /// The dtype of each variable.
     pub vars: Vec<DType>,
-    /// Filters of a convolution that are there a second time, for Winograd's algorithm. The statements don't read them.
-    pub winograd: Option<WinogradFilters>,
+    /// Whether a convolution is computed by Winograd's algorithm, where the target can do so.
+    pub winograd: Option<Winograd>,
     /// The statements.
     pub body: Vec<Stmt>,
 }
 
-/// Filters of a convolution, and the same ones transformed as [`crate::winograd`] says.
+/// What a kernel computes by Winograd's algorithm, see [`crate::winograd`]. The statements say what it is, in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct WinogradFilters {
-    /// The filters that the statements read.
-    pub filters: BufferId,
-    /// What [`crate::winograd::filter_shape`] says, read only.
-    pub transformed: BufferId,
+pub enum Winograd {
+    /// A convolution with filters of three by three, or its gradient for the input.
+    Convolution {
+        /// The filters that the statements read.
+        filters: BufferId,
+        /// The same ones transformed: what [`crate::winograd::filter_shape`] says, read only. The statements don't read them.
+        transformed: BufferId,
+    },
+    /// The gradient of such a convolution for its filters.
+    Gradient,
+}
+
+impl Winograd {
+    /// The transformed filters.
+    pub fn transformed(self) -> Option<BufferId> {
+        match self {
+            Winograd::Convolution { transformed, .. } => Some(transformed),
+            Winograd::Gradient => None,
+        }
+    }
 }
 
 impl Kernel {
@@ -280,7 +295,7 @@ impl Kernel {
         let inserted = BufferId(at as u32);
         let renumber = |buffer: &mut BufferId| buffer.0 += u32::from(*buffer >= inserted);
         renumber_buffers(&mut self.body, &renumber);
-        if let Some(WinogradFilters { filters, transformed }) = &mut self.winograd {
+        if let Some(Winograd::Convolution { filters, transformed }) = &mut self.winograd {
             renumber(filters);
             renumber(transformed);
         }

@@ -44,7 +44,7 @@ pub use graph::{Graph, Node, NodeId, Operands, Output, Types, Update, Value};
 pub use init::Init;
 pub use kernel::{
     Access, Accumulator, Buffer, BufferId, Index, Indices, Inst, Kernel, ReduceOp, Stmt, StoreMode, Var,
-    WinogradFilters,
+    Winograd,
 };
 pub use lowering::{Contraction, Expansion, Lowering, View};
 pub use ops::{Differentiated, Gradients, Op, OpDef, Sample, SampleOperand};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ir::{Graph, Plan};
-use passes::{Pass, Program};
+use passes::{Convolution, Pass, Program};
 use runtime::{Executable, PhaseTime, Pool};
 
 use crate::Error;
@@ -21,12 +21,20 @@ pub struct Options {
     pub verify: bool,
     /// The processor to make code for; `None` is the one that this runs on.
     pub target: Option<codegen::Target>,
+    /// How convolutions are computed.
+    pub convolution: Convolution,
 }
 
 impl Default for Options {
     /// One thread, optimised, verified in debug builds, for this processor.
     fn default() -> Options {
-        Options { threads: 1, optimize: true, verify: cfg!(debug_assertions), target: None }
+        Options {
+            threads: 1,
+            optimize: true,
+            verify: cfg!(debug_assertions),
+            target: None,
+            convolution: Convolution::Auto,
+        }
     }
 }
 
@@ -44,7 +52,15 @@ impl Options {
 
     /// What the passes want to know.
     pub fn for_passes(&self) -> passes::Options {
-        passes::Options { optimize: self.optimize, verify: self.verify, ..passes::Options::default() }
+        // Without wide vectors, code generation computes all convolutions directly.
+        let is_wide = self.target().map_or(true, |target| target.has_wide_vectors());
+        let convolution = if is_wide { self.convolution } else { Convolution::Direct };
+        passes::Options {
+            optimize: self.optimize,
+            verify: self.verify,
+            convolution,
+            ..passes::Options::default()
+        }
     }
 }
 

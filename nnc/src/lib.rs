@@ -30,5 +30,6 @@ pub mod visualize;
 
 pub use driver::{Options, compile, compile_on, compile_plan};
 pub use error::Error;
+pub use passes::Convolution;
 pub use runtime::{Executable, KernelTime, PhaseTime, Pool, RunError, State};
 pub use trainer::{Trainer, TrainerOptions};

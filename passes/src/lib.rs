@@ -24,4 +24,4 @@ pub mod split_reduce;
 mod sum_of_products;
 pub mod winograd;
 
-pub use pipeline::{Options, PASSES, Pass, Program, run, run_observed, run_until};
+pub use pipeline::{Convolution, Options, PASSES, Pass, Program, run, run_observed, run_until};

@@ -44,7 +44,10 @@ pub static PASSES: &[Pass] = &[
         name: "winograd",
         stage: Stage::Kernels,
         optional: true,
-        run: Run::Plan(|plan, _| winograd(plan)),
+        run: Run::Plan(|plan, options| match options.convolution {
+            Convolution::Auto => winograd(plan),
+            Convolution::Direct => plan,
+        }),
     },
     Pass { name: "prepack", stage: Stage::Kernels, optional: true, run: Run::Plan(|plan, _| prepack(plan)) },
     Pass {
@@ -95,11 +98,29 @@ pub struct Options {
     pub fold_budget: usize,
     /// Whether the verifier runs after each pass.
     pub verify: bool,
+    /// How convolutions are computed.
+    pub convolution: Convolution,
+}
+
+/// How convolutions are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Convolution {
+    /// By Winograd's algorithm where that is faster, else directly.
+    #[default]
+    Auto,
+    /// As sums of products. Errors are about half of those of Winograd's algorithm, which are relative to the largest sums
+    /// around an element.
+    Direct,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { optimize: true, fold_budget: 4096, verify: cfg!(debug_assertions) }
+        Options {
+            optimize: true,
+            fold_budget: 4096,
+            verify: cfg!(debug_assertions),
+            convolution: Convolution::Auto,
+        }
     }
 }
 

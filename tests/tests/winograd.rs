@@ -1,7 +1,7 @@
 //! Transformed filters: which convolutions get them, that they are what Winograd's algorithm asks for, and when they are made.
 
 use ir::winograd::{INPUT, OUTPUT, OUTPUTS, POINTS, TAPS, filter_shape};
-use ir::{Builder, DType, Error, Graph, Init, Kernel, Place, Plan, Step, Tensor, Value};
+use ir::{Builder, DType, Error, Graph, Init, Kernel, Place, Plan, Step, Tensor, Value, Winograd};
 use nn::functional::{ConvOptions, Padding, conv, conv_transpose};
 use passes::pipeline::{Options, Pass, Program, run_until};
 use tests::compare::{difference, execute, interpret, same_bits, seeded_inputs};
@@ -76,7 +76,8 @@ fn plan_after(pass: &str, graph: &Graph) -> Plan {
 
 /// The kernels that have transformed filters.
 fn chosen(plan: &Plan) -> Vec<&Kernel> {
-    plan.kernels.iter().filter(|kernel| kernel.winograd.is_some()).collect()
+    let has_transformed = |kernel: &&Kernel| kernel.winograd.and_then(Winograd::transformed).is_some();
+    plan.kernels.iter().filter(has_transformed).collect()
 }
 
 /// The names of the slots of each call of a kernel whose name starts so.
@@ -96,6 +97,16 @@ fn a_layer_of_three_by_three_gets_transformed_filters() {
     let [kernel] = chosen(&plan)[..] else { panic!("it is one convolution:\n{plan}") };
     assert!(kernel.name.contains("conv_add_relu"), "{kernel}");
     assert_eq!(calls(&plan, &plan.steps, "transform"), [["winograd.forwards", "w", "w.transformed"]]);
+}
+
+#[test]
+fn convolutions_are_direct_where_that_is_asked_for() {
+    let pass = Pass::find("winograd").expect("there is such a pass");
+    let options = Options { convolution: passes::Convolution::Direct, ..Options::default() };
+    for graph in [Convolution::plain().layer(), training_step().expect("the shapes fit")] {
+        let plan = run_until(graph, &options, pass).expect("it compiles").into_plan();
+        assert!(plan.kernels.iter().all(|kernel| kernel.winograd.is_none()), "{plan}");
+    }
 }
 
 #[test]
@@ -184,6 +195,8 @@ fn training_step() -> Result<Graph, Error> {
 fn calls_share_filters_of_the_same_direction() {
     let plan = plan_after("prepack", &training_step().expect("the shapes fit"));
     assert_eq!(chosen(&plan).len(), 4, "{plan}");
+    let gradients = plan.kernels.iter().filter(|kernel| kernel.winograd == Some(Winograd::Gradient));
+    assert_eq!(gradients.count(), 2, "{plan}");
     let made = calls(&plan, &plan.steps, "transform");
     let directions: Vec<&str> = made.iter().map(|slots| slots[0]).collect();
     assert_eq!(directions, ["winograd.forwards", "winograd.backwards"]);

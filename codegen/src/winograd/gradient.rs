@@ -15,8 +15,8 @@
 //! operands. Cost model: blocks of 64 by 64 read and transform little beside their products; narrower ones serve where there
 //! would be few chunks otherwise.
 
-use ir::AxisId;
-use ir::winograd::{OUTPUTS, PRODUCTS, TAPS, panel_columns};
+use ir::winograd::{PRODUCTS, panel_columns};
+use ir::{AxisId, Winograd};
 
 use super::Spatial;
 use super::recognise::{is_strip, spatial};
@@ -66,8 +66,11 @@ impl GradientPlan<'_> {
     }
 }
 
-/// Plans a gradient; `None` where the nest is none, vectors are not wide, or the direct sum is about as fast.
+/// Plans a gradient; `None` where the nest is none that is to be computed so, or vectors are not wide.
 pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<GradientPlan<'a>> {
+    if nest.winograd != Some(Winograd::Gradient) {
+        return None;
+    }
     let isa = target.wide()?;
     let contraction = recognise_contraction(nest)?;
     let [filter_row, filter_column] = *contraction.lines.as_slice() else { return None };
@@ -105,7 +108,7 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<GradientPlan<'a>> {
     };
     let rows = plan.rows_of_tiles(nest);
     plan.block = rows_of_block(&plan, target).min(rows);
-    (fits && pays(&plan, nest)).then_some(plan)
+    fits.then_some(plan)
 }
 
 /// The output channels of a block, where there are so many blocks of channels.
@@ -126,22 +129,3 @@ fn rows_of_block(plan: &GradientPlan<'_>, target: &Target) -> usize {
     let tiles = (target.l2_bytes * 3 / 4).saturating_sub(sums_bytes) / tile_bytes;
     tiles.max(LEAST_TILES).div_ceil(plan.horizontal.tiles()).max(1)
 }
-
-/// Whether this is faster than the direct sum.
-fn pays(plan: &GradientPlan<'_>, nest: &Nest) -> bool {
-    /// A product at a point takes so much of the time of a direct one, transforms and waiting sums included.
-    const PER_PRODUCT: f64 = 1.4;
-    /// The last transforms of a pair of channels take so many multiply-adds.
-    const PER_FILTER: f64 = 100.0;
-    /// The part of the direct time from which on it pays.
-    const WORTHWHILE: f64 = 0.75;
-    const FEWEST_CHANNELS: usize = 32;
-    let images: usize = plan.images.iter().map(|&axis| nest.extent(axis)).product();
-    let places = (images * plan.vertical.outputs * plan.horizontal.outputs) as f64;
-    let direct = places * (TAPS * TAPS) as f64;
-    let tiles = (plan.rows_of_tiles(nest) * plan.horizontal.tiles()) as f64;
-    let has_channels = plan.channels.0.min(plan.columns.0) >= FEWEST_CHANNELS;
-    has_channels && tiles * PRODUCTS as f64 * PER_PRODUCT + PER_FILTER < WORTHWHILE * direct
-}
-
-const _: () = assert!(OUTPUTS + TAPS - 1 == ir::winograd::POINTS);

@@ -1,7 +1,7 @@
 //! Which nests are convolutions for Winograd's algorithm.
 
 use ir::winograd::{TAPS, filter_shape};
-use ir::{AxisId, WinogradFilters};
+use ir::{AxisId, Winograd};
 
 use super::{Spatial, WinogradPlan};
 use crate::contraction::{Contraction, recognise as recognise_contraction};
@@ -13,7 +13,7 @@ use crate::wide::tile::is_step;
 /// The convolution that a nest is, where it has transformed filters and runs on wide vectors; blocks and chunks are to be
 /// found.
 pub fn recognise(nest: &Nest, isa: Isa) -> Option<WinogradPlan<'_>> {
-    let WinogradFilters { filters, transformed } = nest.winograd?;
+    let Some(Winograd::Convolution { filters, transformed }) = nest.winograd else { return None };
     let contraction = recognise_contraction(nest)?;
     let left_axes: Vec<AxisId> = contraction.lines.iter().copied().chain(contraction.row).collect();
     let [vertical_tap, horizontal_tap, channel] = *contraction.depth.as_slice() else { return None };

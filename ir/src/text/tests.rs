@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::verify::verify_kernel;
-use crate::{BufferId, WinogradFilters};
+use crate::{BufferId, Winograd};
 
 /// The error of a graph with an input `%x: f32[2, 3]` and these statements on line 2.
 fn graph_error(statements: &str) -> String {
@@ -371,8 +371,25 @@ kernel @k(%w: f32[3, 3, 16, 16], %u: f32[36, 1, 16, 16]) -> (%y: f32[4]) {
 ";
     let kernel = parse_kernel(source).expect("valid");
     assert!(verify_kernel(&kernel).is_ok());
-    let winograd = WinogradFilters { filters: BufferId(0), transformed: BufferId(1) };
+    let winograd = Winograd::Convolution { filters: BufferId(0), transformed: BufferId(1) };
     assert_eq!(kernel.winograd, Some(winograd));
+    assert_eq!(kernel.to_string(), source);
+}
+
+#[test]
+fn a_gradient_of_filters_says_how_it_is_computed() {
+    let source = "\
+kernel @k(%x: f32[4]) -> (%y: f32[4]) {
+  winograd gradient
+  for i in 4 {
+    %0 = load %x[i]
+    store %0, %y[i]
+  }
+}
+";
+    let kernel = parse_kernel(source).expect("valid");
+    assert!(verify_kernel(&kernel).is_ok());
+    assert_eq!(kernel.winograd, Some(Winograd::Gradient));
     assert_eq!(kernel.to_string(), source);
 }
 

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::{
     Access, AxisId, Buffer, BufferId, DType, Error, Index, Inst, Kernel, Scalar, Stmt, StoreMode, Var,
-    WinogradFilters, winograd,
+    Winograd, winograd,
 };
 
 /// Checks a kernel.
@@ -79,7 +79,9 @@ impl Verifier<'_> {
 
     /// Transformed filters have 36 elements for the nine of a filter, and are read only.
     fn winograd(&self) -> Checked {
-        let Some(WinogradFilters { filters, transformed }) = self.kernel.winograd else { return Ok(()) };
+        let Some(Winograd::Convolution { filters, transformed }) = self.kernel.winograd else {
+            return Ok(());
+        };
         let (filters, transformed) = (self.buffer(filters)?, self.buffer(transformed)?);
         let elements = filters.ty.shape.elements() / (winograd::TAPS * winograd::TAPS) * winograd::PRODUCTS;
         let fits = transformed.access == Access::Read

@@ -58,9 +58,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         Some(path) => Data::read(path)?,
         None => Data::draw(&workload.model()?.graph),
     };
-    let target = Some(args.target.get().clone());
-    let options =
-        Options { threads: args.threads, optimize: !args.no_optimize, target, ..Options::default() };
+    let options = Options { threads: args.threads, optimize: !args.no_optimize, ..args.target.options() };
     output.report(&format!(
         "{}: compiling, then measuring for about {} s",
         workload.name,

@@ -79,11 +79,7 @@ impl FromStr for View {
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let module = program::load(&args.program, args.train, args.batch as usize)?;
     let format = if output.is_json { Format::Json } else { args.format };
-    let options = Options {
-        optimize: !args.no_optimize,
-        target: Some(args.target.get().clone()),
-        ..Options::default()
-    };
+    let options = Options { optimize: !args.no_optimize, ..args.target.options() };
     let text = match args.stage {
         Some(view @ (View::Clif | View::Asm)) => {
             let kernels = kernels_of(module, &options)?;

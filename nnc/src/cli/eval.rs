@@ -45,8 +45,7 @@ enum Part {
 
 /// Evaluates a model and reports the metrics that suit its targets.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
-    let options =
-        Options { threads: args.threads, target: Some(args.target.get().clone()), ..Options::default() };
+    let options = Options { threads: args.threads, ..args.target.options() };
     let mut trained = Trained::read(&args.checkpoint, &options)?;
     let (train, test) = args.data.parse::<Source>()?.load()?;
     let data = if args.part == Part::Train { train } else { test };

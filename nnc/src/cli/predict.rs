@@ -47,8 +47,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
             "end it in .csv or .npy",
         ));
     }
-    let options =
-        Options { threads: args.threads, target: Some(args.target.get().clone()), ..Options::default() };
+    let options = Options { threads: args.threads, ..args.target.options() };
     let mut trained = Trained::read(&args.checkpoint, &options)?;
     let rows = data::rows::read(&args.input)?;
     let outputs = trained.predict(&rows)?;

@@ -86,9 +86,7 @@ fn execute(
     states: &Arrays,
     args: &Args,
 ) -> Result<Vec<(String, Tensor)>, Error> {
-    let target = Some(args.target.get().clone());
-    let options =
-        Options { threads: args.threads, optimize: !args.no_optimize, target, ..Options::default() };
+    let options = Options { threads: args.threads, optimize: !args.no_optimize, ..args.target.options() };
     let mut program = compile(graph, &options)?;
     let mut state = State::new(program.plan(), args.seed)?;
     for (name, value) in states {

@@ -1,18 +1,42 @@
-//! `--target`: the CPU that code is made for.
+//! `--target` and `--convolution`: the CPU that code is made for, and how it computes convolutions.
 
+use clap::ValueEnum;
 use codegen::Target;
 
-/// The argument that every command has that makes machine code.
+use nnc::{Convolution, Options};
+
+/// The arguments that every command has that makes machine code.
 #[derive(clap::Args)]
 pub struct TargetArg {
     /// The CPU to make code for: x86-64-v2, x86-64-v3, x86-64-v4 (or v2, v3, v4) or native; see `nnc list targets`
     #[arg(long, value_name = "TARGET", default_value = "native", value_parser = Target::named)]
     target: Target,
+    /// How convolutions are computed
+    #[arg(long, default_value = "auto")]
+    convolution: Algorithm,
+}
+
+/// See [`Convolution`].
+#[derive(Clone, Copy, ValueEnum)]
+enum Algorithm {
+    /// By Winograd's algorithm where that is faster: filters of three by three with a stride of one
+    Auto,
+    /// As the sums of products that they are: slower, and a little more exact
+    Direct,
 }
 
 impl TargetArg {
     /// The target.
     pub fn get(&self) -> &Target {
         &self.target
+    }
+
+    /// Options with what these arguments say.
+    pub fn options(&self) -> Options {
+        let convolution = match self.convolution {
+            Algorithm::Auto => Convolution::Auto,
+            Algorithm::Direct => Convolution::Direct,
+        };
+        Options { target: Some(self.target.clone()), convolution, ..Options::default() }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use nnc::data::Source;
 use nnc::visualize::Wanted;
-use nnc::{Error, Options, files};
+use nnc::{Error, files};
 use serde_json::json;
 
 use super::Status;
@@ -40,7 +40,7 @@ pub struct Args {
 
 /// Draws what a layer of a trained model sees.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
-    let options = Options { target: Some(args.target.get().clone()), ..Options::default() };
+    let options = args.target.options();
     let mut trained = Trained::read(&args.checkpoint, &options)?;
     let (_, data) = args.data.parse::<Source>()?.load()?;
     let (maps, images) = (args.maps.into(), args.images.into());

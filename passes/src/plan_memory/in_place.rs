@@ -1,6 +1,6 @@
 //! When a kernel may write a result over one of its operands.
 
-use ir::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Stmt};
+use ir::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Stmt, Winograd};
 
 /// Whether `kernel` means the same when parameter `written` is the memory of parameter `read`: each element is read
 /// for the last time before it is written, and never by another iteration than the one that writes it.
@@ -11,7 +11,7 @@ use ir::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Stmt};
 /// has run when the store runs.
 pub fn may_overwrite(kernel: &Kernel, read: BufferId, written: BufferId) -> bool {
     // Transformed filters are read without a load, by every iteration.
-    let is_transformed = kernel.winograd.is_some_and(|winograd| winograd.transformed == read);
+    let is_transformed = kernel.winograd.and_then(Winograd::transformed) == Some(read);
     if is_transformed || kernel.buffers[read.0 as usize].ty != kernel.buffers[written.0 as usize].ty {
         return false;
     }
@@ -176,7 +176,7 @@ mod tests {
         let Square { mut kernel, x, out } = square();
         let transformed = kernel.insert_read("u", Type::new(DType::F32, [5, 5]));
         assert!(may_overwrite(&kernel, transformed, out));
-        kernel.winograd = Some(ir::WinogradFilters { filters: x, transformed });
+        kernel.winograd = Some(Winograd::Convolution { filters: x, transformed });
         assert!(!may_overwrite(&kernel, transformed, out));
     }
 

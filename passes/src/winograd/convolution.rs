@@ -40,7 +40,8 @@ pub fn convolution(kernel: &Kernel) -> Option<Convolution> {
     }
     let sum = SumOfProducts::of(kernel)?;
     let [images @ .., vertical, horizontal, channel] = sum.left.indices.as_slice() else { return None };
-    let [vertical, horizontal] = [window(kernel, &sum, vertical)?, window(kernel, &sum, horizontal)?];
+    let is_tap = |axis: AxisId| sum.reduced.contains(&axis);
+    let [vertical, horizontal] = [window(kernel, is_tap, vertical)?, window(kernel, is_tap, horizontal)?];
     let channel = only_axis(channel)?;
     // A fill is for rows and columns outside of an image. There are no images or channels outside.
     let shape = &kernel.buffers[sum.left.buffer.0 as usize].ty.shape;
@@ -79,6 +80,38 @@ pub fn convolution(kernel: &Kernel) -> Option<Convolution> {
     (is_one && is_whole).then_some(Convolution { filters, filter_axes, is_backwards, size })
 }
 
+/// How much there is to compute for the gradient of filters that a kernel is, where it is one: `sum over images, rl, rm of
+/// x[.., l + rl - p, m + rm - p', k] * y[.., rl, rm, j]`, with channels last, `l` and `m` the taps, and a padding `p` of 0 to 2
+/// rows of zeros.
+pub fn gradient(kernel: &Kernel) -> Option<Size> {
+    let has_local = kernel.buffers.iter().any(|buffer| buffer.access == Access::Local);
+    if has_local || kernel.winograd.is_some() {
+        return None;
+    }
+    let sum = SumOfProducts::of(kernel)?;
+    let [images @ .., vertical, horizontal, channel] = sum.left.indices.as_slice() else { return None };
+    let is_tap = |axis: AxisId| !sum.reduced.contains(&axis);
+    let [vertical, horizontal] = [window(kernel, is_tap, vertical)?, window(kernel, is_tap, horizontal)?];
+    let channel = only_axis(channel)?;
+    let images: Vec<AxisId> = images.iter().filter_map(only_axis).collect();
+    let fits = !vertical.is_backwards
+        && !horizontal.is_backwards
+        && is_same_set(&[vertical.tap, horizontal.tap, channel, sum.column], sum.axes)
+        && is_same_set(&[&images[..], &[vertical.place, horizontal.place]].concat(), sum.reduced)
+        && sum
+            .right
+            .indices
+            .iter()
+            .all(|index| index.affine == Affine::constant(0) || only_axis(index).is_some());
+    fits.then(|| Size {
+        channels: kernel.extent(channel),
+        columns: kernel.extent(sum.column),
+        rows: kernel.extent(vertical.place),
+        row_length: kernel.extent(horizontal.place),
+        images: images.iter().map(|&axis| kernel.extent(axis)).product(),
+    })
+}
+
 /// The axes of the filters, each of the four in an index of its own.
 fn filter_axes(
     sum: &SumOfProducts<'_>,
@@ -103,10 +136,9 @@ struct Window {
 }
 
 /// The window that an index is, with at most two rows of zeros before the first.
-fn window(kernel: &Kernel, sum: &SumOfProducts<'_>, index: &Index) -> Option<Window> {
+fn window(kernel: &Kernel, is_tap: impl Fn(AxisId) -> bool, index: &Index) -> Option<Window> {
     let &[one, other] = index.affine.terms() else { return None };
-    let ((place, step), (tap, direction)) =
-        if sum.reduced.contains(&one.0) { (other, one) } else { (one, other) };
+    let ((place, step), (tap, direction)) = if is_tap(one.0) { (other, one) } else { (one, other) };
     let is_backwards = direction < 0;
     let last = winograd::TAPS as i64 - 1;
     let padding = if is_backwards { last - index.affine.offset() } else { -index.affine.offset() };

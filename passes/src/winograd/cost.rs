@@ -52,6 +52,24 @@ pub fn pays(size: &Size, is_fixed: bool) -> bool {
     multiplied + transformed + filters < WORTHWHILE * direct
 }
 
+/// Whether the gradient of filters is worth it. `rows` and `row_length` are those of the gradient that it is computed from.
+pub fn gradient_pays(size: &Size) -> bool {
+    /// A product at a point takes so much of the time of a direct one: transforms are part of it, and sums that wait in
+    /// memory between blocks of tiles.
+    const PER_PRODUCT: f64 = 1.4;
+    /// The last transforms cost so many multiply-adds per channel and filter.
+    const PER_FILTER: f64 = 100.0;
+    const FEWEST_CHANNELS: usize = 32;
+    let &Size { channels, columns, rows, row_length, images } = size;
+    let fills_vectors = channels.is_multiple_of(LANES) && columns.is_multiple_of(LANES);
+    if !fills_vectors || channels.min(columns) < FEWEST_CHANNELS {
+        return false;
+    }
+    let direct = (images * rows * row_length * winograd::TAPS * winograd::TAPS) as f64;
+    let tiles = images * rows.div_ceil(winograd::OUTPUTS) * row_length.div_ceil(winograd::OUTPUTS);
+    (tiles * winograd::PRODUCTS) as f64 * PER_PRODUCT + PER_FILTER < WORTHWHILE * direct
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +91,14 @@ mod tests {
     fn images_of_a_tile_or_of_nothing_do_not_pay() {
         assert!(!pays(&Size { rows: 4, row_length: 4, images: 1, ..MIDDLE }, true));
         assert!(!pays(&Size { images: 0, ..MIDDLE }, true));
+    }
+
+    #[test]
+    fn gradients_pay_where_images_are_not_all_edge() {
+        assert!(gradient_pays(&Size { rows: 8, row_length: 8, ..MIDDLE }));
+        assert!(!gradient_pays(&Size { rows: 5, row_length: 5, ..MIDDLE }));
+        assert!(!gradient_pays(&Size { channels: 16, ..MIDDLE }));
+        assert!(!gradient_pays(&Size { columns: 72, ..MIDDLE }));
     }
 
     /// For some number of images, the sum is worth it with filters that are made once, but not with those made in each run.

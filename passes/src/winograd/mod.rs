@@ -1,10 +1,12 @@
 //! Pass `winograd`: a convolution with a filter of three by three gets its filters a second time, transformed as
-//! [`ir::winograd`] says, where a quarter of the products saves more time than all that comes with it costs.
+//! [`ir::winograd`] says, where a quarter of the products saves more time than all that comes with it costs; and so is the
+//! gradient of filters marked.
 //!
 //! In and out: a plan of stage `kernels`, after `layout`. What kernels compute stays the same, and so do their statements:
 //! whether transformed filters are used is up to code generation.
 //!
-//! 1. `convolution`: a kernel that is a convolution, or the gradient of one for its input, of stride 1 with channels last.
+//! 1. `convolution`: a kernel that is a convolution, or the gradient of one for its input or its filters, of stride 1 with
+//!    channels last.
 //! 2. `cost`: whether it pays.
 //! 3. `transform`: the kernel that transforms the filters. A step calls it before the first that needs the result, once
 //!    for all that read the same filters in the same direction. Where the filters are fixed, `prepack` moves it to `prepare`.
@@ -13,12 +15,12 @@ mod convolution;
 mod cost;
 mod transform;
 
-use ir::{BufferId, Kernel, KernelId, Place, Plan, Slot, SlotId, Step, Tensor, WinogradFilters, winograd};
+use ir::{BufferId, Kernel, KernelId, Place, Plan, Slot, SlotId, Step, Tensor, Winograd, winograd};
 use smallvec::smallvec;
 
 use crate::fixed::Fixed;
-use convolution::{Convolution, convolution};
-use cost::pays;
+use convolution::{Convolution, convolution, gradient};
+use cost::{gradient_pays, pays};
 use transform::{transform_kernel, transformed_type};
 
 /// Adds transformed filters to the convolutions that are faster with them.
@@ -38,8 +40,12 @@ pub fn winograd(mut plan: Plan) -> Plan {
         plan.steps.push(step);
     }
     for (kernel, chosen) in plan.kernels.iter_mut().zip(chosen) {
-        if let Some(chosen) = chosen {
-            *kernel = chosen.kernel;
+        match chosen {
+            Some(chosen) => *kernel = chosen.kernel,
+            None if gradient(kernel).is_some_and(|size| gradient_pays(&size)) => {
+                kernel.winograd = Some(Winograd::Gradient);
+            }
+            None => {}
         }
     }
     plan
@@ -93,7 +99,7 @@ fn with_transformed_filters(kernel: &Kernel, convolution: &Convolution) -> Chose
     let mut kernel = kernel.clone();
     let name = format!("{}.transformed", kernel.buffers[filters.0 as usize].name);
     let transformed = kernel.insert_read(name, transformed_type(&convolution.size));
-    kernel.winograd = Some(WinogradFilters { filters, transformed });
+    kernel.winograd = Some(Winograd::Convolution { filters, transformed });
     Chosen { kernel: kernel.numbered(), filters, transformed, transform, is_backwards }
 }
 

@@ -15,7 +15,7 @@ use super::literal::{parse_dtype, parse_extent, parse_number, parse_type};
 use crate::text::{MAX_DEPTH, ParseError, RESERVED_AXIS_NAMES};
 use crate::{
     Access, Accumulator, AxisId, BufferId, DType, Indices, Inst, Kernel, ReduceOp, ScalarFn, Stmt, StoreMode,
-    Var, WinogradFilters,
+    Var, Winograd,
 };
 
 /// What a name of a kernel stands for.
@@ -66,10 +66,7 @@ pub fn parse_kernel(cursor: &mut Cursor<'_>) -> Parsed<(Kernel, Reference)> {
         parser.buffer(cursor, Access::Local)?;
     }
     if cursor.eat("winograd") {
-        let (_, transformed) = parser.known_buffer(cursor)?;
-        cursor.expect("of", "say which filters these are, as in `winograd %u of %w`")?;
-        let (_, filters) = parser.known_buffer(cursor)?;
-        parser.kernel.winograd = Some(WinogradFilters { filters, transformed });
+        parser.kernel.winograd = Some(parser.winograd(cursor)?);
     }
     let body = parser.statements(cursor, "}")?;
     cursor.expect("}", "close the kernel with `}`")?;
@@ -100,6 +97,17 @@ impl KernelParser {
             return Err(cursor.error(name.span, "this is no name of a buffer", "use a name as in `%x`"));
         }
         self.define(cursor, name, Named::Buffer(buffer))
+    }
+
+    /// `%u of %w`, or `gradient`.
+    fn winograd(&self, cursor: &mut Cursor<'_>) -> Parsed<Winograd> {
+        if cursor.eat("gradient") {
+            return Ok(Winograd::Gradient);
+        }
+        let (_, transformed) = self.known_buffer(cursor)?;
+        cursor.expect("of", "say which filters these are, as in `winograd %u of %w`")?;
+        let (_, filters) = self.known_buffer(cursor)?;
+        Ok(Winograd::Convolution { filters, transformed })
     }
 
     /// The statements of a block, up to `end`.

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::{Element, Indent, List, Name};
-use crate::kernel::{Axis, WinogradFilters};
+use crate::kernel::{Axis, Winograd};
 use crate::{Access, Affine, AxisId, BufferId, Index, Inst, Kernel, ReduceOp, Stmt, StoreMode, Var};
 
 impl fmt::Display for Kernel {
@@ -38,9 +38,14 @@ pub fn print_kernel(
     for local in kernel.buffers.iter().filter(|buffer| buffer.access == Access::Local) {
         writeln!(f, "{}local %{}: {}", Indent(depth + 1), Name(&local.name), local.ty)?;
     }
-    if let Some(WinogradFilters { filters, transformed }) = kernel.winograd {
-        let [transformed, filters] = [transformed, filters].map(|id| buffer_name(kernel, id));
-        writeln!(f, "{}winograd %{transformed} of %{filters}", Indent(depth + 1))?;
+    let indent_of_body = Indent(depth + 1);
+    match kernel.winograd {
+        None => {}
+        Some(Winograd::Gradient) => writeln!(f, "{indent_of_body}winograd gradient")?,
+        Some(Winograd::Convolution { filters, transformed }) => {
+            let [transformed, filters] = [transformed, filters].map(|id| buffer_name(kernel, id));
+            writeln!(f, "{indent_of_body}winograd %{transformed} of %{filters}")?;
+        }
     }
     let printer = KernelPrinter { kernel };
     printer.block(f, &kernel.body, depth + 1)?;

@@ -4,7 +4,7 @@ use super::message;
 use crate::kernel::Axis;
 use crate::text::parse_kernel;
 use crate::verify::verify_kernel;
-use crate::{Access, AxisId, BufferId, DType, Inst, Kernel, Stmt, Type, Var, WinogradFilters};
+use crate::{Access, AxisId, BufferId, DType, Inst, Kernel, Stmt, Type, Var, Winograd};
 
 /// A kernel with `%x: f32[6]`, `%n: i64[6]`, the written `%y: f32[6]`, and these statements.
 fn kernel(statements: &str) -> Kernel {
@@ -292,6 +292,6 @@ fn transformed_filters_are_four_times_the_filters() {
 #[test]
 fn transformed_filters_exist() {
     let mut wrong = kernel(COPY);
-    wrong.winograd = Some(WinogradFilters { filters: BufferId(0), transformed: BufferId(7) });
+    wrong.winograd = Some(Winograd::Convolution { filters: BufferId(0), transformed: BufferId(7) });
     assert!(check(&wrong).contains("buffer 7"), "{}", check(&wrong));
 }

@@ -92,8 +92,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         output.result(|| summary.json(), || summary.to_string())?;
         return Ok(Status::Done);
     }
-    let compile =
-        Options { threads: args.threads, target: Some(args.target.get().clone()), ..Options::default() };
+    let compile = Options { threads: args.threads, ..args.target.options() };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
     let options = TrainerOptions { loss, batch, seed, augment, compile };
     let mut trainer = Trainer::new(model.name, &row, layer, settings.optimizer(), options)?;
