@@ -30,6 +30,7 @@ use crate::Target;
 use crate::contraction::Contraction;
 use crate::nest::Nest;
 use crate::wide::Isa;
+use crate::wide::tile::is_step;
 pub use emit::emit;
 pub use recognise::recognise;
 
@@ -99,13 +100,21 @@ impl WinogradPlan<'_> {
     }
 }
 
-/// Plans a convolution; `None` where the nest is none, its filters are not there transformed, or vectors are not wide.
+/// Plans a convolution; `None` where the nest is none, its filters are not there transformed, vectors are not wide, or the image
+/// is too wide.
 pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>> {
     let mut plan = recognise(nest, target.wide()?)?;
     let rows = plan.rows_of_tiles(nest);
     plan.block = rows_of_block(&plan, target).min(rows);
     plan.chunk = rows.div_ceil(MOST_CHUNKS);
-    Some(plan)
+    let tiles = plan.block * plan.horizontal.tiles();
+    is_plane(tiles, plan.channels.max(plan.columns)).then_some(plan)
+}
+
+/// Whether steps may be as long as so many tiles of so many channels are. A row of tiles is never cut, so those of a very wide
+/// image are longer.
+fn is_plane(tiles: usize, channels: usize) -> bool {
+    i64::try_from(tiles.saturating_mul(channels)).is_ok_and(|elements| is_step(elements.saturating_mul(4)))
 }
 
 /// There are at most so many chunks.
