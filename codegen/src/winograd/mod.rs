@@ -130,3 +130,35 @@ fn rows_of_block(plan: &WinogradPlan<'_>, target: &Target) -> usize {
     let tiles = if filter_bytes > target.l2_bytes / 2 { near.max(TILES_FOR_FAR_FILTERS) } else { near };
     tiles.div_ceil(plan.horizontal.tiles()).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A convolution with a padding of 1 of an image of so many lines and places, 64 channels, and as many columns.
+    fn nest(lines: usize, places: usize) -> Nest {
+        let text = format!(
+            "kernel @k(%x: f32[{lines}, {places}, 64], %w: f32[3, 3, 64, 64], %u: f32[36, 1, 64, 64]) -> (%r: f32[{places}, {lines}, 64]) {{
+               winograd %u of %w
+               for i in {lines}, j in {places}, o in 64 {{
+                 %0 = reduce add k in 3, l in 3, c in 64 {{
+                   %1 = load %x[i + k - 1, j + l - 1, c] fill 0.0
+                   %2 = load %w[k, l, c, o]
+                   %3 = mul %1, %2
+                   yield %3
+                 }}
+                 store %0, %r[j, i, o]
+               }}
+             }}"
+        );
+        Nest::new(&ir::text::parse_kernel(&text).expect("the kernel is well-formed"))
+    }
+
+    #[test]
+    fn images_are_not_so_wide_that_steps_do_not_fit() {
+        for target in Target::available().iter().filter(|target| target.wide().is_some()) {
+            assert!(plan(&nest(8, 100_000), target).is_some(), "{}", target.name);
+            assert!(plan(&nest(8, 300_000), target).is_none(), "{}", target.name);
+        }
+    }
+}

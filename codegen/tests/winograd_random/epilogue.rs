@@ -4,6 +4,9 @@ use super::case::buffers::{
     BIAS, COUNTS, FLAG, INTEGERS, NUMBER, OTHER, PLACES, RESULT, ROW_INTEGERS, ROWS, SCALAR, SECOND,
 };
 
+/// There are fewer registers for pointers.
+const MANY: usize = 10;
+
 /// What follows from the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Epilogue {
@@ -26,6 +29,8 @@ pub enum Epilogue {
     Fill,
     /// A load that is outside for some rows.
     FillRows,
+    /// More loads of that kind than there are registers for pointers.
+    Pointers,
     /// Integers are read and written.
     Integers,
     /// An integer per row goes through 64 bits.
@@ -63,7 +68,7 @@ pub struct Point<'a> {
 
 impl Epilogue {
     /// All.
-    pub const ALL: [Epilogue; 17] = [
+    pub const ALL: [Epilogue; 18] = [
         Epilogue::None,
         Epilogue::Bias,
         Epilogue::Layer,
@@ -74,6 +79,7 @@ impl Epilogue {
         Epilogue::Momentum,
         Epilogue::Fill,
         Epilogue::FillRows,
+        Epilogue::Pointers,
         Epilogue::Integers,
         Epilogue::Wide,
         Epilogue::Flag,
@@ -126,6 +132,19 @@ impl Epilogue {
                 format!("%p = load %places[{place} - 1, o] fill 0.25 %v = add %sum, %p {store}")
             }
             Epilogue::FillRows => format!("%p = load %rows[{row} - 1] fill 0.25 %v = add %sum, %p {store}"),
+            Epilogue::Pointers => {
+                let add = |back: usize| {
+                    format!(
+                        "%p{back} = load %places[{place} - {back}, o] fill 0.25 %v{back} = add %v{}, %p{back}",
+                        back - 1
+                    )
+                };
+                let all: Vec<String> = (1..=MANY).map(add).collect();
+                format!(
+                    "%half = 0.5 : f32 %v0 = mul %sum, %half {} store %v{MANY}, %r[{memory}]",
+                    all.join(" ")
+                )
+            }
             Epilogue::Integers => format!(
                 "%t = load %integers[{at}] %tt = add %t, %t store %tt, %counts[{memory}] %f = cast_f32 %t \
                  %v = add %sum, %f {store}"
@@ -159,6 +178,10 @@ impl Epilogue {
         let result = |value: f64, size: f64| vec![(RESULT, memory, value, size)];
         let plus = |other: f64| result(sum + other, size + other.abs());
         let scalar = number(SCALAR, 0);
+        let places = |back: usize| match point.place.checked_sub(back) {
+            Some(place) => number(PLACES, place * point.columns + point.column),
+            None => 0.25,
+        };
         match self {
             Epilogue::None => plus(0.0),
             Epilogue::Bias => plus(number(BIAS, point.column)),
@@ -188,11 +211,13 @@ impl Epilogue {
                 let size_of_result = size * scalar.abs() + old.abs();
                 vec![(SECOND, memory, new, size), (RESULT, memory, old - new * scalar, size_of_result)]
             }
-            Epilogue::Fill => plus(match point.place.checked_sub(1) {
-                Some(place) => number(PLACES, place * point.columns + point.column),
-                None => 0.25,
-            }),
+            Epilogue::Fill => plus(places(1)),
             Epilogue::FillRows => plus(point.row.checked_sub(1).map_or(0.25, |row| number(ROWS, row))),
+            Epilogue::Pointers => {
+                let all = (1..=MANY).map(places);
+                let sizes: f64 = all.clone().map(f64::abs).sum();
+                result(sum * 0.5 + all.sum::<f64>(), size + sizes)
+            }
             Epilogue::Integers => {
                 let integer = integer(INTEGERS, point.logical);
                 let mut all = plus(integer);
