@@ -255,7 +255,7 @@ fn a_gradient_of_filters_is_that_of_plain_loops() {
         small,
         Gradient { image: [11, 13], channels: 64, columns: 64, ..small },
         Gradient { image: [9, 10], channels: 48, columns: 96, pad: 0, ..small },
-        Gradient { image: [14, 15], channels: 80, columns: 32, pad: 2, images: 1, ..small },
+        Gradient { image: [14, 15], channels: 80, columns: 32, pad: 2, images: 1 },
         Gradient { image: [16, 16], channels: 128, columns: 192, images: 3, ..small },
         Gradient { image: [40, 66], channels: 32, columns: 112, images: 1, ..small },
     ];

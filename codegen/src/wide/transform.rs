@@ -144,10 +144,10 @@ impl Transform<'_> {
             self.w.unary(isa::LOAD, to, from);
         }
         match self.spec.matrix {
-            Matrix::Input => self.to_factors(),
-            Matrix::Output => self.to_outputs(),
+            Matrix::Input => self.inputs_to_factors(),
+            Matrix::Output => self.sums_to_outputs(),
             Matrix::OutputTransposed => self.outputs_to_factors(),
-            Matrix::FilterTransposed => self.to_taps(),
+            Matrix::FilterTransposed => self.sums_to_taps(),
         }
     }
 
@@ -159,7 +159,7 @@ impl Transform<'_> {
     }
 
     /// `INPUT d`, for `d` in registers 0 to 5.
-    fn to_factors(&mut self) {
+    fn inputs_to_factors(&mut self) {
         let [near, far, minus_b2, minus_a2, product, minus_sum] = [0, 1, 2, 3, 4, 5].map(|at| FACTORS + at);
         // What both points of a pair share: the even and the odd powers of x (x^2 - c^2), for the other pair c.
         for (outputs, point, minus_square) in [([1, 2], near, minus_b2), ([3, 4], far, minus_a2)] {
@@ -188,7 +188,7 @@ impl Transform<'_> {
     }
 
     /// `OUTPUT m`, for `m` in registers 0 to 5.
-    fn to_outputs(&mut self) {
+    fn sums_to_outputs(&mut self) {
         let [near, far, a2, b2, a3, b3] = [0, 1, 2, 3, 4, 5].map(|at| FACTORS + at);
         self.pairs();
         self.op(isa::ADD_F32, 0, 0, EVEN);
@@ -220,7 +220,7 @@ impl Transform<'_> {
     }
 
     /// `u FILTER`, for `u` in registers 0 to 5.
-    fn to_taps(&mut self) {
+    fn sums_to_taps(&mut self) {
         let [zero, near, far, near_odd, far_odd, near_even, far_even] =
             [0, 1, 2, 3, 4, 5, 6].map(|at| FACTORS + at);
         self.pairs();

@@ -59,7 +59,7 @@ fn cases(kinds: &'static [Kind]) -> impl Strategy<Value = Case> {
                 columns,
                 // Now and then there are more channels than are read; filters have all of them.
                 more: [left, right].map(|more| [0, 0, 0, 0, 1, 16][more]),
-                is_mirrored: seed % 16 == 0,
+                is_mirrored: seed.is_multiple_of(16),
                 image_order,
                 loop_order,
                 filter_order,
