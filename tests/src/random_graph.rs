@@ -4,6 +4,7 @@
 //! so far, and is left out where it does not fit. Values stay of moderate size (a bound is kept for each), and what is
 //! discontinuous is applied only to values that every backend knows exactly, so that `f32` and `f64` may be compared.
 
+pub mod convolutions;
 mod windows;
 
 use ir::ops::Distribution;

@@ -2,6 +2,7 @@
 //! agree, on every target, with the same bits where nothing is prepared; and what is computed without sums has the same
 //! bits on all targets. A failure is shrunk and printed as a text graph; it belongs in `tests/golden/fuzz/`.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 use tests::compare::{
     StepResult, difference, execute, execute_program, interpret, plan_without, same_bits, seeded_inputs,
 };
-use tests::random_graph::{Recipe, build, recipes};
+use tests::random_graph::convolutions::{network, networks};
+use tests::random_graph::{build, recipes};
 use tests::targets::options_for;
 
 /// Rounding errors accumulate over at most a few dozen ops on values below 30, against the greatest element.
@@ -34,12 +36,6 @@ fn golden() -> PathBuf {
 
 /// What initial states and random numbers depend on.
 const SEED: u64 = 11;
-
-/// Checks the graph of one recipe.
-fn recipe_agrees(recipe: &Recipe) -> Result<(), TestCaseError> {
-    let graph = build(recipe).map_err(|error| TestCaseError::fail(format!("{recipe:?}: {error}")))?;
-    graph_agrees(&graph)
-}
 
 /// Checks a graph on every target; what fails is said with its text.
 fn graph_agrees(graph: &Graph) -> Result<(), TestCaseError> {
@@ -156,9 +152,19 @@ fn runner(cases: u32, seed: u8) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]))
 }
 
-/// Checks random graphs. The smallest that fails is written among the golden files, to stay a test.
-fn check(cases: u32, seed: u8) {
-    let Err(failure) = runner(cases, seed).run(&recipes(14), |recipe| recipe_agrees(&recipe)) else { return };
+/// Checks the graphs that `build` makes of random recipes. The smallest that fails is written among the golden files, to stay a
+/// test.
+fn check<R: Strategy>(
+    (cases, seed): (u32, u8),
+    recipes: R,
+    build: impl Fn(&R::Value) -> Result<Graph, ir::Error>,
+    agrees: impl Fn(&Graph) -> Result<(), TestCaseError>,
+) {
+    let recipe_agrees = |recipe: R::Value| {
+        let graph = build(&recipe).map_err(|error| TestCaseError::fail(format!("{recipe:?}: {error}")))?;
+        agrees(&graph)
+    };
+    let Err(failure) = runner(cases, seed).run(&recipes, recipe_agrees) else { return };
     if let TestError::Fail(_, recipe) = &failure
         && let Ok(graph) = build(recipe)
     {
@@ -185,10 +191,28 @@ fn graphs_that_once_failed_agree() {
 
 #[test]
 fn random_graphs_agree_first_half() {
-    check(500, 1);
+    check((500, 1), recipes(14), build, graph_agrees);
 }
 
 #[test]
 fn random_graphs_agree_second_half() {
-    check(500, 2);
+    check((500, 2), recipes(14), build, graph_agrees);
+}
+
+/// Whether a convolution of a graph has transformed filters.
+fn has_winograd(graph: &Graph) -> bool {
+    let plan = passes::run(graph.clone(), &Options::default().for_passes());
+    plan.is_ok_and(|plan| plan.kernels.iter().any(|kernel| kernel.winograd.is_some()))
+}
+
+#[test]
+fn random_networks_of_convolutions_agree() {
+    const CASES: u32 = 12;
+    let chosen = Cell::new(0);
+    let agrees = |graph: &Graph| {
+        chosen.set(chosen.get() + u32::from(has_winograd(graph)));
+        graph_agrees(graph)
+    };
+    check((CASES, 3), networks(), network, agrees);
+    assert!(chosen.get() >= CASES / 2, "{} of {CASES} have transformed filters", chosen.get());
 }

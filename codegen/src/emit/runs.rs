@@ -40,20 +40,26 @@ pub fn is_strip(nest: &Nest, axis: AxisId, nodes: &[Node], accumulators: &[Accum
 
 /// Whether what follows from the sum of a contraction can run on the registers of its tiles.
 pub fn is_epilogue(nest: &Nest, column: AxisId, row: Option<AxisId>, sum: Var, nodes: &[Node]) -> bool {
-    let mut pointers: BTreeSet<(BufferId, i64)> = BTreeSet::new();
     let mut fits = true;
     // What differs from row to row is loaded as it is; there are no indices of rows.
     let varies = |affine: &Affine| row.is_some_and(|row| affine.coefficient(row) != 0);
     Nest::indices(nodes, &mut |affine| fits &= !varies(affine) && affine.coefficient(column) == 0);
     Nest::accesses(nodes, &mut |place, _| {
-        pointers.insert((place.buffer, place.offset.coefficient(column)));
         fits &= !varies(&place.offset) || (place.picks.is_empty() && place.bounds.is_empty());
         let dtype = nest.buffers[place.buffer.0 as usize].ty.dtype;
         fits &= !varies(&place.offset) || is_stored(dtype);
     });
     let mut run = Run::new(nest, column, nodes);
     run.add(sum);
-    fits && pointers.len() <= MAX_TILE_POINTERS && nodes.iter().all(|node| run.admits(node))
+    for node in nodes {
+        fits &= run.admits(node);
+        if let Node::Let { var, value: Compute::Load { place, .. } } = node
+            && varies(&place.offset)
+        {
+            run.add_rows(*var, place);
+        }
+    }
+    fits && run.pointers() <= MAX_TILE_POINTERS
 }
 
 /// Whether a strip loads and stores elements of a dtype.
@@ -105,6 +111,12 @@ impl<'a> Run<'a> {
     /// Takes note that a variable differs along the run.
     pub fn add(&mut self, var: Var) {
         self.varying.insert(var);
+    }
+
+    /// Takes note that a variable is an element which differs from row to row, and so has a pointer and a place in registers.
+    fn add_rows(&mut self, var: Var, place: &Place) {
+        self.varying.insert(var);
+        self.pointers.insert((place.buffer, place.offset.terms().to_vec()));
     }
 
     /// Whether a variable differs along the run.

@@ -145,9 +145,9 @@ impl Transform<'_> {
         }
         match self.spec.matrix {
             Matrix::Input => self.inputs_to_factors(),
-            Matrix::Output => self.products_to_outputs(),
+            Matrix::Output => self.sums_to_outputs(),
             Matrix::OutputTransposed => self.outputs_to_factors(),
-            Matrix::FilterTransposed => self.products_to_taps(),
+            Matrix::FilterTransposed => self.sums_to_taps(),
         }
     }
 
@@ -188,7 +188,7 @@ impl Transform<'_> {
     }
 
     /// `OUTPUT m`, for `m` in registers 0 to 5.
-    fn products_to_outputs(&mut self) {
+    fn sums_to_outputs(&mut self) {
         let [near, far, a2, b2, a3, b3] = [0, 1, 2, 3, 4, 5].map(|at| FACTORS + at);
         self.pairs();
         self.op(isa::ADD_F32, 0, 0, EVEN);
@@ -220,7 +220,7 @@ impl Transform<'_> {
     }
 
     /// `u FILTER`, for `u` in registers 0 to 5.
-    fn products_to_taps(&mut self) {
+    fn sums_to_taps(&mut self) {
         let [zero, near, far, near_odd, far_odd, near_even, far_even] =
             [0, 1, 2, 3, 4, 5, 6].map(|at| FACTORS + at);
         self.pairs();

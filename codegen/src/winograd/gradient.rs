@@ -18,12 +18,13 @@
 use ir::winograd::{PRODUCTS, panel_columns};
 use ir::{AxisId, Winograd};
 
-use super::Spatial;
 use super::recognise::{is_strip, spatial};
+use super::{Spatial, is_plane};
 use crate::Target;
 use crate::contraction::{Contraction, recognise as recognise_contraction};
 use crate::nest::Nest;
 use crate::wide::Isa;
+use crate::wide::tile::is_step;
 
 pub use super::gradient_steps::emit;
 
@@ -73,19 +74,24 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<GradientPlan<'a>> {
     }
     let isa = target.wide()?;
     let contraction = recognise_contraction(nest)?;
-    let [filter_row, filter_column] = *contraction.lines.as_slice() else { return None };
+    let [one, other] = *contraction.lines.as_slice() else { return None };
     let channel = contraction.row?;
+    // From a line of an image to the next is further than from a place to the next.
+    let step = |tap: AxisId| contraction.left.offset.coefficient(tap);
+    let (filter_row, filter_column) = if step(one) >= step(other) { (one, other) } else { (other, one) };
     let vertical = spatial(nest, contraction.left, &contraction.depth, filter_row)?;
     let horizontal = spatial(nest, contraction.left, &contraction.depth, filter_column)?;
     let is_spatial = |axis: AxisId| axis == vertical.axis || axis == horizontal.axis;
     let (channels, columns) = (nest.extent(channel), nest.extent(contraction.column));
     let part = panel_columns(channels)?;
+    let place_steps = [horizontal.step, contraction.right.offset.coefficient(horizontal.axis)];
     let fits = contraction.batch.is_empty()
         && !vertical.is_backwards
         && !horizontal.is_backwards
         && contraction.left.offset.coefficient(channel) == 1
         && contraction.right.offset.coefficient(contraction.column) == 1
         && contraction.right.bounds.is_empty()
+        && place_steps.iter().all(|&step| step > 0 && is_step(step.saturating_mul(4)))
         && contraction
             .left
             .bounds
@@ -108,7 +114,9 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<GradientPlan<'a>> {
     };
     let rows = plan.rows_of_tiles(nest);
     plan.block = rows_of_block(&plan, target).min(rows);
-    fits.then_some(plan)
+    let tiles = plan.block * plan.horizontal.tiles();
+    let is_narrow = is_plane(tiles, plan.channels.1.max(plan.columns.1));
+    (fits && is_narrow).then_some(plan)
 }
 
 /// The output channels of a block, where there are so many blocks of channels.

@@ -28,7 +28,7 @@ struct Operand {
     /// The places of a transformed line, zeros included, and the zeros before it.
     padded: usize,
     pad: usize,
-    /// From a place to the next in memory, in bytes.
+    /// From a place to the next in memory, in bytes; more than 0.
     step: i64,
     /// Transformed lines: `[6, padded, channels]`.
     lines: Value,
@@ -47,6 +47,11 @@ impl Operand {
     /// A transformed line, in bytes.
     fn line(&self) -> i64 {
         self.padded as i64 * self.place()
+    }
+
+    /// A line of zeros, in bytes: whole lines of the cache.
+    fn zeros_bytes(&self) -> usize {
+        (((self.places as i64 - 1) * self.step + self.place()) as usize).next_multiple_of(64)
     }
 
     /// The factors at a point, in bytes, of so many tiles. A line of the cache in between keeps the points from sharing the
@@ -91,7 +96,7 @@ impl Scratch {
             operand.lines = call.take_scratch(emitter, POINTS * operand.line() as usize);
             // Register tiles read a few channels behind the last.
             operand.factors = call.take_scratch(emitter, PRODUCTS * operand.plane(tiles) as usize + 128);
-            operand.zeros = call.take_scratch(emitter, places * step as usize);
+            operand.zeros = call.take_scratch(emitter, operand.zeros_bytes());
             operand
         };
         let padded = horizontal.tiles() * OUTPUTS + POINTS - OUTPUTS;
@@ -127,7 +132,7 @@ pub fn emit(plan: &GradientPlan<'_>, nest: &Nest, target: &Target) -> Emitted {
         let scratch = Scratch::take(emitter, call, plan);
         emitter.nodes(plan.contraction.prelude);
         for operand in [&scratch.image, &scratch.gradient] {
-            zero(emitter, operand.zeros, 0, operand.places as i64 * operand.step);
+            zero(emitter, operand.zeros, 0, operand.zeros_bytes() as i64);
             zero(emitter, operand.lines, 0, POINTS as i64 * operand.line());
         }
         let transposed = (0..TAPS).flat_map(|tap| winograd::FILTER.iter().map(move |point| &point[tap]));

@@ -30,6 +30,7 @@ use crate::Target;
 use crate::contraction::Contraction;
 use crate::nest::Nest;
 use crate::wide::Isa;
+use crate::wide::tile::is_step;
 pub use emit::emit;
 pub use recognise::recognise;
 
@@ -99,13 +100,21 @@ impl WinogradPlan<'_> {
     }
 }
 
-/// Plans a convolution; `None` where the nest is none, its filters are not there transformed, or vectors are not wide.
+/// Plans a convolution; `None` where the nest is none, its filters are not there transformed, vectors are not wide, or the image
+/// is too wide.
 pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>> {
     let mut plan = recognise(nest, target.wide()?)?;
     let rows = plan.rows_of_tiles(nest);
     plan.block = rows_of_block(&plan, target).min(rows);
     plan.chunk = rows.div_ceil(MOST_CHUNKS);
-    Some(plan)
+    let tiles = plan.block * plan.horizontal.tiles();
+    is_plane(tiles, plan.channels.max(plan.columns)).then_some(plan)
+}
+
+/// Whether steps may be as long as so many tiles of so many channels are. A row of tiles is never cut, so those of a very wide
+/// image are longer.
+fn is_plane(tiles: usize, channels: usize) -> bool {
+    i64::try_from(tiles.saturating_mul(channels)).is_ok_and(|elements| is_step(elements.saturating_mul(4)))
 }
 
 /// There are at most so many chunks.
@@ -120,4 +129,36 @@ fn rows_of_block(plan: &WinogradPlan<'_>, target: &Target) -> usize {
     let near = target.l2_bytes / 2 / tile_bytes;
     let tiles = if filter_bytes > target.l2_bytes / 2 { near.max(TILES_FOR_FAR_FILTERS) } else { near };
     tiles.div_ceil(plan.horizontal.tiles()).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A convolution with a padding of 1 of an image of so many lines and places, 64 channels, and as many columns.
+    fn nest(lines: usize, places: usize) -> Nest {
+        let text = format!(
+            "kernel @k(%x: f32[{lines}, {places}, 64], %w: f32[3, 3, 64, 64], %u: f32[36, 1, 64, 64]) -> (%r: f32[{places}, {lines}, 64]) {{
+               winograd %u of %w
+               for i in {lines}, j in {places}, o in 64 {{
+                 %0 = reduce add k in 3, l in 3, c in 64 {{
+                   %1 = load %x[i + k - 1, j + l - 1, c] fill 0.0
+                   %2 = load %w[k, l, c, o]
+                   %3 = mul %1, %2
+                   yield %3
+                 }}
+                 store %0, %r[j, i, o]
+               }}
+             }}"
+        );
+        Nest::new(&ir::text::parse_kernel(&text).expect("the kernel is well-formed"))
+    }
+
+    #[test]
+    fn images_are_not_so_wide_that_steps_do_not_fit() {
+        for target in Target::available().iter().filter(|target| target.wide().is_some()) {
+            assert!(plan(&nest(8, 100_000), target).is_some(), "{}", target.name);
+            assert!(plan(&nest(8, 300_000), target).is_none(), "{}", target.name);
+        }
+    }
 }

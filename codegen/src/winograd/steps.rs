@@ -36,19 +36,24 @@ pub fn number(emitter: &mut Emitter<'_, '_>, value: usize) -> Value {
     emitter.b.ins().iconst(types::I64, value as i64)
 }
 
-/// Writes zeros to bytes from `offset` on, a multiple of 64.
+/// Writes zeros to bytes from `offset` on, a multiple of 16.
 pub fn zero(emitter: &mut Emitter<'_, '_>, address: Value, offset: i64, bytes: i64) {
     const STEP: i64 = 64;
     let nothing = emitter.b.ins().f32const(0.0);
     let nothing = emitter.b.ins().splat(types::F32X4, nothing);
+    let write = |emitter: &mut Emitter<'_, '_>, at: Value, bytes: i64| {
+        for part in 0..bytes / 16 {
+            emitter.b.ins().store(memory::flags(), nothing, at, 16 * part as i32);
+        }
+    };
+    let first = emitter.b.ins().iadd_imm_s(address, offset);
     let [none, rounds] = [0, bytes / STEP].map(|at| emitter.b.ins().iconst(types::I64, at));
     each(emitter, none, rounds, &mut |emitter, round| {
-        let at = at(emitter, address, round, STEP);
-        let at = emitter.b.ins().iadd_imm_s(at, offset);
-        for part in 0..4 {
-            emitter.b.ins().store(memory::flags(), nothing, at, 16 * part);
-        }
+        let at = at(emitter, first, round, STEP);
+        write(emitter, at, STEP);
     });
+    let rest = emitter.b.ins().iadd_imm_s(first, bytes / STEP * STEP);
+    write(emitter, rest, bytes % STEP);
 }
 
 /// Writes a matrix to memory, row by row.

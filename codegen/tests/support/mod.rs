@@ -73,7 +73,8 @@ pub fn run_shares(
     let entry = &code.entries[0];
     let mut buffers: Vec<Buffer> = buffers.iter().map(|values| Buffer::new(values)).collect();
     let mut args: Vec<*mut u8> = buffers.iter_mut().map(|buffer| buffer.lines.as_mut_ptr().cast()).collect();
-    let mut scratch = vec![[0u64; 8]; entry.scratch_bytes.div_ceil(64)];
+    // Whatever is there must not matter.
+    let mut scratch = vec![[GUARD; 8]; entry.scratch_bytes.div_ceil(64)];
     for (begin, end) in shares(entry.chunks) {
         // SAFETY: the kernel has a buffer per parameter, each as large as its type, and the scratch memory it asks for.
         unsafe { (entry.function)(args.as_mut_ptr().cast_const(), scratch.as_mut_ptr().cast(), begin, end) };
