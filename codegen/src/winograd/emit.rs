@@ -6,11 +6,11 @@ use ir::Affine;
 use ir::winograd::{self, OUTPUTS, POINTS, PRODUCTS};
 use smallvec::{SmallVec, smallvec};
 
-use super::WinogradPlan;
 use super::steps::{
     at, call, each_block, each_row, finish, lines, number, register_tile, store_matrix, store_of_sum,
     tile_spec, zero,
 };
+use super::{Chunk, WinogradPlan};
 use crate::Target;
 use crate::emit::Emitter;
 use crate::emit::function::{Call, Emitted, emit_function};
@@ -83,6 +83,15 @@ struct Scratch {
     matrix: Value,
 }
 
+/// The part of a result that is computed.
+#[derive(Clone, Copy)]
+struct Part {
+    /// The first row of tiles and the end.
+    rows: (Value, Value),
+    /// The first panel of output channels and the end.
+    panels: (Value, Value),
+}
+
 /// Emits the function of a convolution.
 pub fn emit(plan: &WinogradPlan<'_>, nest: &Nest, target: &Target) -> Emitted {
     emit_function(nest, target, |emitter, call| {
@@ -90,15 +99,21 @@ pub fn emit(plan: &WinogradPlan<'_>, nest: &Nest, target: &Target) -> Emitted {
         let scratch = take_scratch(emitter, call, plan, &sizes);
         emitter.nodes(plan.contraction.prelude);
         start(emitter, plan, &sizes, &scratch);
-        let rows = plan.rows_of_tiles(nest);
-        let [from, to] =
-            [call.begin, call.end].map(|chunk| emitter.b.ins().imul_imm_s(chunk, plan.chunk as i64));
-        let all = number(emitter, rows);
-        let to = emitter.b.ins().smin(to, all);
-        each_block(emitter, (from, to), plan.block, &mut |emitter, from, to| {
-            emit_block(emitter, plan, &sizes, &scratch, (from, to));
+        let (rows, panels) = (plan.rows_of_tiles(nest), plan.columns / plan.panel);
+        let [none, all_rows, all_panels] = [0, rows, panels].map(|at| number(emitter, at));
+        let (part, chunks) = match plan.chunk {
+            Chunk::Rows(size) => {
+                let [from, to] =
+                    [call.begin, call.end].map(|chunk| emitter.b.ins().imul_imm_s(chunk, size as i64));
+                let to = emitter.b.ins().smin(to, all_rows);
+                (Part { rows: (from, to), panels: (none, all_panels) }, rows.div_ceil(size))
+            }
+            Chunk::Panel => (Part { rows: (none, all_rows), panels: (call.begin, call.end) }, panels),
+        };
+        each_block(emitter, part.rows, plan.block, &mut |emitter, from, to| {
+            emit_block(emitter, plan, &sizes, &scratch, Part { rows: (from, to), ..part });
         });
-        rows.div_ceil(plan.chunk)
+        chunks
     })
 }
 
@@ -133,25 +148,27 @@ fn start(emitter: &mut Emitter<'_, '_>, plan: &WinogradPlan<'_>, sizes: &Sizes, 
     store_matrix(emitter, scratch.matrix, winograd::OUTPUT.iter().flatten());
 }
 
-/// Rows of tiles `from .. to`, no more than a block has.
+/// A part with no more rows of tiles than a block has.
 fn emit_block(
     emitter: &mut Emitter<'_, '_>,
     plan: &WinogradPlan<'_>,
     sizes: &Sizes,
     scratch: &Scratch,
-    (from, to): (Value, Value),
+    part: Part,
 ) {
     let sizes_of_rows = (plan.vertical.tiles(), plan.horizontal.tiles());
-    each_row(emitter, &plan.images, sizes_of_rows, (from, to), &mut |emitter, line, first_tile| {
+    each_row(emitter, &plan.images, sizes_of_rows, part.rows, &mut |emitter, line, first_tile| {
         transform_lines(emitter, plan, sizes, scratch, line);
         transform_places(emitter, plan, sizes, scratch, first_tile);
     });
-    let rows = emitter.b.ins().isub(to, from);
+    let rows = emitter.b.ins().isub(part.rows.1, part.rows.0);
     let tiles = emitter.b.ins().imul_imm_s(rows, sizes_of_rows.1 as i64);
-    multiply(emitter, plan, sizes, scratch, tiles);
-    each_row(emitter, &plan.images, sizes_of_rows, (from, to), &mut |emitter, line, first_tile| {
-        transform_sums(emitter, plan, sizes, scratch, first_tile);
-        finish_lines(emitter, plan, sizes, scratch, line);
+    multiply(emitter, plan, sizes, scratch, (tiles, part.panels));
+    each_row(emitter, &plan.images, sizes_of_rows, part.rows, &mut |emitter, line, first_tile| {
+        each(emitter, part.panels.0, part.panels.1, &mut |emitter, panel| {
+            transform_sums(emitter, plan, sizes, scratch, (first_tile, panel));
+        });
+        finish_lines(emitter, plan, sizes, scratch, (line, part.panels));
     });
 }
 
@@ -213,7 +230,7 @@ fn multiply(
     plan: &WinogradPlan<'_>,
     sizes: &Sizes,
     scratch: &Scratch,
-    tiles: Value,
+    (tiles, (first_panel, end)): (Value, (Value, Value)),
 ) {
     let (rows, columns) = sizes.tile;
     let strip = store_of_sum();
@@ -234,16 +251,22 @@ fn multiply(
         bounds: smallvec![],
     });
     let panels = plan.columns / plan.panel;
-    let [none, products, panel_count, parts] =
-        [0, PRODUCTS, panels, plan.panel / columns].map(|at| number(emitter, at));
+    let [none, products, parts] = [0, PRODUCTS, plan.panel / columns].map(|at| number(emitter, at));
     let part_bytes = 4 * columns as i64;
-    // The panel that follows lies behind this one, also at the next point.
-    let ahead = (lines_ahead > 0).then(|| number(emitter, sizes.panel as usize));
+    // The panel that follows lies behind this one; that after the last is the first at the next point.
+    let last = emitter.b.ins().iadd_imm_s(end, -1);
+    let back = emitter.b.ins().isub(first_panel, last);
+    let to_first = emitter.b.ins().iadd_imm_s(back, panels as i64);
+    let to_first = emitter.b.ins().imul_imm_s(to_first, sizes.panel);
+    let to_next = number(emitter, sizes.panel as usize);
     each(emitter, none, products, &mut |emitter, point| {
         let left = at(emitter, scratch.factors, point, sizes.factors);
         let right = at(emitter, filters, point, panels as i64 * sizes.panel);
         let sums = at(emitter, scratch.products, point, sizes.products);
-        each(emitter, none, panel_count, &mut |emitter, panel| {
+        each(emitter, first_panel, end, &mut |emitter, panel| {
+            let is_last = emitter.b.ins().icmp(IntCC::Equal, panel, last);
+            let ahead = emitter.b.ins().select(is_last, to_first, to_next);
+            let ahead = (lines_ahead > 0).then_some(ahead);
             let right = at(emitter, right, panel, sizes.panel);
             let sums = at(emitter, sums, panel, 4 * plan.panel as i64);
             each(emitter, none, parts, &mut |emitter, part| {
@@ -268,28 +291,30 @@ fn lines_ahead(plan: &WinogradPlan<'_>, sizes: &Sizes) -> usize {
     round_lines.div_ceil(tiles)
 }
 
-/// Transforms the sums of a row of tiles, from `first_tile` on, along the rows.
+/// Transforms the sums of a row of tiles, from `first_tile` on, in a panel along the rows.
 fn transform_sums(
     emitter: &mut Emitter<'_, '_>,
     plan: &WinogradPlan<'_>,
     sizes: &Sizes,
     scratch: &Scratch,
-    first_tile: Value,
+    (first_tile, panel): (Value, Value),
 ) {
     let place = POINTS as i64 * sizes.sums;
     let spec = TransformSpec {
         matrix: Matrix::Output,
         input_step: Some(sizes.products),
         output_step: place,
-        vectors: plan.columns / plan.isa.lanes(),
+        vectors: plan.panel / plan.isa.lanes(),
         runs: plan.horizontal.tiles(),
         run_steps: (sizes.sums, OUTPUTS as i64 * place),
     };
     let function = emit_transform(plan.isa, &spec);
     let first = at(emitter, scratch.products, first_tile, sizes.sums);
+    let first = at(emitter, first, panel, 4 * plan.panel as i64);
+    let sums = at(emitter, scratch.sums, panel, 4 * plan.panel as i64);
     for point in 0..POINTS as i64 {
         let from = emitter.b.ins().iadd_imm_s(first, point * POINTS as i64 * sizes.products);
-        let to = emitter.b.ins().iadd_imm_s(scratch.sums, point * sizes.sums);
+        let to = emitter.b.ins().iadd_imm_s(sums, point * sizes.sums);
         call(emitter, function.clone(), &[from, to]);
     }
 }
@@ -300,12 +325,12 @@ fn finish_lines(
     plan: &WinogradPlan<'_>,
     sizes: &Sizes,
     scratch: &Scratch,
-    line: Value,
+    (line, panels): (Value, (Value, Value)),
 ) {
     let rest = plan.vertical.outputs % OUTPUTS;
     if plan.vertical.tiles() == 1 || rest == 0 {
         let lines = if rest == 0 { OUTPUTS } else { rest };
-        return finish_some(emitter, plan, sizes, scratch, (line, lines));
+        return finish_some(emitter, plan, sizes, scratch, (line, lines), panels);
     }
     let first_of_last = (plan.vertical.outputs - rest) as i64;
     let is_last = emitter.b.ins().icmp_imm_s(IntCC::Equal, line, first_of_last);
@@ -313,7 +338,7 @@ fn finish_lines(
     emitter.b.ins().brif(is_last, last, &[], whole, &[]);
     for (block, lines) in [(last, rest), (whole, OUTPUTS)] {
         emitter.b.switch_to_block(block);
-        finish_some(emitter, plan, sizes, scratch, (line, lines));
+        finish_some(emitter, plan, sizes, scratch, (line, lines), panels);
         emitter.b.ins().jump(after, &[]);
     }
     emitter.b.switch_to_block(after);
@@ -326,14 +351,16 @@ fn finish_some(
     sizes: &Sizes,
     scratch: &Scratch,
     (line, lines): (Value, usize),
+    panels: (Value, Value),
 ) {
     let contraction = &plan.contraction;
     let (_, columns) = sizes.tile;
-    let [none, places, parts] =
-        [0, plan.horizontal.outputs, plan.columns / columns].map(|at| number(emitter, at));
+    let [none, places] = [0, plan.horizontal.outputs].map(|at| number(emitter, at));
+    let [first_part, end] =
+        [panels.0, panels.1].map(|panel| emitter.b.ins().imul_imm_s(panel, (plan.panel / columns) as i64));
     each(emitter, none, places, &mut |emitter, place| {
         let right = at(emitter, scratch.sums, place, POINTS as i64 * sizes.sums);
-        each(emitter, none, parts, &mut |emitter, part| {
+        each(emitter, first_part, end, &mut |emitter, part| {
             let right = at(emitter, right, part, 4 * columns as i64);
             let column = emitter.b.ins().imul_imm_s(part, columns as i64);
             let row = plan.vertical.axis;

@@ -10,8 +10,9 @@
 //! 3. The 36 sums are transformed along the rows. Then along the columns, as a product with the matrix of four by six on
 //!    register tiles of four lines, whose epilogue is that of the nest.
 //!
-//! A block is some rows of tiles; what lies between the steps is in scratch memory. Chunks are rows of tiles. Each result is
-//! the same whatever the cuts are.
+//! A block is some rows of tiles; what lies between the steps is in scratch memory. Chunks are rows of tiles; or, where one block
+//! has all of them and the filters are far, panels of filters, so that no two threads read the same ones. Each result is the
+//! same whatever the cuts are.
 //!
 //! Cost model: what a block holds, 36 factors and 36 sums per tile, should stay in the second level of cache beside the filters
 //! that it meets; but where the filters are larger than that, they are read once per block, so blocks are as large as makes
@@ -55,8 +56,17 @@ pub struct WinogradPlan<'a> {
     isa: Isa,
     /// The most rows of tiles in a block.
     block: usize,
-    /// The rows of tiles in a chunk.
-    chunk: usize,
+    /// What a chunk is.
+    chunk: Chunk,
+}
+
+/// What a chunk of a convolution is.
+#[derive(Clone, Copy, Debug)]
+enum Chunk {
+    /// So many rows of tiles, with all output channels.
+    Rows(usize),
+    /// The output channels of a panel of filters, with all rows of tiles.
+    Panel,
 }
 
 /// An axis along which filters move over an image.
@@ -93,6 +103,11 @@ impl WinogradPlan<'_> {
         (tiles * per_tile) as f64
     }
 
+    /// The size of the transformed filters.
+    fn filter_bytes(&self) -> usize {
+        PRODUCTS * self.channels * self.columns * 4
+    }
+
     /// The rows of tiles of all images.
     fn rows_of_tiles(&self, nest: &Nest) -> usize {
         let images: usize = self.images.iter().map(|&axis| nest.extent(axis)).product();
@@ -106,7 +121,8 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>> {
     let mut plan = recognise(nest, target.wide()?)?;
     let rows = plan.rows_of_tiles(nest);
     plan.block = rows_of_block(&plan, target).min(rows);
-    plan.chunk = rows.div_ceil(MOST_CHUNKS);
+    let has_one_block = plan.block == rows && plan.filter_bytes() > target.l2_bytes / 2;
+    plan.chunk = if has_one_block { Chunk::Panel } else { Chunk::Rows(rows.div_ceil(MOST_CHUNKS)) };
     let tiles = plan.block * plan.horizontal.tiles();
     is_plane(tiles, plan.channels.max(plan.columns)).then_some(plan)
 }
@@ -125,9 +141,9 @@ fn rows_of_block(plan: &WinogradPlan<'_>, target: &Target) -> usize {
     /// So many tiles make reading filters from memory cheap beside multiplying with them.
     const TILES_FOR_FAR_FILTERS: usize = 128;
     let tile_bytes = PRODUCTS * (plan.channels + plan.columns) * 4;
-    let filter_bytes = PRODUCTS * plan.channels * plan.columns * 4;
     let near = target.l2_bytes / 2 / tile_bytes;
-    let tiles = if filter_bytes > target.l2_bytes / 2 { near.max(TILES_FOR_FAR_FILTERS) } else { near };
+    let tiles =
+        if plan.filter_bytes() > target.l2_bytes / 2 { near.max(TILES_FOR_FAR_FILTERS) } else { near };
     tiles.div_ceil(plan.horizontal.tiles()).max(1)
 }
 

@@ -3,7 +3,7 @@
 use ir::winograd::{TAPS, filter_shape};
 use ir::{AxisId, Winograd};
 
-use super::{Spatial, WinogradPlan};
+use super::{Chunk, Spatial, WinogradPlan};
 use crate::contraction::{Contraction, recognise as recognise_contraction};
 use crate::emit::runs::is_epilogue;
 use crate::nest::{Nest, Place};
@@ -46,7 +46,7 @@ pub fn recognise(nest: &Nest, isa: Isa) -> Option<WinogradPlan<'_>> {
         filters: transformed,
         isa,
         block: 0,
-        chunk: 0,
+        chunk: Chunk::Panel,
     })
 }
 
