@@ -29,7 +29,7 @@ pub const ALEXNET: Model = Model {
     name: "alexnet",
     doc: "AlexNet: five convolutions, three dense layers with dropout",
     options: &["dropout"],
-    defaults: "--epochs 10 --lr 0.0005 --augment shift --dropout 0.5",
+    defaults: "--epochs 20 --lr 0.001 --augment shift --dropout 0.2",
     loss: Loss::cross_entropy(),
     row: image,
     build: |row, outputs, options| {
