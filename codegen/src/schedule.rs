@@ -4,7 +4,7 @@
 //! The cost model counts, per kernel, memory accesses and primitives: a quarter for what runs on four lanes, more than
 //! one where lanes must be gathered one by one. The cheapest axis wins.
 
-use ir::{AxisId, VectorProgram};
+use ir::{AxisId, StoreMode, VectorProgram};
 
 use crate::emit::cuts;
 use crate::nest::{Compute, Nest, Node, Place, is_local};
@@ -42,7 +42,7 @@ pub fn schedule(nest: &Nest, node: &Node) -> Schedule {
     };
     let body_has_loops = has_loops(body);
     let mut candidates = vec![Lanes::Scalar];
-    if !sequential && !contains_sequential(body) {
+    if !sequential && !runs_one_by_one(body) {
         let has_locals = nest.buffers.iter().any(is_local);
         candidates.extend(axes.iter().filter(|_| !has_locals).map(|&axis| Lanes::Outer(axis)));
         if body_has_loops {
@@ -65,11 +65,14 @@ pub fn has_loops(nodes: &[Node]) -> bool {
     nodes.iter().any(|node| matches!(node, Node::For { .. } | Node::Reduce { .. }))
 }
 
-fn contains_sequential(nodes: &[Node]) -> bool {
+/// Whether there is something among the nodes that never runs on lanes: a loop whose iterations run in order, or an addition to
+/// what is in memory.
+fn runs_one_by_one(nodes: &[Node]) -> bool {
     nodes.iter().any(|node| match node {
-        Node::For { sequential, body, .. } => *sequential || contains_sequential(body),
-        Node::Reduce { body, .. } => contains_sequential(body),
-        Node::Let { .. } | Node::Store { .. } => false,
+        Node::For { sequential, body, .. } => *sequential || runs_one_by_one(body),
+        Node::Reduce { body, .. } => runs_one_by_one(body),
+        Node::Store { mode, .. } => *mode == StoreMode::Add,
+        Node::Let { .. } => false,
     })
 }
 

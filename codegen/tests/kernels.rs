@@ -254,3 +254,40 @@ fn padded_rows_are_read_where_they_are_and_filled_elsewhere() {
         check(&text, &[x, w, vec![0.0; high * wide]], &expected);
     }
 }
+
+#[test]
+fn additions_to_memory_run_in_loops_that_are_on_lanes_otherwise() {
+    let (rows, columns, depth) = (9, 70, 5);
+    let sums = |text: &str| {
+        format!(
+            "kernel @k(%x: f32[{rows}, {depth}], %w: f32[{depth}, {columns}]) -> (%r: f32[{rows}, {columns}]) {{ {text} }}"
+        )
+    };
+    let plain = sums(
+        "for i in 9, j in 70 {
+           %0 = load %w[0, j]
+           store add %0, %r[i, j + 1]
+         }",
+    );
+    let product = sums(
+        "for i in 9, j in 70 {
+           %0 = reduce add k in 5 {
+             %1 = load %x[i, k]
+             %2 = load %w[k, j]
+             %3 = mul %1, %2
+             yield %3
+           }
+           store add %0, %r[i, j]
+         }",
+    );
+    // Whole numbers, so that the order of additions does not show.
+    let (x, w, r) =
+        (whole_numbers(rows * depth, 1), whole_numbers(depth * columns, 2), whole_numbers(rows * columns, 3));
+    let of = |sum: &dyn Fn(f32, usize, usize) -> f32| -> Vec<f32> {
+        (0..rows * columns).map(|at| sum(r[at], at / columns, at % columns)).collect()
+    };
+    let buffers = [x.clone(), w.clone(), r.clone()];
+    check(&plain, &buffers, &of(&|r, _, j| if j > 0 { r + w[j - 1] } else { r }));
+    let dot = |i: usize, j: usize| (0..depth).map(|k| x[i * depth + k] * w[k * columns + j]).sum::<f32>();
+    check(&product, &buffers, &of(&|r, i, j| r + dot(i, j)));
+}

@@ -1,6 +1,6 @@
 //! Which nests are contractions: a loop over the result, a sum of products of two loads in it, and an epilogue.
 
-use ir::{AxisId, DType, ReduceOp, Scalar, ScalarFn, Var};
+use ir::{AxisId, DType, ReduceOp, Scalar, ScalarFn, StoreMode, Var};
 
 use crate::nest::{Compute, Nest, Node, Place};
 use crate::schedule::has_loops;
@@ -48,6 +48,10 @@ pub fn recognise(nest: &Nest) -> Option<Contraction<'_>> {
         return None;
     }
     let epilogue: Vec<Node> = body[..at].iter().chain(&body[at + 1..]).cloned().collect();
+    // An addition to what is in memory never runs on lanes.
+    if epilogue.iter().any(|node| matches!(node, Node::Store { mode: StoreMode::Add, .. })) {
+        return None;
+    }
     let column = axes.iter().copied().find(|&axis| runs_along(&epilogue, axis))?;
     let (left, right) = if uses(y, column) { (x, y) } else { (y, x) };
     let is_in_both = |&axis: &AxisId| uses(left, axis) && uses(right, axis);
