@@ -282,6 +282,36 @@ fn a_gradient_of_filters_is_that_of_plain_loops() {
     }
 }
 
+/// What ARCHITECTURE.md says of rounding: `--nocapture` prints it.
+#[test]
+fn rounding_errors_are_a_few_times_those_of_the_direct_sum() {
+    for channels in [64, 512] {
+        let conv = Conv { image: [16, 16], channels, columns: 16, ..PLAIN };
+        let even = |(seed, &size): (usize, &usize)| -> Vec<f32> {
+            // The leading digits alone: all numbers are of about the same size.
+            let digits = |x: f32| if x == 0.0 { x } else { x / x.abs().log2().ceil().exp2() };
+            numbers(size, seed as u64 + 1).into_iter().map(digits).collect()
+        };
+        let mut buffers: Vec<Vec<f32>> = conv.sizes().iter().enumerate().map(even).collect();
+        buffers[4] = conv.transformed(&buffers[1]);
+        let expected = conv.expected(&buffers[0], &buffers[1], &buffers[2], &buffers[3]);
+        for target in Target::available().iter().filter(|target| target.has_wide_vectors()) {
+            let error = |text: &str| {
+                let results = run(text, target, &buffers);
+                let of = |(&x, &(sum, _)): (&f32, &(f64, f64))| (f64::from(x) - sum.max(0.0)).powi(2);
+                results[5].iter().zip(&expected).map(of).sum::<f64>().sqrt()
+            };
+            let text = conv.text();
+            let ratio = error(&text) / error(&text.replace("winograd %u of %w", ""));
+            println!(
+                "{}, {channels} channels: errors are {ratio:.1} times those of the direct sum",
+                target.name
+            );
+            assert!(ratio < 3.0, "{}: {ratio}", target.name);
+        }
+    }
+}
+
 #[test]
 fn results_do_not_depend_on_how_chunks_are_shared() {
     for conv in [Conv { image: [19, 19], images: 3, ..PLAIN }, Conv { image: [70, 9], columns: 64, ..PLAIN }]

@@ -6,9 +6,9 @@
 //! multiplied. Along two axes the same is done along one, then along the other, so there are 36 products in the place of
 //! 144, and over many channels 36 products of matrices.
 //!
-//! The points are 0, 3/4, -3/4, 3/2, -3/2 and infinity. With these, errors in `f32` are about twice those of the direct sum;
-//! with the usual 0, 1, -1, 2, -2 they are four times as large (B. Barabasz et al., "Error analysis and improving the accuracy
-//! of Winograd convolution for deep neural networks", 2020, on the choice of points).
+//! The points are 0, 3/4, -3/4, 3/2, -3/2 and infinity. Errors in `f32` are about twice those of the direct sum; the usual 0, 1, -1,
+//! 2, -2 round more (B. Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for deep neural
+//! networks", 2020, on the choice of points).
 
 use crate::Shape;
 

@@ -8,7 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::steps::{
     at, call, each_block, each_row, finish, lines, number, register_tile, store_matrix, store_of_sum,
-    tile_spec, zero,
+    tile_spec, transform_at_points, zero,
 };
 use super::{Chunk, WinogradPlan};
 use crate::Target;
@@ -215,13 +215,9 @@ fn transform_places(
         runs: plan.horizontal.tiles(),
         run_steps: (OUTPUTS as i64 * sizes.place, sizes.place),
     };
-    let function = emit_transform(plan.isa, &spec);
     let first = at(emitter, scratch.factors, first_tile, sizes.place);
-    for point in 0..POINTS as i64 {
-        let from = emitter.b.ins().iadd_imm_s(scratch.lines, point * sizes.line());
-        let to = emitter.b.ins().iadd_imm_s(first, point * POINTS as i64 * sizes.factors);
-        call(emitter, function.clone(), &[from, to]);
-    }
+    let (from, to) = ((scratch.lines, sizes.line()), (first, POINTS as i64 * sizes.factors));
+    transform_at_points(emitter, plan.isa, &spec, from, to);
 }
 
 /// Multiplies the factors of so many tiles with the filters, at each of the 36 points.
@@ -308,15 +304,11 @@ fn transform_sums(
         runs: plan.horizontal.tiles(),
         run_steps: (sizes.sums, OUTPUTS as i64 * place),
     };
-    let function = emit_transform(plan.isa, &spec);
     let first = at(emitter, scratch.products, first_tile, sizes.sums);
     let first = at(emitter, first, panel, 4 * plan.panel as i64);
     let sums = at(emitter, scratch.sums, panel, 4 * plan.panel as i64);
-    for point in 0..POINTS as i64 {
-        let from = emitter.b.ins().iadd_imm_s(first, point * POINTS as i64 * sizes.products);
-        let to = emitter.b.ins().iadd_imm_s(sums, point * sizes.sums);
-        call(emitter, function.clone(), &[from, to]);
-    }
+    let (from, to) = ((first, POINTS as i64 * sizes.products), (sums, sizes.sums));
+    transform_at_points(emitter, plan.isa, &spec, from, to);
 }
 
 /// Transforms the sums of a row of tiles along the columns, and runs the epilogue, from line `line` on.

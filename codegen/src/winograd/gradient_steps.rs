@@ -6,7 +6,7 @@ use ir::winograd::{self, OUTPUTS, POINTS, PRODUCTS, TAPS};
 use super::gradient::GradientPlan;
 use super::steps::{
     at, call, each_block, each_row, finish, lines, number, register_tile, store_matrix, store_of_sum,
-    tile_spec, zero,
+    tile_spec, transform_at_points, zero,
 };
 use crate::Target;
 use crate::emit::Emitter;
@@ -249,13 +249,9 @@ fn to_factors(
         runs: plan.horizontal.tiles(),
         run_steps: (OUTPUTS as i64 * operand.place(), operand.place()),
     };
-    let function = emit_transform(plan.isa, &spec);
     let first = at(emitter, operand.factors, first_tile, operand.place());
-    for point in 0..POINTS as i64 {
-        let from = emitter.b.ins().iadd_imm_s(operand.lines, point * operand.line());
-        let to = emitter.b.ins().iadd_imm_s(first, point * POINTS as i64 * plane);
-        call(emitter, function.clone(), &[from, to]);
-    }
+    let (from, to) = ((operand.lines, operand.line()), (first, POINTS as i64 * plane));
+    transform_at_points(emitter, plan.isa, &spec, from, to);
 }
 
 /// Adds the products of so many tiles to the sums, at each of the 36 points.

@@ -33,7 +33,7 @@ use crate::nest::Nest;
 use crate::wide::Isa;
 use crate::wide::tile::is_step;
 pub use emit::emit;
-pub use recognise::recognise;
+use recognise::recognise;
 
 /// A convolution that runs by Winograd's algorithm.
 #[derive(Clone, Debug)]

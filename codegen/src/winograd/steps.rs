@@ -2,7 +2,7 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
-use ir::winograd::OUTPUTS;
+use ir::winograd::{OUTPUTS, POINTS};
 use ir::{AxisId, DType};
 use smallvec::SmallVec;
 
@@ -12,6 +12,7 @@ use crate::emit::{Emitter, memory};
 use crate::wide::strip::{Argument, Store, Stream, Strip};
 use crate::wide::tile::depth::Level;
 use crate::wide::tile::{TileSpec, emit_tile};
+use crate::wide::transform::{TransformSpec, emit_transform};
 use crate::wide::{Isa, WideFunction};
 
 /// Calls a function of wide code with these words in its frame.
@@ -23,6 +24,22 @@ pub fn call(emitter: &mut Emitter<'_, '_>, function: WideFunction, words: &[Valu
     }
     let frame = emitter.b.ins().stack_addr(types::I64, slot, 0);
     emitter.call_wide(function, frame);
+}
+
+/// Calls a transform along the rows at each of the six points of the other axis, from the one to the next these steps apart.
+pub fn transform_at_points(
+    emitter: &mut Emitter<'_, '_>,
+    isa: Isa,
+    spec: &TransformSpec,
+    (from, from_step): (Value, i64),
+    (to, to_step): (Value, i64),
+) {
+    let function = emit_transform(isa, spec);
+    for point in 0..POINTS as i64 {
+        let from = emitter.b.ins().iadd_imm_s(from, point * from_step);
+        let to = emitter.b.ins().iadd_imm_s(to, point * to_step);
+        call(emitter, function.clone(), &[from, to]);
+    }
 }
 
 /// `address + index * bytes`
@@ -190,7 +207,7 @@ pub fn finish(
 ) {
     let row_steps: SmallVec<[i64; 4]> = epilogue.row_steps.iter().map(|step| step * 4).collect();
     let depth = std::slice::from_ref(depth);
-    let spec = tile_spec(tile, depth, 4 * ir::winograd::POINTS as i64, &epilogue.strip, &row_steps);
+    let spec = tile_spec(tile, depth, 4 * POINTS as i64, &epilogue.strip, &row_steps);
     let one = number(emitter, 1);
     let words: SmallVec<[Value; 12]> = [matrix, right, one]
         .into_iter()
