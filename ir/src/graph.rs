@@ -8,7 +8,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use smallvec::SmallVec;
 
-use crate::{Op, Type};
+use crate::{Op, Type, visits};
 
 /// A node of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,6 +118,7 @@ impl Graph {
 
     /// A node.
     pub fn node(&self, id: NodeId) -> &Node {
+        visits::add(1);
         &self.nodes[NodeIndex::new(id.0 as usize)]
     }
 

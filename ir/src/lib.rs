@@ -12,6 +12,7 @@
 //! | [`plan`], [`init`] | ordered steps over placed memory; how states start |
 //! | [`text`], [`attr`] | printing and parsing |
 //! | [`verify`] | what holds at each stage |
+//! | [`visits`] | counting the work of passes |
 //! | [`winograd`] | the matrices of Winograd's convolution |
 //! | [`eval`] | the reference interpreter |
 
@@ -33,6 +34,7 @@ pub mod tensor;
 pub mod text;
 pub mod vector;
 pub mod verify;
+pub mod visits;
 pub mod winograd;
 
 pub use affine::{Affine, AxisId};

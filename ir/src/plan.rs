@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::{Access, Init, Kernel, Shape, Tensor, Type};
+use crate::{Access, Init, Kernel, Shape, Tensor, Type, visits};
 
 /// A kernel of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,11 +154,13 @@ impl Plan {
 
     /// A slot.
     pub fn slot(&self, id: SlotId) -> &Slot {
+        visits::add(1);
         &self.slots[id.0 as usize]
     }
 
     /// A kernel.
     pub fn kernel(&self, id: KernelId) -> &Kernel {
+        visits::add(1);
         &self.kernels[id.0 as usize]
     }
 

@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod golden;
 pub mod gradients;
+pub mod large_graphs;
 pub mod random_graph;
 pub mod run_plan;
 pub mod targets;

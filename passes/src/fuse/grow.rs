@@ -7,6 +7,7 @@ use ir::{Graph, Lowering, NodeId, Shape, Value};
 use smallvec::SmallVec;
 
 use super::roles::{Role, Roles};
+use super::size::Size;
 use crate::access::{Access, AxisMap, align, compose, is_aligned, lowering, resolve};
 use crate::order::Order;
 
@@ -25,6 +26,8 @@ pub struct Group {
     pub reduced: SmallVec<[usize; 4]>,
     /// Its nodes; none once another group has absorbed it.
     pub members: Vec<NodeId>,
+    /// How much is in it.
+    size: Size,
 }
 
 /// All groups of a graph.
@@ -38,6 +41,8 @@ pub struct Groups<'a> {
     pub(super) home: Vec<Option<GroupId>>,
     /// The axes of its group's domain along which each member runs.
     maps: BTreeMap<NodeId, AxisMap>,
+    /// How many reductions of its group each member waits for, one after the other, itself included.
+    stages: Vec<usize>,
     /// An order in which the groups can run.
     order: Order,
 }
@@ -66,6 +71,7 @@ impl<'a> Groups<'a> {
             all: Vec::new(),
             home: vec![None; graph.len()],
             maps: BTreeMap::new(),
+            stages: vec![0; graph.len()],
             order: Order::default(),
         };
         let depths = depths(graph);
@@ -133,7 +139,8 @@ impl<'a> Groups<'a> {
         let needs: Vec<usize> = needs.into_iter().collect();
         assert!(self.order.run_before(&needs, group.0), "pass fuse: nothing depends on a new group");
         let domain = self.graph.node(id).results[0].shape.clone();
-        self.all.push(Group { kind, domain, reduced: SmallVec::new(), members: vec![id] });
+        let size = Size::default();
+        self.all.push(Group { kind, domain, reduced: SmallVec::new(), members: vec![id], size });
         self.home[id.0 as usize] = Some(group);
     }
 
@@ -147,8 +154,11 @@ impl<'a> Groups<'a> {
             _ => (FusedKind::Map, node.results[0].shape.clone(), SmallVec::new()),
         };
         self.start(id, Some(kind));
+        let size = self.size_of(id, &self.reads(id), None);
         let group = self.all.last_mut().expect("a group was just started");
         group.domain = domain;
+        group.size = size;
+        self.stages[id.0 as usize] = group.size.stages;
         group.reduced = reduced.into_iter().filter(|&axis| group.domain[axis] != 1).collect();
         let map = self.own_map(id, GroupId(self.all.len() - 1));
         self.maps.insert(id, map);
@@ -171,6 +181,11 @@ impl<'a> Groups<'a> {
         candidates.sort_by_key(|home| std::cmp::Reverse((self.all[home.0].members.len(), *home)));
         for candidate in candidates {
             let Some(fit) = self.fit(candidate, id, &reads) else { continue };
+            let own = self.size_of(id, &reads, Some(candidate));
+            let size = self.all[candidate.0].size.with(&own);
+            if !size.is_within_limits() {
+                continue;
+            }
             let others: Vec<usize> =
                 homes.iter().filter(|&&home| home != candidate).map(|home| home.0).collect();
             if !self.order.run_before(&others, candidate.0) {
@@ -178,6 +193,8 @@ impl<'a> Groups<'a> {
             }
             let group = &mut self.all[candidate.0];
             group.members.push(id);
+            group.size = size;
+            self.stages[id.0 as usize] = own.stages;
             if !fit.reduced.is_empty() {
                 group.kind = Some(FusedKind::Rows);
                 group.reduced = fit.reduced;
@@ -187,6 +204,19 @@ impl<'a> Groups<'a> {
             return true;
         }
         false
+    }
+
+    /// How much a node would add to a group.
+    fn size_of(&self, id: NodeId, reads: &[Read], group: Option<GroupId>) -> Size {
+        let is_here = |value: Value| group.is_some() && self.home(value) == group;
+        let bases = || reads.iter().map(|read| read.access.base);
+        let waits = bases().filter(|&base| is_here(base)).map(|base| self.stages[base.node.0 as usize]).max();
+        let is_reduction = matches!(lowering(self.graph, self.graph.node(id)), Lowering::Reduce { .. });
+        Size {
+            work: 1 + self.roles.own_work(id),
+            operands: bases().filter(|&base| !is_here(base)).collect(),
+            stages: waits.unwrap_or(0) + usize::from(is_reduction),
+        }
     }
 
     /// Whether a node can run in a group, reading the members it uses where they are computed.
@@ -277,6 +307,7 @@ impl<'a> Groups<'a> {
         if !alone || !self.is_compatible(from, into) {
             return None;
         }
+        let size = self.size_together(from, into)?;
         let maps = self.maps_in(into, from)?;
         for (user, read) in outside {
             let user_map = self.operand_map(into, *user, read.position, &self.maps[user])?;
@@ -286,9 +317,20 @@ impl<'a> Groups<'a> {
         }
         self.all[from.0].members.clear();
         self.all[into.0].members.extend(&members);
+        self.all[into.0].size = size;
         members.iter().for_each(|member| self.home[member.0 as usize] = Some(into));
         self.maps.extend(maps);
         Some(())
+    }
+
+    /// How much is in a group that has absorbed another; `None` where that is too much. What waits for reductions of both
+    /// waits for those of `from` first.
+    fn size_together(&self, from: GroupId, into: GroupId) -> Option<Size> {
+        let (from_size, mut size) = (&self.all[from.0].size, self.all[into.0].size.clone());
+        size.operands.retain(|&value| self.home(value) != Some(from));
+        let stages = size.stages + from_size.stages;
+        let together = Size { stages, ..size.with(from_size) };
+        together.is_within_limits().then_some(together)
     }
 
     /// Whether the reductions of a group are none, or those of the other.

@@ -12,11 +12,13 @@
 //! 5. `write`: the groups in topological order, as `fused` nodes.
 //!
 //! What fits together: pointwise ops over one domain; reductions of one set of axes of it, pointwise ops on the
-//! reduced rows, and what uses both (softmax, layer norm); pointwise ops over the result of a contraction.
+//! reduced rows, and what uses both (softmax, layer norm); pointwise ops over the result of a contraction; as long as that
+//! is no more than a kernel should have (`size`).
 
 mod grow;
 mod recompute;
 mod roles;
+mod size;
 mod write;
 
 use ir::{Error, Graph};

@@ -4,44 +4,79 @@
 //! factors of gradients. Where other groups can load what it is made of, because that is stored for others too or is small,
 //! and it is little work, each of them has its own copy, and one store and its memory are saved.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ir::{Lowering, NodeId, Value};
 
 use super::grow::{GroupId, Groups, Users};
 use super::roles::{MOST_FREE_WORK, Role, SMALL};
-use crate::access::{lowering, work};
+use crate::access::lowering;
+
+/// At most this is the work of what is computed again, that of free nodes of other groups included.
+const MOST_TOTAL_WORK: usize = 16;
+
+/// The work of computing a member again, per element: from what other groups compute, and from what is in memory.
+#[derive(Clone, Copy)]
+struct Work {
+    here: usize,
+    total: usize,
+}
 
 impl Groups<'_> {
     /// Makes the members free that are computed again where they are used.
     pub fn recompute(&mut self) {
         let users = self.users();
         for index in 0..self.all.len() {
-            let free = self.recomputed(GroupId(index), &users);
+            let candidates = self.candidates(GroupId(index), &users);
+            let free = self.recomputed(GroupId(index), &users, &candidates);
             self.all[index].members.retain(|member| !free.contains(member));
-            for &id in &free {
+            for id in free {
                 self.home[id.0 as usize] = None;
-                self.roles.set_free(id);
+                self.roles.set_free(id, candidates[&id]);
             }
         }
     }
 
+    /// The members of a group that could be free, with the work of each from what is in memory, once per use.
+    fn candidates(&self, group: GroupId, users: &Users) -> BTreeMap<NodeId, usize> {
+        let mut works: BTreeMap<NodeId, Work> = BTreeMap::new();
+        let members = &self.all[group.0].members; // each after those that it reads
+        for &id in members.iter().filter(|&&id| self.is_recomputable(group, id, users)) {
+            let own = self.roles.own_work(id);
+            let mut work = Work { here: own, total: own };
+            for &operand in &self.graph.node(id).operands {
+                let base = self.roles.resolve(self.graph, operand).base.node;
+                let free = || Work { here: 0, total: self.roles.free_work(base) };
+                let below = works.get(&base).copied().unwrap_or_else(free);
+                work.here = work.here.saturating_add(below.here);
+                work.total = work.total.saturating_add(below.total);
+            }
+            works.insert(id, work);
+        }
+        let is_little = |work: &Work| work.here <= MOST_FREE_WORK && work.total <= MOST_TOTAL_WORK;
+        works.into_iter().filter(|(_, work)| is_little(work)).map(|(id, work)| (id, work.total)).collect()
+    }
+
     /// The members of a group that are free: the largest set of candidates that others than themselves do not use in the
     /// group, and whose operands can be loaded or are in the set.
-    fn recomputed(&self, group: GroupId, users: &Users) -> BTreeSet<NodeId> {
-        let members = &self.all[group.0].members;
-        let mut free: BTreeSet<NodeId> =
-            members.iter().copied().filter(|&id| self.is_recomputable(group, id, users)).collect();
-        loop {
-            let lost: Vec<NodeId> =
-                free.iter().copied().filter(|&id| !self.stays_free(group, id, users, &free)).collect();
-            if lost.is_empty() {
-                return free;
+    fn recomputed(
+        &self,
+        group: GroupId,
+        users: &Users,
+        candidates: &BTreeMap<NodeId, usize>,
+    ) -> BTreeSet<NodeId> {
+        let mut free: BTreeSet<NodeId> = candidates.keys().copied().collect();
+        let mut unchecked: Vec<NodeId> = candidates.keys().copied().collect();
+        while let Some(id) = unchecked.pop() {
+            if !free.contains(&id) || self.stays_free(group, id, users, &free) {
+                continue;
             }
-            lost.iter().for_each(|id| {
-                free.remove(id);
-            });
+            free.remove(&id);
+            // What depends on its being free: what it reads, and what reads it.
+            unchecked.extend(self.reads(id).iter().map(|read| read.access.base.node));
+            unchecked.extend(users[&id].iter().map(|(user, _)| *user));
         }
+        free
     }
 
     /// Whether a member is pointwise over the whole domain, and nobody needs it in memory.
@@ -62,7 +97,6 @@ impl Groups<'_> {
         let is_here = |id: NodeId| self.home[id.0 as usize] == Some(group);
         let is_used_outside = users[&id].iter().all(|(user, _)| !is_here(*user) || free.contains(user));
         is_used_outside
-            && self.work_of(id, free) <= MOST_FREE_WORK
             && self.reads(id).iter().all(|read| {
                 let base = read.access.base;
                 free.contains(&base.node) || !is_here(base.node) || self.is_loadable(group, id, base, users)
@@ -77,13 +111,5 @@ impl Groups<'_> {
         is_small
             || self.roles.is_stored(base.node)
             || users[&base.node].iter().any(|(user, _)| is_elsewhere(*user))
-    }
-
-    /// The work of a member, with that of its operands in the set.
-    fn work_of(&self, id: NodeId, free: &BTreeSet<NodeId>) -> usize {
-        let below = self.reads(id).into_iter().map(|read| read.access.base.node);
-        let below: usize =
-            below.filter(|base| free.contains(base)).map(|base| self.work_of(base, free)).sum();
-        work(self.graph, self.graph.node(id)) + below
     }
 }

@@ -31,12 +31,19 @@ pub struct Roles {
     contracted: Vec<bool>,
     /// Whether a reduction reads the node, and it is a contraction: these are never in one group.
     reduced: Vec<bool>,
-    /// The work of computing a free node from what is in memory, per element.
-    work: Vec<usize>,
+    /// The work of each node itself, per element.
+    own_work: Vec<usize>,
+    /// The work of computing a free node from what is in memory, per element; 0 of nodes that are not free.
+    free_work: Vec<usize>,
+    /// How many free nodes lie one below the other, the node itself included; 0 of nodes that are not free.
+    free_depth: Vec<usize>,
 }
 
 /// A free node is at most this much work.
 pub const MOST_FREE_WORK: usize = 4;
+
+/// At most so many free nodes lie one below the other: every group that reads the last has a copy of all of them.
+const MOST_FREE_DEPTH: usize = 16;
 
 /// Values of so many times fewer elements than what is computed from them cost nothing to load.
 pub const SMALL: usize = 16;
@@ -50,15 +57,20 @@ impl Roles {
             indexed: indexed(graph),
             contracted: contracted(graph),
             reduced: reduced(graph),
-            work: Vec::with_capacity(graph.len()),
+            own_work: graph.nodes().map(|(_, node)| work(graph, node)).collect(),
+            free_work: Vec::with_capacity(graph.len()),
+            free_depth: Vec::with_capacity(graph.len()),
         };
         for (id, node) in graph.nodes() {
-            let below =
-                node.operands.iter().map(|operand| roles.work[operand.node.0 as usize]).sum::<usize>();
-            let total = below + work(graph, node);
-            let role = roles.role_of(graph, id, node, merge, total);
+            let below = node.operands.iter().map(|operand| roles.free_work[operand.node.0 as usize]);
+            let total = below.sum::<usize>() + roles.own_work(id);
+            let deepest = node.operands.iter().map(|operand| roles.free_depth[operand.node.0 as usize]).max();
+            let depth = 1 + deepest.unwrap_or(0);
+            let role = roles.role_of(graph, id, node, merge && depth <= MOST_FREE_DEPTH, total);
+            let is_free = role == Role::Free;
             roles.roles.push(role);
-            roles.work.push(if role == Role::Free { total } else { 0 });
+            roles.free_work.push(if is_free { total } else { 0 });
+            roles.free_depth.push(if is_free { depth } else { 0 });
             if role == Role::Alias {
                 roles.store(graph, node.operands[0].node);
             }
@@ -120,9 +132,20 @@ impl Roles {
         self.contracted[id.0 as usize] || self.indexed[id.0 as usize]
     }
 
-    /// Makes a member free.
-    pub fn set_free(&mut self, id: NodeId) {
+    /// The work of a node itself, per element.
+    pub fn own_work(&self, id: NodeId) -> usize {
+        self.own_work[id.0 as usize]
+    }
+
+    /// The work of computing a free node from what is in memory, per element; 0 of nodes that are not free.
+    pub fn free_work(&self, id: NodeId) -> usize {
+        self.free_work[id.0 as usize]
+    }
+
+    /// Makes a member free that is `work` from what is in memory.
+    pub fn set_free(&mut self, id: NodeId, work: usize) {
         self.roles[id.0 as usize] = Role::Free;
+        self.free_work[id.0 as usize] = work;
     }
 
     /// Whether a pointwise node is little work on what is in memory anyway, or small.
@@ -161,20 +184,24 @@ impl Roles {
     }
 
     /// Puts the results of a node that would be free into memory; those of a reshape are that of its operand.
-    fn store(&mut self, graph: &Graph, id: NodeId) {
-        self.pinned[id.0 as usize] = true;
-        if self.of(id) != Role::Free {
-            return;
-        }
-        let node = graph.node(id);
-        self.roles[id.0 as usize] = match lowering(graph, node) {
-            Lowering::Leaf => Role::Source,
-            Lowering::Alias => {
-                self.store(graph, node.operands[0].node);
-                Role::Alias
+    fn store(&mut self, graph: &Graph, mut id: NodeId) {
+        loop {
+            let at = id.0 as usize;
+            self.pinned[at] = true;
+            if self.of(id) != Role::Free {
+                return;
             }
-            _ => Role::Member,
-        };
+            (self.free_work[at], self.free_depth[at]) = (0, 0);
+            let node = graph.node(id);
+            match lowering(graph, node) {
+                Lowering::Alias => {
+                    self.roles[at] = Role::Alias;
+                    id = node.operands[0].node;
+                }
+                Lowering::Leaf => return self.roles[at] = Role::Source,
+                _ => return self.roles[at] = Role::Member,
+            }
+        }
     }
 }
 
@@ -226,9 +253,13 @@ fn indexed(graph: &Graph) -> Vec<bool> {
 /// The contractions that a reduction reads, through views or not.
 fn reduced(graph: &Graph) -> Vec<bool> {
     let mut reduced = vec![false; graph.len()];
-    for (_, node) in graph.nodes() {
+    // What each node is a view of, itself where it is none.
+    let mut bases: Vec<NodeId> = Vec::with_capacity(graph.len());
+    for (id, node) in graph.nodes() {
+        let is_view = as_view(graph, node, 0).is_some();
+        bases.push(if is_view { bases[node.operands[0].node.0 as usize] } else { id });
         if let Lowering::Reduce { .. } = lowering(graph, node) {
-            let base = resolve(graph, node.operands[0], |_| false).base.node;
+            let base = bases[node.operands[0].node.0 as usize];
             reduced[base.0 as usize] = matches!(lowering(graph, graph.node(base)), Lowering::Contract(_));
         }
     }

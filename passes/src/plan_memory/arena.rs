@@ -8,9 +8,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use ir::{Place, Plan, SlotId, Step};
+use ir::{Place, Plan, SlotId};
 
-use super::updates::may_write_over;
+use super::in_place::Call;
 
 /// The greatest number of blocks that are compared pair by pair.
 const EXACT: usize = 1024;
@@ -56,20 +56,24 @@ fn blocks(plan: &Plan, reuse: bool) -> (Vec<Block>, Vec<Option<usize>>) {
         });
     }
     for (index, step) in plan.steps.iter().enumerate() {
-        let mut taken: Vec<SlotId> = Vec::new();
+        let mut taken: BTreeSet<SlotId> = BTreeSet::new();
+        let mut dying: Vec<SlotId> = plan.reads(step).into_vec();
+        dying.retain(|operand| reuse && ranges[operand.0 as usize].is_some_and(|(_, last)| last == index));
+        let call = Call::of(plan, step).filter(|_| !dying.is_empty());
         for slot in plan.writes(step) {
             let Some((first, last)) = ranges[slot.0 as usize] else { continue };
             if first != index || block_of[slot.0 as usize].is_some() {
                 continue;
             }
-            let dying = dying_operand(plan, step, slot, |operand| {
-                reuse
-                    && ranges[operand.0 as usize].is_some_and(|(_, last)| last == index)
-                    && !taken.contains(&operand)
-            });
-            let block = match dying {
+            let size_of = |slot: SlotId| plan.slot(slot).ty.size_bytes();
+            let may_write_over = |operand: SlotId| {
+                let is_alike = !taken.contains(&operand) && size_of(operand) == size_of(slot);
+                is_alike && call.as_ref().is_some_and(|call| call.may_write_over(operand, slot))
+            };
+            let overwritten = dying.iter().copied().find(|&operand| may_write_over(operand));
+            let block = match overwritten {
                 Some(operand) => {
-                    taken.push(operand);
+                    taken.insert(operand);
                     block_of[operand.0 as usize].expect("an operand is written before it is read")
                 }
                 None => {
@@ -99,21 +103,6 @@ fn live_ranges(plan: &Plan) -> Vec<Option<(usize, usize)>> {
         ranges[slot.0 as usize] = None;
     }
     ranges
-}
-
-/// An operand of a call that `is_dead` after it, over which the call may write `result`.
-fn dying_operand(
-    plan: &Plan,
-    step: &Step,
-    result: SlotId,
-    is_dead: impl Fn(SlotId) -> bool,
-) -> Option<SlotId> {
-    let size_bytes = plan.slot(result).ty.size_bytes();
-    plan.reads(step).into_iter().find(|&operand| {
-        is_dead(operand)
-            && plan.slot(operand).ty.size_bytes() == size_bytes
-            && may_write_over(plan, step, operand, result)
-    })
 }
 
 /// The offset of each block, the largest placed first.

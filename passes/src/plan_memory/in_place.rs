@@ -1,93 +1,115 @@
 //! When a kernel may write a result over one of its operands.
 
-use ir::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Stmt, Winograd};
+use std::collections::BTreeMap;
 
-/// Whether `kernel` means the same when parameter `written` is the memory of parameter `read`: each element is read
-/// for the last time before it is written, and never by another iteration than the one that writes it.
-///
-/// What is shown of each pair of a load and a store: the load comes first in the text, and each axis of a loop around
-/// both is in an index, the same of both along the same axis of the buffer, that has another value for other values of
-/// its axes. Then different iterations of the common loops touch different elements, and within one iteration the load
-/// has run when the store runs.
-pub fn may_overwrite(kernel: &Kernel, read: BufferId, written: BufferId) -> bool {
-    // Transformed filters are read without a load, by every iteration.
-    let is_transformed = kernel.winograd.and_then(Winograd::transformed) == Some(read);
-    if is_transformed || kernel.buffers[read.0 as usize].ty != kernel.buffers[written.0 as usize].ty {
-        return false;
+use ir::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Plan, SlotId, Step, Stmt, Winograd};
+use smallvec::SmallVec;
+
+/// A call of a kernel: which of its results may be in the memory of which operands.
+pub struct Call<'a> {
+    touches: Touches<'a>,
+    /// The parameters that each slot is given for.
+    parameters: BTreeMap<SlotId, SmallVec<[BufferId; 1]>>,
+}
+
+impl<'a> Call<'a> {
+    /// The call that a step is; `None` for a copy.
+    pub fn of(plan: &'a Plan, step: &Step) -> Option<Call<'a>> {
+        let Step::Call { kernel, slots } = step else { return None };
+        let kernel = plan.kernel(*kernel);
+        let mut parameters: BTreeMap<SlotId, SmallVec<[BufferId; 1]>> = BTreeMap::new();
+        for ((buffer, _), &slot) in kernel.parameters().zip(slots) {
+            parameters.entry(slot).or_default().push(buffer);
+        }
+        Some(Call { touches: Touches::of(kernel), parameters })
     }
-    let mut walk = Walk { read, written, ..Walk::default() };
-    walk.statements(&kernel.body);
-    walk.loads.iter().all(|load| walk.stores.iter().all(|store| is_ordered(kernel, &walk.loops, load, store)))
+
+    /// Whether the kernel may write `value` over `old`, which it may read.
+    pub fn may_write_over(&self, old: SlotId, value: SlotId) -> bool {
+        let parameters_of = |slot| self.parameters.get(&slot).into_iter().flatten();
+        parameters_of(value)
+            .all(|&written| parameters_of(old).all(|&read| self.touches.may_overwrite(read, written)))
+    }
+}
+
+/// What a kernel loads and stores, and where. Walked once, it answers for every pair of buffers.
+struct Touches<'a> {
+    kernel: &'a Kernel,
+    /// The axes of each loop.
+    loops: Vec<&'a [AxisId]>,
+    /// The loads of each buffer.
+    loads: BTreeMap<BufferId, Vec<Touch<'a>>>,
+    /// The stores to each buffer.
+    stores: BTreeMap<BufferId, Vec<Touch<'a>>>,
 }
 
 /// A load or a store: where it stands, and which element it touches.
-struct Touch {
+struct Touch<'a> {
     /// The loops around it, outermost first.
-    path: Vec<usize>,
+    path: SmallVec<[usize; 4]>,
     /// Its number among all loads and stores, in the order of the text.
     position: usize,
-    indices: Indices,
+    indices: &'a Indices,
 }
 
-/// The loads of one buffer and the stores to another.
-struct Walk {
-    read: BufferId,
-    written: BufferId,
-    /// The axes of each loop met so far.
-    loops: Vec<Vec<AxisId>>,
-    path: Vec<usize>,
-    position: usize,
-    loads: Vec<Touch>,
-    stores: Vec<Touch>,
-}
-
-impl Default for Walk {
-    fn default() -> Walk {
-        let none = BufferId(u32::MAX);
-        let (loads, stores) = (Vec::new(), Vec::new());
-        Walk { read: none, written: none, loops: Vec::new(), path: Vec::new(), position: 0, loads, stores }
+impl<'a> Touches<'a> {
+    /// Those of a kernel.
+    fn of(kernel: &'a Kernel) -> Touches<'a> {
+        let (loads, stores) = (BTreeMap::new(), BTreeMap::new());
+        let mut touches = Touches { kernel, loops: Vec::new(), loads, stores };
+        touches.walk(&kernel.body, &mut SmallVec::new(), &mut 0);
+        touches
     }
-}
 
-impl Walk {
-    fn statements(&mut self, body: &[Stmt]) {
+    /// Whether the kernel means the same when parameter `written` is the memory of parameter `read`: each element is read
+    /// for the last time before it is written, and never by another iteration than the one that writes it.
+    ///
+    /// What is shown of each pair of a load and a store: the load comes first in the text, and each axis of a loop around
+    /// both is in an index, the same of both along the same axis of the buffer, that has another value for other values of
+    /// its axes. Then different iterations of the common loops touch different elements, and within one iteration the load
+    /// has run when the store runs.
+    fn may_overwrite(&self, read: BufferId, written: BufferId) -> bool {
+        // Transformed filters are read without a load, by every iteration.
+        let is_transformed = self.kernel.winograd.and_then(Winograd::transformed) == Some(read);
+        let ty = |buffer: BufferId| &self.kernel.buffers[buffer.0 as usize].ty;
+        if is_transformed || ty(read) != ty(written) {
+            return false;
+        }
+        let loads = self.loads.get(&read).map_or(&[][..], Vec::as_slice);
+        let stores = self.stores.get(&written).map_or(&[][..], Vec::as_slice);
+        loads.iter().all(|load| stores.iter().all(|store| self.is_ordered(load, store)))
+    }
+
+    fn walk(&mut self, body: &'a [Stmt], path: &mut SmallVec<[usize; 4]>, position: &mut usize) {
         for statement in body {
-            match statement {
+            let (touched, buffer, indices) = match statement {
                 Stmt::For { axes, body, .. } | Stmt::Reduce { axes, body, .. } => {
-                    self.path.push(self.loops.len());
-                    self.loops.push(axes.to_vec());
-                    self.statements(body);
-                    self.path.pop();
+                    path.push(self.loops.len());
+                    self.loops.push(axes);
+                    self.walk(body, path, position);
+                    path.pop();
+                    continue;
                 }
                 Stmt::Let { inst: Inst::Load { buffer, indices, .. }, .. } => {
-                    let touch = self.touch(indices);
-                    if *buffer == self.read {
-                        self.loads.push(touch);
-                    }
+                    (&mut self.loads, *buffer, indices)
                 }
-                Stmt::Let { .. } => {}
-                Stmt::Store { buffer, indices, .. } => {
-                    let touch = self.touch(indices);
-                    if *buffer == self.written {
-                        self.stores.push(touch);
-                    }
-                }
-            }
+                Stmt::Let { .. } => continue,
+                Stmt::Store { buffer, indices, .. } => (&mut self.stores, *buffer, indices),
+            };
+            *position += 1;
+            let touch = Touch { path: path.clone(), position: *position, indices };
+            touched.entry(buffer).or_default().push(touch);
         }
     }
 
-    fn touch(&mut self, indices: &Indices) -> Touch {
-        self.position += 1;
-        Touch { path: self.path.clone(), position: self.position, indices: indices.clone() }
+    /// Whether no element is loaded after it was stored.
+    fn is_ordered(&self, load: &Touch<'_>, store: &Touch<'_>) -> bool {
+        let common = load.path.iter().zip(&store.path).take_while(|(a, b)| a == b).map(|(&a, _)| a);
+        let mut axes =
+            common.flat_map(|index| self.loops[index]).filter(|&&axis| self.kernel.extent(axis) > 1);
+        load.position < store.position
+            && axes.all(|&axis| decides_both(self.kernel, axis, load.indices, store.indices))
     }
-}
-
-/// Whether no element is loaded after it was stored.
-fn is_ordered(kernel: &Kernel, loops: &[Vec<AxisId>], load: &Touch, store: &Touch) -> bool {
-    let common = load.path.iter().zip(&store.path).take_while(|(a, b)| a == b).map(|(&a, _)| a);
-    let mut axes = common.flat_map(|index| &loops[index]).filter(|&&axis| kernel.extent(axis) > 1);
-    load.position < store.position
-        && axes.all(|&axis| decides_both(kernel, axis, &load.indices, &store.indices))
 }
 
 /// Whether `axis` is in an index that is the same of both and from which its value can be told.
@@ -116,6 +138,10 @@ mod tests {
     use super::*;
     use ir::{Access, Accumulator, DType, Index, ReduceOp, StoreMode, Type, Var};
     use smallvec::smallvec;
+
+    fn may_overwrite(kernel: &Kernel, read: BufferId, written: BufferId) -> bool {
+        Touches::of(kernel).may_overwrite(read, written)
+    }
 
     fn index(axes: &[AxisId]) -> Indices {
         axes.iter().map(|&axis| Index { affine: Affine::axis(axis), var: None }).collect()

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use ir::{Place, Plan, SlotId, Step};
+use ir::{Place, SlotId, Step};
 
 use super::Draft;
-use super::in_place::may_overwrite;
+use super::in_place::Call;
 use super::steps::StepId;
 
 /// Turns each update of the plan into a write in place, where `in_place` allows it and it is safe, or into a copy.
@@ -48,17 +48,8 @@ pub fn apply_updates(draft: &mut Draft, in_place: bool) {
 fn direct_writer(draft: &Draft, touching: &Touching, state: SlotId, value: SlotId) -> Option<StepId> {
     let &[writer] = touching.writers[value.0 as usize].as_slice() else { return None };
     let is_fit = draft.is_free(value) && draft.is_alike(state, value);
-    (is_fit && may_write_over(&draft.plan, draft.steps.step(writer), state, value)).then_some(writer)
-}
-
-/// Whether the kernel of a call may write `value` over `old`, which it may read.
-pub fn may_write_over(plan: &Plan, step: &Step, old: SlotId, value: SlotId) -> bool {
-    let Step::Call { kernel, slots } = step else { return false };
-    let kernel = plan.kernel(*kernel);
-    let parameters_of = |wanted: SlotId| {
-        kernel.parameters().zip(slots).filter(move |&(_, &slot)| slot == wanted).map(|((id, _), _)| id)
-    };
-    parameters_of(value).all(|written| parameters_of(old).all(|read| may_overwrite(kernel, read, written)))
+    let call = Call::of(&draft.plan, draft.steps.step(writer)).filter(|_| is_fit)?;
+    call.may_write_over(state, value).then_some(writer)
 }
 
 /// Makes `copy` keep the old value of a state in a temporary, and copies it to `state` when all have read that.
