@@ -335,7 +335,7 @@ pub fn emit_block(
 }
 
 /// The tiles of some rows of a line, the first of which has this number in the panel.
-fn emit_line(
+pub fn emit_line(
     emitter: &mut Emitter<'_, '_>,
     plan: &ContractionPlan<'_>,
     scratch: Scratch,

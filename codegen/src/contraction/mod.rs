@@ -29,6 +29,7 @@ mod chunks;
 mod emit;
 mod limits;
 mod pack;
+pub mod parts;
 mod recognise;
 mod rows_first;
 mod sweep;

@@ -5,6 +5,9 @@
 //! outputs; for the gradient of filters, four outputs become factors, and sums of products the three taps. Elements lie side
 //! by side in runs of whole vectors. The points are pairs of numbers that differ in their sign, so that even and odd
 //! powers are summed once for both.
+//!
+//! A transform of sums of products keeps the greatest magnitude that it stores, lane by lane, in a vector of memory: what
+//! follows can tell from it whether a sum has been infinite, NaN or so large that the next transform might overflow.
 
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 use ir::winograd::{FAR, FILTER, NEAR, OUTPUTS, POINTS, TAPS};
@@ -35,6 +38,11 @@ impl Matrix {
             Matrix::OutputTransposed => OUTPUTS,
         }
     }
+
+    /// Whether it is of sums of products, the greatest magnitude of which is kept.
+    pub fn is_of_sums(self) -> bool {
+        matches!(self, Matrix::Output | Matrix::FilterTransposed)
+    }
 }
 
 /// A transform.
@@ -60,10 +68,17 @@ impl TransformSpec {
         if self.input_step.is_some() { 1 } else { self.matrix.inputs() }
     }
 
-    /// The number of words in the frame: the last is the address of the first output.
+    /// The number of words in the frame: after the inputs, the address of the first output, and of the greatest magnitudes
+    /// where it is of sums.
     pub fn frame_words(&self) -> usize {
-        self.inputs() + 1
+        self.inputs() + 1 + usize::from(self.matrix.is_of_sums())
     }
+}
+
+/// A magnitude as it is kept: the bits of a number, shifted left by one, which drops the sign. They are in the order of the
+/// numbers, infinity and then NaN being the greatest.
+pub fn magnitude_bits(number: f32) -> u32 {
+    number.to_bits() << 1
 }
 
 /// The address of the outputs.
@@ -74,6 +89,8 @@ const RUNS: Register = Register::RCX;
 /// The registers of intermediate values, behind those of the inputs.
 const EVEN: u8 = 6;
 const ODD: u8 = 7;
+/// The greatest magnitudes. Transforms of sums have no odd powers.
+const GREATEST: u8 = ODD;
 /// The first register of the factors.
 const FACTORS: u8 = 8;
 const FREE: u8 = 15;
@@ -109,12 +126,29 @@ pub fn emit_transform(isa: Isa, spec: &TransformSpec) -> WideFunction {
         let to = transform.w.register(FACTORS + at as u8);
         transform.w.splat_to(to, factor.to_bits());
     }
-    transform.runs();
+    if spec.matrix.is_of_sums() {
+        let from = transform.greatest();
+        let to = transform.w.register(GREATEST);
+        transform.w.unary(isa::LOAD, to, Operand::Memory(from));
+        transform.runs();
+        let to = transform.greatest();
+        let from = transform.w.register(GREATEST);
+        transform.w.store(isa::STORE, to, from, None);
+    } else {
+        transform.runs();
+    }
     restore(&mut transform.w, saved);
     transform.w.assembler.finish(Kind::Transform, &[(stack, 0)])
 }
 
 impl Transform<'_> {
+    /// The memory of the greatest magnitudes, whose address is the last word of the frame.
+    fn greatest(&mut self) -> MemoryOperand {
+        let word = memory(Register::RDI, Register::None, 8 * (self.spec.frame_words() as i64 - 1));
+        self.w.push(Instruction::with2(Code::Mov_r64_rm64, RUNS, word));
+        memory(RUNS, Register::None, 0)
+    }
+
     fn runs(&mut self) {
         let spec = self.spec;
         let run_bytes = (spec.vectors * self.w.isa.vector_bytes()) as i32;
@@ -261,6 +295,10 @@ impl Transform<'_> {
 
     fn store(&mut self, output: usize, from: u8) {
         let to = memory(OUTPUT, OFFSET, output as i64 * self.spec.output_step);
+        if self.spec.matrix.is_of_sums() {
+            self.op(isa::ADD_I32, FREE, from, from);
+            self.op(isa::MAX_U32, GREATEST, GREATEST, FREE);
+        }
         let from = self.w.register(from);
         self.w.store(isa::STORE, to, from, None);
     }

@@ -6,12 +6,14 @@ use ir::Affine;
 use ir::winograd::{self, OUTPUTS, POINTS, PRODUCTS};
 use smallvec::{SmallVec, smallvec};
 
+use super::redo::{choose, clear};
 use super::steps::{
     at, call, each_block, each_row, finish, lines, number, register_tile, store_matrix, store_of_sum,
     tile_spec, transform_at_points, zero,
 };
 use super::{Chunk, WinogradPlan};
 use crate::Target;
+use crate::contraction::parts::{emit_panel_at_lines, packed_bytes};
 use crate::emit::Emitter;
 use crate::emit::function::{Call, Emitted, emit_function};
 use crate::emit::loops::each;
@@ -81,6 +83,10 @@ struct Scratch {
     sums: Value,
     /// The matrix of the last transform.
     matrix: Value,
+    /// The greatest magnitudes of sums.
+    greatest: Value,
+    /// A panel of filters that are not transformed.
+    packed: Value,
 }
 
 /// The part of a result that is computed.
@@ -132,6 +138,8 @@ fn take_scratch(
         products: take(PRODUCTS as i64 * sizes.products),
         sums: take((outputs * POINTS) as i64 * sizes.sums),
         matrix: take((OUTPUTS * POINTS * 4) as i64),
+        greatest: take(plan.isa.vector_bytes() as i64),
+        packed: take(packed_bytes(&plan.direct) as i64),
     }
 }
 
@@ -165,11 +173,50 @@ fn emit_block(
     let tiles = emitter.b.ins().imul_imm_s(rows, sizes_of_rows.1 as i64);
     multiply(emitter, plan, sizes, scratch, (tiles, part.panels));
     each_row(emitter, &plan.images, sizes_of_rows, part.rows, &mut |emitter, line, first_tile| {
+        clear(emitter, plan.isa, scratch.greatest);
         each(emitter, part.panels.0, part.panels.1, &mut |emitter, panel| {
             transform_sums(emitter, plan, sizes, scratch, (first_tile, panel));
         });
-        finish_lines(emitter, plan, sizes, scratch, (line, part.panels));
+        choose(
+            emitter,
+            plan.isa,
+            scratch.greatest,
+            &mut |emitter| finish_lines(emitter, plan, sizes, scratch, (line, part.panels)),
+            &mut |emitter| compute_lines(emitter, plan, sizes, scratch, (line, part.panels)),
+        );
     });
+}
+
+/// Computes the lines of a row of tiles, from line `line` on, as sums of products.
+fn compute_lines(
+    emitter: &mut Emitter<'_, '_>,
+    plan: &WinogradPlan<'_>,
+    sizes: &Sizes,
+    scratch: &Scratch,
+    (line, panels): (Value, (Value, Value)),
+) {
+    let (vertical, horizontal) = (&plan.vertical, &plan.horizontal);
+    let [none, places, all_lines] = [0, horizontal.outputs, vertical.outputs].map(|at| number(emitter, at));
+    let end = emitter.b.ins().iadd_imm_s(line, OUTPUTS as i64);
+    let end = emitter.b.ins().smin(end, all_lines);
+    let [first_part, last_part] = parts(emitter, plan, sizes, panels);
+    each(emitter, first_part, last_part, &mut |emitter, part| {
+        let panel = (scratch.packed, part);
+        emit_panel_at_lines(emitter, &plan.direct, panel, (none, places), &|emitter, body| {
+            each(emitter, line, end, &mut |emitter, line| emitter.at_point(&[vertical.axis], line, body));
+        });
+    });
+}
+
+/// The columns of register tiles that panels are made of: the first and the end.
+fn parts(
+    emitter: &mut Emitter<'_, '_>,
+    plan: &WinogradPlan<'_>,
+    sizes: &Sizes,
+    panels: (Value, Value),
+) -> [Value; 2] {
+    let (_, columns) = sizes.tile;
+    [panels.0, panels.1].map(|panel| emitter.b.ins().imul_imm_s(panel, (plan.panel / columns) as i64))
 }
 
 /// Transforms the six lines that the tiles of a row read, whose first output is on line `line` of the image that is open, along
@@ -217,7 +264,7 @@ fn transform_places(
     };
     let first = at(emitter, scratch.factors, first_tile, sizes.place);
     let (from, to) = ((scratch.lines, sizes.line()), (first, POINTS as i64 * sizes.factors));
-    transform_at_points(emitter, plan.isa, &spec, from, to);
+    transform_at_points(emitter, plan.isa, &spec, from, to, None);
 }
 
 /// Multiplies the factors of so many tiles with the filters, at each of the 36 points.
@@ -308,7 +355,7 @@ fn transform_sums(
     let first = at(emitter, first, panel, 4 * plan.panel as i64);
     let sums = at(emitter, scratch.sums, panel, 4 * plan.panel as i64);
     let (from, to) = ((first, POINTS as i64 * sizes.products), (sums, sizes.sums));
-    transform_at_points(emitter, plan.isa, &spec, from, to);
+    transform_at_points(emitter, plan.isa, &spec, from, to, Some(scratch.greatest));
 }
 
 /// Transforms the sums of a row of tiles along the columns, and runs the epilogue, from line `line` on.
@@ -348,8 +395,7 @@ fn finish_some(
     let contraction = &plan.contraction;
     let (_, columns) = sizes.tile;
     let [none, places] = [0, plan.horizontal.outputs].map(|at| number(emitter, at));
-    let [first_part, end] =
-        [panels.0, panels.1].map(|panel| emitter.b.ins().imul_imm_s(panel, (plan.panel / columns) as i64));
+    let [first_part, end] = parts(emitter, plan, sizes, panels);
     each(emitter, none, places, &mut |emitter, place| {
         let right = at(emitter, scratch.sums, place, POINTS as i64 * sizes.sums);
         each(emitter, first_part, end, &mut |emitter, part| {

@@ -9,7 +9,8 @@
 //! 2. For each of the 36, channels by tiles are multiplied with tiles by output channels. The sums wait in memory from one block
 //!    of tiles to the next.
 //! 3. The 36 sums are transformed to three by three taps by the transposed matrix of filters. The epilogue of the nest runs
-//!    on the registers of the last product, whose rows are the rows of the filter.
+//!    on the registers of the last product, whose rows are the rows of the filter. Where a sum is infinite or NaN, the chunk is
+//!    computed [directly](super::redo) instead.
 //!
 //! Chunks are blocks of channels and of output channels; each goes over all tiles and transforms what it needs of both
 //! operands. Cost model: blocks of 64 by 64 read and transform little beside their products; narrower ones serve where there
@@ -19,9 +20,11 @@ use ir::winograd::{PRODUCTS, panel_columns};
 use ir::{AxisId, Winograd};
 
 use super::recognise::{is_strip, spatial};
+use super::steps::register_tile;
 use super::{Spatial, is_plane};
 use crate::Target;
-use crate::contraction::{Contraction, recognise as recognise_contraction};
+use crate::contraction::parts::plan_in_parts;
+use crate::contraction::{Contraction, ContractionPlan, recognise as recognise_contraction};
 use crate::nest::Nest;
 use crate::wide::Isa;
 use crate::wide::tile::is_step;
@@ -32,6 +35,8 @@ pub use super::gradient_steps::emit;
 #[derive(Clone, Debug)]
 pub struct GradientPlan<'a> {
     pub(super) contraction: Contraction<'a>,
+    /// The same as sums of products.
+    pub(super) direct: ContractionPlan<'a>,
     /// The axes of images.
     pub(super) images: Vec<AxisId>,
     /// The rows of the filter, and the lines of images.
@@ -100,8 +105,13 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<GradientPlan<'a>> {
         && is_strip(nest, &contraction, filter_row);
     let images = contraction.depth.iter().copied().filter(|&axis| !is_spatial(axis)).collect();
     let panel = panel_of(channels / part, columns)?;
+    let (most_rows, tile_columns) = register_tile(isa, panel);
+    // Blocks of channels are whole tiles.
+    let rows = (1..=most_rows).rev().find(|&rows| part.is_multiple_of(rows))?;
+    let direct = plan_in_parts(nest, target, contraction.clone(), (rows, tile_columns))?;
     let mut plan = GradientPlan {
         contraction,
+        direct,
         images,
         vertical,
         horizontal,

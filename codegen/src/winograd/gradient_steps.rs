@@ -4,11 +4,13 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use ir::winograd::{self, OUTPUTS, POINTS, PRODUCTS, TAPS};
 
 use super::gradient::GradientPlan;
+use super::redo::{choose, clear};
 use super::steps::{
     at, call, each_block, each_row, finish, lines, number, register_tile, store_matrix, store_of_sum,
     tile_spec, transform_at_points, zero,
 };
 use crate::Target;
+use crate::contraction::parts::{emit_panel_at_lines, packed_bytes};
 use crate::emit::Emitter;
 use crate::emit::function::{Call, Emitted, emit_function};
 use crate::emit::loops::each;
@@ -76,6 +78,10 @@ struct Scratch {
     taps: Value,
     /// The matrix of the last transform.
     matrix: Value,
+    /// The greatest magnitudes of sums.
+    greatest: Value,
+    /// A panel of the gradient.
+    packed: Value,
 }
 
 impl Scratch {
@@ -112,7 +118,9 @@ impl Scratch {
         let sums = call.take_scratch(emitter, PRODUCTS * rows * gradient.channels * 4);
         let taps = call.take_scratch(emitter, TAPS * POINTS * image.channels * gradient.channels * 4);
         let matrix = call.take_scratch(emitter, TAPS * POINTS * 4);
-        Scratch { image, gradient, tiles, tile, tiles_below, sums, taps, matrix }
+        let greatest = call.take_scratch(emitter, plan.isa.vector_bytes());
+        let packed = call.take_scratch(emitter, packed_bytes(&plan.direct));
+        Scratch { image, gradient, tiles, tile, tiles_below, sums, taps, matrix, greatest, packed }
     }
 
     /// The sums of a part of a panel at a point, in bytes.
@@ -173,8 +181,34 @@ fn emit_chunk(
         let waiting = emitter.b.ins().select(from, both, again);
         multiply(emitter, plan, scratch, tiles, waiting);
     });
+    clear(emitter, plan.isa, scratch.greatest);
     to_taps(emitter, plan, scratch);
-    finish_taps(emitter, plan, scratch, (channel, column));
+    choose(
+        emitter,
+        plan.isa,
+        scratch.greatest,
+        &mut |emitter| finish_taps(emitter, plan, scratch, (channel, column)),
+        &mut |emitter| compute_taps(emitter, plan, scratch, (channel, column)),
+    );
+}
+
+/// Computes the filters between a block of channels and one of output channels as sums of products.
+fn compute_taps(
+    emitter: &mut Emitter<'_, '_>,
+    plan: &GradientPlan<'_>,
+    scratch: &Scratch,
+    (channel, column): (Value, Value),
+) {
+    let first = emitter.b.ins().udiv_imm_u(column, scratch.tile.1 as i64);
+    let end = emitter.b.ins().iadd_imm_s(first, scratch.parts() as i64);
+    let last_channel = emitter.b.ins().iadd_imm_s(channel, scratch.image.channels as i64);
+    let taps = emitter.whole(&[plan.filter_row, plan.filter_column]);
+    each(emitter, first, end, &mut |emitter, part| {
+        let panel = (scratch.packed, part);
+        emit_panel_at_lines(emitter, &plan.direct, panel, (channel, last_channel), &|emitter, body| {
+            emitter.at_each_point(&taps, body);
+        });
+    });
 }
 
 /// Transforms the six lines of the image that is open which tiles read, whose first output is on line `line`, along the columns.
@@ -251,7 +285,7 @@ fn to_factors(
     };
     let first = at(emitter, operand.factors, first_tile, operand.place());
     let (from, to) = ((operand.lines, operand.line()), (first, POINTS as i64 * plane));
-    transform_at_points(emitter, plan.isa, &spec, from, to);
+    transform_at_points(emitter, plan.isa, &spec, from, to, None);
 }
 
 /// Adds the products of so many tiles to the sums, at each of the 36 points.
@@ -305,7 +339,7 @@ fn to_taps(emitter: &mut Emitter<'_, '_>, plan: &GradientPlan<'_>, scratch: &Scr
         each(emitter, none, parts, &mut |emitter, number| {
             let from = at(emitter, from, number, part_sums);
             let to = at(emitter, to, number, part);
-            call(emitter, function.clone(), &[from, to]);
+            call(emitter, function.clone(), &[from, to, scratch.greatest]);
         });
     });
 }

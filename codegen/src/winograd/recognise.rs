@@ -3,16 +3,19 @@
 use ir::winograd::{TAPS, filter_shape};
 use ir::{AxisId, Winograd};
 
+use super::steps::register_tile;
 use super::{Chunk, Spatial, WinogradPlan};
+use crate::Target;
+use crate::contraction::parts::plan_in_parts;
 use crate::contraction::{Contraction, recognise as recognise_contraction};
 use crate::emit::runs::is_epilogue;
 use crate::nest::{Nest, Place};
-use crate::wide::Isa;
 use crate::wide::tile::is_step;
 
 /// The convolution that a nest is, where it has transformed filters and runs on wide vectors; blocks and chunks are to be
 /// found.
-pub fn recognise(nest: &Nest, isa: Isa) -> Option<WinogradPlan<'_>> {
+pub fn recognise<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>> {
+    let isa = target.wide()?;
     let Some(Winograd::Convolution { filters, transformed }) = nest.winograd else { return None };
     let contraction = recognise_contraction(nest)?;
     let left_axes: Vec<AxisId> = contraction.lines.iter().copied().chain(contraction.row).collect();
@@ -34,9 +37,13 @@ pub fn recognise(nest: &Nest, isa: Isa) -> Option<WinogradPlan<'_>> {
         && channels.is_multiple_of(isa.lanes())
         && nest.buffers[transformed.0 as usize].ty.shape == shape
         && is_strip(nest, &contraction, vertical.axis);
-    let images = left_axes.into_iter().filter(|&axis| !is_spatial(axis)).collect();
+    let images: Vec<AxisId> = left_axes.into_iter().filter(|&axis| !is_spatial(axis)).collect();
+    let lines = images.iter().copied().chain([vertical.axis]).collect();
+    let direct = Contraction { lines, row: Some(horizontal.axis), ..contraction.clone() };
+    let direct = plan_in_parts(nest, target, direct, register_tile(isa, shape[3]))?;
     fits.then_some(WinogradPlan {
         contraction,
+        direct,
         images,
         vertical,
         horizontal,

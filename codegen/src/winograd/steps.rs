@@ -27,18 +27,21 @@ pub fn call(emitter: &mut Emitter<'_, '_>, function: WideFunction, words: &[Valu
 }
 
 /// Calls a transform along the rows at each of the six points of the other axis, from the one to the next these steps apart.
+/// `greatest` is where the greatest magnitudes are kept, if it is of sums.
 pub fn transform_at_points(
     emitter: &mut Emitter<'_, '_>,
     isa: Isa,
     spec: &TransformSpec,
     (from, from_step): (Value, i64),
     (to, to_step): (Value, i64),
+    greatest: Option<Value>,
 ) {
     let function = emit_transform(isa, spec);
     for point in 0..POINTS as i64 {
         let from = emitter.b.ins().iadd_imm_s(from, point * from_step);
         let to = emitter.b.ins().iadd_imm_s(to, point * to_step);
-        call(emitter, function.clone(), &[from, to]);
+        let words: SmallVec<[Value; 3]> = [from, to].into_iter().chain(greatest).collect();
+        call(emitter, function.clone(), &words);
     }
 }
 
