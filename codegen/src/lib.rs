@@ -1,7 +1,8 @@
 //! Machine code for kernels.
 //!
-//! In: kernels, complete in themselves. Out: functions in one executable memory. Codegen knows nothing of graphs and
-//! ops: the kernel language and the vector programs of elementwise functions are all that it sees.
+//! In: the kernels of a plan that the verifier has passed, each complete in itself. Out: functions in one executable memory.
+//! Codegen knows nothing of graphs and ops: the kernel language and the vector programs of elementwise functions are all
+//! that it sees.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -37,7 +38,7 @@ mod winograd;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use ir::Kernel;
+use ir::VerifiedPlan;
 
 pub use cache::forget_compiled;
 pub use error::Error;
@@ -83,10 +84,10 @@ pub struct Entry {
     pub cost: Cost,
 }
 
-/// Machine code of kernels, with the executable memory that it is in.
+/// Machine code of the kernels of a plan, with the plan and with the executable memory that it is in.
 pub struct Code {
-    /// The kernels, in order.
-    pub entries: Vec<Entry>,
+    plan: VerifiedPlan,
+    entries: Vec<Entry>,
     /// How long compiling took.
     pub times: CompileTimes,
     parts: cache::Parts,
@@ -113,27 +114,27 @@ pub struct CompileOptions {
     pub keep_clif: bool,
 }
 
-/// Compiles kernels.
+/// Compiles the kernels of a plan.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn compile(kernels: &[Kernel], target: &Target) -> Result<Code, Error> {
-    compile_with(kernels, target, CompileOptions::default())
+pub fn compile(plan: &VerifiedPlan, target: &Target) -> Result<Code, Error> {
+    compile_with(plan, target, CompileOptions::default())
 }
 
-/// Compiles kernels, on as many threads as the machine has cores. Kernels that are alike but for names share one
+/// Compiles the kernels of a plan, on as many threads as the machine has cores. Kernels that are alike but for names share one
 /// function, and what the process has compiled before is not compiled again.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn compile_with(kernels: &[Kernel], target: &Target, options: CompileOptions) -> Result<Code, Error> {
+pub fn compile_with(plan: &VerifiedPlan, target: &Target, options: CompileOptions) -> Result<Code, Error> {
     let start = Instant::now();
-    let parts = cache::compile_all(kernels, target, options)?;
+    let parts = cache::compile_all(&plan.kernels, target, options)?;
     let mut times = CompileTimes { kernels: start.elapsed(), ..parts.times };
     let start = Instant::now();
     let compiled: Vec<&jit::Compiled> = parts.unique.iter().map(|part| &part.compiled).collect();
     let memory = jit::ExecutableMemory::new(target, &compiled)?;
-    let entries = kernels.iter().zip(&parts.of_kernel).map(|(kernel, &place)| {
+    let entries = plan.kernels.iter().zip(&parts.of_kernel).map(|(kernel, &place)| {
         let part = &parts.unique[place];
         Entry {
             name: kernel.name.clone(),
@@ -145,10 +146,20 @@ pub fn compile_with(kernels: &[Kernel], target: &Target, options: CompileOptions
     });
     let entries = entries.collect();
     times.link = start.elapsed();
-    Ok(Code { entries, times, parts, _memory: memory })
+    Ok(Code { plan: plan.clone(), entries, times, parts, _memory: memory })
 }
 
 impl Code {
+    /// The plan whose kernels these are.
+    pub fn plan(&self) -> &VerifiedPlan {
+        &self.plan
+    }
+
+    /// The kernels, in the order of the plan.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// How many kernels were compiled for it; the others are like one of these, or like one of an earlier program.
     pub fn compiled_kernels(&self) -> usize {
         self.parts.compiled

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "running machine code")]
 
 use codegen::Target;
-use ir::{Access, Affine, DType, Index, Inst, Kernel, ScalarFn, Stmt, StoreMode, Type};
+use ir::{Access, Affine, DType, Index, Inst, Kernel, Plan, ScalarFn, Stmt, StoreMode, Type, VerifiedPlan};
 use smallvec::smallvec;
 
 /// Elements of a run: whole vectors of each width, and odd ones that are computed one by one.
@@ -31,8 +31,9 @@ fn fma_kernel(dtype: DType) -> Kernel {
 
 /// Runs the kernel on a target.
 fn run<T: Copy + Default>(target: &Target, dtype: DType, operands: &[Vec<T>; 3]) -> Vec<T> {
-    let code = codegen::compile(&[fma_kernel(dtype)], target).expect("it compiles");
-    let entry = &code.entries[0];
+    let plan = VerifiedPlan::new(Plan::of_kernel(fma_kernel(dtype))).expect("the kernel holds");
+    let code = codegen::compile(&plan, target).expect("it compiles");
+    let entry = &code.entries()[0];
     let mut out = vec![T::default(); COUNT];
     let mut scratch = vec![0u64; entry.scratch_bytes.div_ceil(8) + 8];
     let aligned = scratch.as_mut_ptr().cast::<u8>();

@@ -1,6 +1,6 @@
 //! Executable memory is never writable, and goes with its owner.
 
-use ir::{Access, Affine, Index, Inst, Kernel, Stmt, StoreMode, Type};
+use ir::{Access, Affine, Index, Inst, Kernel, Plan, Stmt, StoreMode, Type, VerifiedPlan};
 use smallvec::smallvec;
 
 /// `out[i] = x[i]`.
@@ -43,8 +43,9 @@ fn code_is_executable_not_writable_and_gone_with_its_owner() {
 }
 
 fn check(target: &codegen::Target) {
-    let code = codegen::compile(&[copy_kernel()], target).expect("it compiles");
-    let address = code.entries[0].function as usize;
+    let plan = VerifiedPlan::new(Plan::of_kernel(copy_kernel())).expect("the kernel holds");
+    let code = codegen::compile(&plan, target).expect("it compiles");
+    let address = code.entries()[0].function as usize;
     assert_eq!(permissions(address).as_deref(), Some("r-xp"));
     let maps = std::fs::read_to_string("/proc/self/maps").expect("it was readable before");
     assert!(!maps.contains("rwxp"), "memory is writable and executable at once:\n{maps}");

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "running machine code")]
 
 use codegen::Target;
+use ir::{Plan, VerifiedPlan};
 
 /// Some wide vectors, one of four lanes, and single elements.
 const COUNT: usize = 71;
@@ -43,8 +44,9 @@ fn comparisons_read_operands_that_are_not_aligned_to_vectors() {
 
 /// Runs the kernel on parts of `data` that begin at 0, 5, 2 and 3.
 fn run(kernel: &ir::Kernel, target: &Target, data: &[f32]) -> Vec<f32> {
-    let code = codegen::compile(std::slice::from_ref(kernel), target).expect("it compiles");
-    let entry = &code.entries[0];
+    let plan = VerifiedPlan::new(Plan::of_kernel(kernel.clone())).expect("the kernel holds");
+    let code = codegen::compile(&plan, target).expect("it compiles");
+    let entry = &code.entries()[0];
     assert_eq!(entry.scratch_bytes, 0, "elementwise kernels need no memory of their own");
     let mut out = vec![0f32; COUNT];
     let [x, y, a, b] = [0, 5, 2, 3].map(|first| data[first..][..COUNT].as_ptr().cast_mut().cast::<u8>());

@@ -8,7 +8,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use smallvec::SmallVec;
 
-use crate::{Op, Type, visits};
+use crate::{Op, Stage, Type, visits};
 
 /// A node of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +67,8 @@ pub struct Update {
 pub struct Graph {
     /// The name in the text form, without `@`.
     pub name: String,
+    /// What the passes so far have established; of a body, which has the stage of the graph around it, always `source`.
+    pub stage: Stage,
     /// What it returns.
     pub outputs: Vec<Output>,
     /// What its states become; at most one update per state.
@@ -76,9 +78,15 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The empty graph of this name.
+    /// The empty graph of this name, of stage `source`.
     pub fn new(name: impl Into<String>) -> Graph {
-        Graph { name: name.into(), outputs: Vec::new(), updates: Vec::new(), nodes: DiGraph::new() }
+        Graph {
+            name: name.into(),
+            stage: Stage::Source,
+            outputs: Vec::new(),
+            updates: Vec::new(),
+            nodes: DiGraph::new(),
+        }
     }
 
     /// Appends a node. It is the caller who has checked it; [`crate::Builder`] does.
@@ -168,6 +176,7 @@ impl Graph {
 impl PartialEq for Graph {
     fn eq(&self, other: &Graph) -> bool {
         self.name == other.name
+            && self.stage == other.stage
             && self.outputs == other.outputs
             && self.updates == other.updates
             && self.len() == other.len()

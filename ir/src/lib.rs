@@ -55,4 +55,4 @@ pub use scalar::{Num, ScalarFn};
 pub use shape::{Shape, Type};
 pub use tensor::{Element, Elements, Scalar, Tensor};
 pub use vector::{Comparison, Primitive, VectorInst, VectorProgram, VectorValue};
-pub use verify::Stage;
+pub use verify::{Stage, VerifiedPlan};

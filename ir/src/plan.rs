@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::{Access, Init, Kernel, Shape, Tensor, Type, visits};
+use crate::{Access, Buffer, Init, Kernel, Shape, Stage, Tensor, Type, visits};
 
 /// A kernel of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +69,19 @@ impl AxisOrder {
     /// The axes in the order in which they lie in memory; none where memory is row-major.
     pub fn axes(&self) -> &[usize] {
         &self.0
+    }
+
+    /// The order where the axes of what is in memory are put in this order, a permutation of them.
+    ///
+    /// ```
+    /// let (reversed, known) = (ir::AxisOrder::new(&[2, 1, 0]), ir::Shape::from([5, 6, 7]));
+    /// let order = reversed.then(&[1, 2, 0]);
+    /// assert_eq!(order.in_memory(&known), ir::Shape::from([6, 5, 7]));
+    /// assert!(reversed.then(&[2, 1, 0]).is_row_major());
+    /// ```
+    pub fn then(&self, axes: &[usize]) -> AxisOrder {
+        let order: Vec<usize> = axes.iter().map(|&axis| self.0.get(axis).copied().unwrap_or(axis)).collect();
+        AxisOrder::new(&order)
     }
 
     /// The shape of what is in memory.
@@ -151,6 +164,32 @@ pub struct Plan {
 impl Plan {
     /// Arena offsets are multiples of this many bytes: a cache line.
     pub const ALIGNMENT: usize = 64;
+
+    /// The plan that calls a kernel once, on a slot of the caller's for each of its parameters.
+    pub fn of_kernel(kernel: Kernel) -> Plan {
+        let slot = |(_, buffer): (_, &Buffer)| Slot {
+            name: buffer.name.clone(),
+            ty: buffer.ty.clone(),
+            place: if buffer.access == Access::Write { Place::Output } else { Place::Input },
+        };
+        let slots: Vec<Slot> = kernel.parameters().map(slot).collect();
+        let arguments = (0..slots.len() as u32).map(SlotId).collect();
+        Plan {
+            name: kernel.name.clone(),
+            kernels: vec![kernel],
+            slots,
+            prepare: Vec::new(),
+            steps: vec![Step::Call { kernel: KernelId(0), slots: arguments }],
+            arena_bytes: 0,
+            updates: Vec::new(),
+        }
+    }
+
+    /// The stage that it has reached: `kernels` where a slot has no place or an update is left, else `plan`.
+    pub fn stage(&self) -> Stage {
+        let is_unplaced = self.slots.iter().any(|slot| slot.place == Place::Unplaced);
+        if is_unplaced || !self.updates.is_empty() { Stage::Kernels } else { Stage::Plan }
+    }
 
     /// A slot.
     pub fn slot(&self, id: SlotId) -> &Slot {

@@ -1,10 +1,10 @@
-//! The compiler on one page: a graph goes through the passes and becomes a plan, the plan's kernels become machine
-//! code, and both become an executable.
+//! The compiler on one page: a graph goes through the passes and becomes a plan, the verifier passes the plan, its kernels
+//! become machine code, and both become an executable.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use ir::{Graph, Plan};
+use ir::{Graph, Plan, VerifiedPlan};
 use passes::{Convolution, Pass, Program};
 use runtime::{Executable, PhaseTime, Pool};
 
@@ -17,7 +17,7 @@ pub struct Options {
     pub threads: usize,
     /// Whether to optimise. Without, every op is a kernel of its own; results differ by rounding at most.
     pub optimize: bool,
-    /// Whether to verify the program after each pass.
+    /// Whether to verify the program after each pass; what comes in and the plan that comes out always are.
     pub verify: bool,
     /// The processor to make code for; `None` is the one that this runs on.
     pub target: Option<codegen::Target>,
@@ -90,30 +90,30 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Error> {
 
 /// As [`compile`], on threads that several programs share. [`Options::threads`] is not looked at.
 pub fn compile_on(graph: &Graph, options: &Options, pool: Arc<Pool>) -> Result<Executable, Error> {
+    compile_program(graph.clone().into(), options, pool)
+}
+
+/// Compiles a plan: one of stage `kernels` goes through the passes that are left, one of stage `plan` becomes code as it is.
+///
+/// # Errors
+/// As [`compile`], and where the plan does not hold what its stage promises.
+pub fn compile_plan(plan: Plan, options: &Options, pool: Arc<Pool>) -> Result<Executable, Error> {
+    compile_program(plan.into(), options, pool)
+}
+
+/// Compiles a graph or a plan of any stage, from which the pipeline goes on.
+fn compile_program(program: Program, options: &Options, pool: Arc<Pool>) -> Result<Executable, Error> {
     let start = Instant::now();
     let mut phases = Vec::new();
     let mut observe = |pass: &Pass, time, _: &Program| phases.push(PhaseTime { name: pass.name, time });
-    let program = passes::run_observed(graph.clone(), &options.for_passes(), None, &mut observe)?;
-    compile_plan_since(start, phases, program.into_plan(), options, pool)
-}
-
-/// Compiles the kernels of a plan of stage `plan`.
-pub fn compile_plan(plan: Plan, options: &Options, pool: Arc<Pool>) -> Result<Executable, Error> {
-    compile_plan_since(Instant::now(), Vec::new(), plan, options, pool)
-}
-
-/// Compiles the kernels of a plan; what came before began at `start` and had these phases.
-fn compile_plan_since(
-    start: Instant,
-    mut phases: Vec<PhaseTime>,
-    plan: Plan,
-    options: &Options,
-    pool: Arc<Pool>,
-) -> Result<Executable, Error> {
-    let code = codegen::compile(&plan.kernels, &options.target()?)?;
+    let program = passes::run_observed(program, &options.for_passes(), None, &mut observe)?;
+    let verifying = Instant::now();
+    let plan = VerifiedPlan::new(program.into_plan()?)?;
+    phases.push(PhaseTime { name: "verify", time: verifying.elapsed() });
+    let code = codegen::compile(&plan, &options.target()?)?;
     let times = code.times;
     let memory = Instant::now();
-    let mut program = Executable::new(plan, code, pool)?;
+    let mut program = Executable::new(code, pool)?;
     let after = [("kernels", times.kernels), ("link", times.link), ("memory", memory.elapsed())];
     phases.extend(after.map(|(name, time)| PhaseTime { name, time }));
     program.set_compile_time(start.elapsed(), phases);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ir::text::{Module, ParseError, parse_file};
 use ir::verify::{verify_graph, verify_kernel, verify_plan};
-use ir::{Graph, Place, Plan, Stage};
+use passes::Program;
 
 use crate::{Error, files};
 
@@ -13,15 +13,23 @@ pub fn read(path: &Path) -> Result<Module, Error> {
     parse(&files::read_text(path)?, &path.display().to_string())
 }
 
-/// Reads a `.nnir` file that holds a graph.
-pub fn read_graph(path: &Path) -> Result<Graph, Error> {
-    let kind = match read(path)? {
-        Module::Graph(graph) => return Ok(graph),
-        Module::Kernel(_) => "kernel",
-        Module::Plan(_) => "plan",
-    };
-    let help = "give a file that starts with `graph`";
-    Err(Error::invalid(path.display().to_string(), format!("the file holds a {kind}, not a graph"), help))
+/// Reads a `.nnir` file that holds a program: a graph or a plan.
+///
+/// # Errors
+/// Where it cannot be read, does not hold what its stage promises, or holds a kernel.
+pub fn read_program(path: &Path) -> Result<Program, Error> {
+    match read(path)? {
+        Module::Graph(graph) => Ok(Program::Graph(graph)),
+        Module::Plan(plan) => Ok(Program::Plan(plan)),
+        Module::Kernel(_) => {
+            let help = "give a graph or a plan: the plan says on what memory a kernel is called";
+            Err(Error::invalid(
+                path.display().to_string(),
+                "the file holds a kernel, which is no program",
+                help,
+            ))
+        }
+    }
 }
 
 /// Parses and verifies the text of a file; `file_name` is what errors call it.
@@ -33,9 +41,9 @@ pub fn read_graph(path: &Path) -> Result<Graph, Error> {
 pub fn parse(source: &str, file_name: &str) -> Result<Module, Error> {
     let module = parse_file(source).map_err(|error| Error::Text(error.render(source, file_name)))?;
     let verified = match &module {
-        Module::Graph(graph) => verify_graph(graph, Stage::Source),
+        Module::Graph(graph) => verify_graph(graph, graph.stage),
         Module::Kernel(kernel) => verify_kernel(kernel),
-        Module::Plan(plan) => verify_plan(plan, stage_of(plan)),
+        Module::Plan(plan) => verify_plan(plan, plan.stage()),
     };
     verified.map_err(|error| Error::Text(render_at_subject(source, file_name, &error)))?;
     Ok(module)
@@ -44,12 +52,6 @@ pub fn parse(source: &str, file_name: &str) -> Result<Module, Error> {
 /// The line and the column of the mistake for which a text does not parse, both from 1.
 pub fn place_of_error(source: &str) -> Option<(usize, usize)> {
     parse_file(source).err().map(|error| (error.line, error.column))
-}
-
-/// The stage of a plan, which its text does not say: before `plan_memory` there are updates, or slots without places.
-pub fn stage_of(plan: &Plan) -> Stage {
-    let is_unplaced = plan.slots.iter().any(|slot| slot.place == Place::Unplaced);
-    if is_unplaced || !plan.updates.is_empty() { Stage::Kernels } else { Stage::Plan }
 }
 
 /// An error of the verifier with the line that first names the value at fault.

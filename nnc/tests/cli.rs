@@ -135,7 +135,7 @@ fn run_does_not_overwrite_what_it_cannot_write_anew() {
 #[test]
 fn check_accepts_what_holds() {
     let folder = Folder::new();
-    assert_eq!(folder.stdout("check scale.nnir"), "scale.nnir: graph @scale holds (3 nodes)\n");
+    assert_eq!(folder.stdout("check scale.nnir"), "scale.nnir: graph @scale holds (stage source, 3 nodes)\n");
     let json = folder.json("check scale.nnir --json");
     assert_eq!((&json["ok"], &json["kind"]), (&Value::Bool(true), &Value::from("graph")));
 }
@@ -168,9 +168,9 @@ fn dump_prints_every_stage() {
     let folder = Folder::new();
     for (stage, start) in [
         ("source", "graph @mlp_train {"),
-        ("differentiated", "graph @mlp_train {"),
-        ("canonical", "graph @mlp_train {"),
-        ("fused", "graph @mlp_train {"),
+        ("differentiated", "graph @mlp_train stage differentiated {"),
+        ("canonical", "graph @mlp_train stage canonical {"),
+        ("fused", "graph @mlp_train stage fused {"),
         ("kernels", "plan @mlp_train {"),
         ("plan", "plan @mlp_train {"),
         ("clif", "; kernel @"),

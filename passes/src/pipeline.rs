@@ -1,14 +1,16 @@
 //! The pipeline: the one list of passes, and what runs them.
 //!
-//! In: a graph as its author wrote it. Out: a plan. After each pass the verifier checks the stage that the pass has
-//! established; a failure there is a mistake of the pass, and an assertion. Timing, `--after PASS`, bisection and
-//! tests all read [`PASSES`].
+//! In: a graph as its author wrote it, or a graph or plan of a later stage, from which the pipeline goes on. Out: a plan.
+//! Each pass says which stage it takes and which it establishes. The verifier checks what comes in and, in tests and debug
+//! builds, what each pass gives; a failure there is a mistake of the pass, and an assertion. Timing, `--after PASS`,
+//! bisection and tests all read [`PASSES`].
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use ir::Stage::{self, Canonical, Differentiated, Fused, Kernels, Source};
 use ir::verify::{verify_graph, verify_plan};
-use ir::{Error, Graph, Plan, Stage};
+use ir::{Error, Graph, Plan};
 
 use crate::autodiff::autodiff;
 use crate::cse::cse;
@@ -28,35 +30,41 @@ use crate::winograd::winograd;
 
 /// The passes in their order.
 pub static PASSES: &[Pass] = &[
-    Pass::graph("autodiff", Stage::Differentiated, |graph, _| autodiff(graph)),
-    Pass::graph("expand", Stage::Differentiated, |graph, _| expand(graph)),
-    Pass::graph("fold", Stage::Differentiated, |graph, options| fold(graph, options.fold_budget)).optional(),
-    Pass::graph("scale_weights", Stage::Differentiated, |graph, _| scale_weights(graph)).optional(),
-    Pass::graph("simplify", Stage::Differentiated, |graph, _| simplify(graph)).optional(),
-    Pass::graph("pad", Stage::Differentiated, |graph, _| pad(graph)).optional(),
-    Pass::graph("cse", Stage::Differentiated, |graph, _| cse(graph)).optional(),
-    Pass::graph("dce", Stage::Canonical, |graph, _| Ok(dce(graph))),
-    Pass::graph("split_reduce", Stage::Canonical, |graph, _| split_reduce(graph)),
-    Pass::graph("fuse", Stage::Fused, |graph, options| fuse(graph, options.optimize)),
-    Pass { name: "lower", stage: Stage::Kernels, optional: false, run: Run::Lower(lower) },
-    Pass { name: "layout", stage: Stage::Kernels, optional: true, run: Run::Plan(|plan, _| layout(plan)) },
-    Pass {
-        name: "winograd",
-        stage: Stage::Kernels,
-        optional: true,
-        run: Run::Plan(|plan, options| match options.convolution {
-            Convolution::Auto => winograd(plan),
-            Convolution::Direct => plan,
-        }),
-    },
-    Pass { name: "prepack", stage: Stage::Kernels, optional: true, run: Run::Plan(|plan, _| prepack(plan)) },
-    Pass {
-        name: "plan_memory",
-        stage: Stage::Plan,
-        optional: false,
-        run: Run::Plan(|plan, options| plan_memory(plan, options.optimize)),
-    },
+    Pass::new("autodiff", Source, Differentiated, Run::Graph(|graph, _| autodiff(graph))),
+    Pass::new("expand", Differentiated, Differentiated, Run::Graph(|graph, _| expand(graph))),
+    Pass::new(
+        "fold",
+        Differentiated,
+        Differentiated,
+        Run::Graph(|graph, options| fold(graph, options.fold_budget)),
+    )
+    .optional(),
+    Pass::new("scale_weights", Differentiated, Differentiated, Run::Graph(|graph, _| scale_weights(graph)))
+        .optional(),
+    Pass::new("simplify", Differentiated, Differentiated, Run::Graph(|graph, _| simplify(graph))).optional(),
+    Pass::new("pad", Differentiated, Differentiated, Run::Graph(|graph, _| pad(graph))).optional(),
+    Pass::new("cse", Differentiated, Differentiated, Run::Graph(|graph, _| cse(graph))).optional(),
+    Pass::new("dce", Differentiated, Canonical, Run::Graph(|graph, _| Ok(dce(graph)))),
+    Pass::new("split_reduce", Canonical, Canonical, Run::Graph(|graph, _| split_reduce(graph))),
+    Pass::new("fuse", Canonical, Fused, Run::Graph(|graph, options| fuse(graph, options.optimize))),
+    Pass::new("lower", Fused, Kernels, Run::Lower(lower)),
+    Pass::new("layout", Kernels, Kernels, Run::Plan(|plan, _| layout(plan))).optional(),
+    Pass::new("winograd", Kernels, Kernels, Run::Plan(winograd_where_allowed)).optional(),
+    Pass::new("prepack", Kernels, Kernels, Run::Plan(|plan, _| prepack(plan))).optional(),
+    Pass::new(
+        "plan_memory",
+        Kernels,
+        Stage::Plan,
+        Run::Plan(|plan, options| plan_memory(plan, options.optimize)),
+    ),
 ];
+
+fn winograd_where_allowed(plan: Plan, options: &Options) -> Plan {
+    match options.convolution {
+        Convolution::Auto => winograd(plan),
+        Convolution::Direct => plan,
+    }
+}
 
 /// What passes transform.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,15 +76,47 @@ pub enum Program {
 }
 
 impl Program {
+    /// What the passes so far have established.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Program::Graph(graph) => graph.stage,
+            Program::Plan(plan) => plan.stage(),
+        }
+    }
+
     /// The plan that all passes end with.
     ///
-    /// # Panics
+    /// # Errors
     /// Where it is a graph.
-    pub fn into_plan(self) -> Plan {
+    pub fn into_plan(self) -> Result<Plan, Error> {
         match self {
-            Program::Plan(plan) => plan,
-            Program::Graph(graph) => panic!("the last pass gives a graph:\n{graph}"),
+            Program::Plan(plan) => Ok(plan),
+            Program::Graph(graph) => {
+                let problem = format!("a graph of stage {} is no plan", graph.stage);
+                Err(Error::new(format!("@{}", graph.name), problem, "run all passes on it"))
+            }
         }
+    }
+
+    /// Its name and what it is, as errors say it.
+    fn described(&self) -> (String, String) {
+        let (kind, name) = match self {
+            Program::Graph(graph) => ("graph", &graph.name),
+            Program::Plan(plan) => ("plan", &plan.name),
+        };
+        (format!("@{name}"), format!("a {kind} of stage {}", self.stage()))
+    }
+}
+
+impl From<Graph> for Program {
+    fn from(graph: Graph) -> Program {
+        Program::Graph(graph)
+    }
+}
+
+impl From<Plan> for Program {
+    fn from(plan: Plan) -> Program {
+        Program::Plan(plan)
     }
 }
 
@@ -96,7 +136,7 @@ pub struct Options {
     pub optimize: bool,
     /// Constants of more elements than this are not computed at compile time.
     pub fold_budget: usize,
-    /// Whether the verifier runs after each pass.
+    /// Whether the verifier runs after each pass; on what comes in, it runs in any case.
     pub verify: bool,
     /// How convolutions are computed.
     pub convolution: Convolution,
@@ -128,6 +168,8 @@ impl Default for Options {
 pub struct Pass {
     /// The name on the command line and in reports.
     pub name: &'static str,
+    /// What must hold before it.
+    pub takes: Stage,
     /// What holds after it.
     pub stage: Stage,
     /// Whether it is skipped when not optimising.
@@ -143,12 +185,8 @@ enum Run {
 }
 
 impl Pass {
-    const fn graph(
-        name: &'static str,
-        stage: Stage,
-        run: fn(&Graph, &Options) -> Result<Graph, Error>,
-    ) -> Pass {
-        Pass { name, stage, optional: false, run: Run::Graph(run) }
+    const fn new(name: &'static str, takes: Stage, stage: Stage, run: Run) -> Pass {
+        Pass { name, takes, stage, optional: false, run }
     }
 
     const fn optional(self) -> Pass {
@@ -170,14 +208,24 @@ impl Pass {
 
     /// Runs this pass alone.
     ///
+    /// # Errors
+    /// Where the program is of another stage than the pass takes, and what the pass finds wrong with it.
+    ///
     /// # Panics
-    /// Where the program is of another stage than the pass takes, or does not hold what the pass promises.
+    /// Where what it gives does not hold what the pass promises; checked if the options say so.
     pub fn run(&self, program: Program, options: &Options) -> Result<Program, Error> {
+        if program.stage() != self.takes {
+            return Err(self.refuse(&program));
+        }
         let result = match (&self.run, program) {
-            (Run::Graph(run), Program::Graph(graph)) => Program::Graph(run(&graph, options)?),
+            (Run::Graph(run), Program::Graph(graph)) => {
+                let mut graph = run(&graph, options)?;
+                graph.stage = self.stage;
+                Program::Graph(graph)
+            }
             (Run::Lower(run), Program::Graph(graph)) => Program::Plan(run(&graph)?),
             (Run::Plan(run), Program::Plan(plan)) => Program::Plan(run(plan, options)),
-            (_, program) => panic!("pass {} does not take this:\n{program}", self.name),
+            (_, program) => return Err(self.refuse(&program)),
         };
         if options.verify
             && let Err(error) = verify(&result, self.stage)
@@ -186,32 +234,57 @@ impl Pass {
         }
         Ok(result)
     }
+
+    /// The error that this pass does not take a program.
+    fn refuse(&self, program: &Program) -> Error {
+        let (subject, what) = program.described();
+        let problem = format!("{what}, and pass {} takes stage {}", self.name, self.takes);
+        let help = match program.stage() > self.takes {
+            true => {
+                format!("go on from stage {}; `nnc list passes` shows what comes after it", program.stage())
+            }
+            false => format!("run the passes before {} first", self.name),
+        };
+        Error::new(subject, problem, help)
+    }
 }
 
-/// Compiles a graph to a plan.
-pub fn run(graph: Graph, options: &Options) -> Result<Plan, Error> {
-    Ok(run_observed(graph, options, None, &mut |_, _, _| {})?.into_plan())
+/// Compiles a graph, or a plan of stage `kernels`, to a plan of stage `plan`.
+///
+/// # Errors
+/// As [`run_observed`].
+pub fn run(program: impl Into<Program>, options: &Options) -> Result<Plan, Error> {
+    run_observed(program, options, None, &mut |_, _, _| {})?.into_plan()
 }
 
 /// Runs all passes up to and with `last`. Where `last` is skipped, so are those after it.
-pub fn run_until(graph: Graph, options: &Options, last: &Pass) -> Result<Program, Error> {
-    run_observed(graph, options, Some(last), &mut |_, _, _| {})
+///
+/// # Errors
+/// As [`run_observed`].
+pub fn run_until(program: impl Into<Program>, options: &Options, last: &Pass) -> Result<Program, Error> {
+    run_observed(program, options, Some(last), &mut |_, _, _| {})
 }
 
-/// Runs the passes up to and with `last`, or all, and calls `observe` after each with the time that it took, the
-/// verifier included.
+/// Runs the passes that take the stage of the program or a later one, up to and with `last`, or all, and calls `observe`
+/// after each with the time that it took, the verifier included.
+///
+/// # Errors
+/// Where the program does not hold what its stage promises, or is past the stage that `last` takes, and what passes find
+/// wrong with it.
 pub fn run_observed(
-    graph: Graph,
+    program: impl Into<Program>,
     options: &Options,
     last: Option<&Pass>,
     observe: &mut dyn FnMut(&'static Pass, Duration, &Program),
 ) -> Result<Program, Error> {
-    if options.verify {
-        verify_graph(&graph, Stage::Source)?;
+    let mut program: Program = program.into();
+    verify(&program, program.stage())?;
+    if let Some(last) = last.filter(|last| program.stage() > last.takes) {
+        return Err(last.refuse(&program));
     }
-    let mut program = Program::Graph(graph);
     for pass in PASSES {
-        if options.optimize || !pass.optional {
+        let is_done = pass.takes < program.stage();
+        if !is_done && (options.optimize || !pass.optional) {
             let start = Instant::now();
             program = pass.run(program, options)?;
             observe(pass, start.elapsed(), &program);
@@ -250,10 +323,84 @@ mod tests {
     }
 
     #[test]
+    fn each_pass_takes_what_the_one_before_it_establishes() {
+        assert_eq!(PASSES[0].takes, Source);
+        assert!(PASSES.windows(2).all(|pair| pair[1].takes == pair[0].stage));
+    }
+
+    #[test]
     fn names_of_passes_are_unique() {
         for pass in PASSES {
             assert_eq!(PASSES.iter().filter(|other| other.name == pass.name).count(), 1, "{}", pass.name);
         }
+    }
+
+    /// `y = neg x` at a stage.
+    fn negated(stage: Stage) -> Program {
+        let source = "graph @g { %x = input : f32[2] %y = neg %x output y = %y }";
+        let graph = ir::text::parse_graph(source).expect("the text is valid");
+        let last = PASSES.iter().rev().find(|pass| pass.stage == stage);
+        last.map_or(graph.clone().into(), |last| {
+            run_until(graph, &Options::default(), last).expect("it compiles")
+        })
+    }
+
+    #[test]
+    fn each_pass_takes_programs_of_its_stage_and_refuses_the_others() {
+        for pass in PASSES {
+            for stage in Stage::ALL {
+                let result = pass.run(negated(stage), &Options::default());
+                if stage == pass.takes {
+                    assert!(result.is_ok(), "{} at {stage}", pass.name);
+                    continue;
+                }
+                let error = result.expect_err("it is of another stage").to_string();
+                let kind = if stage <= Fused { "graph" } else { "plan" };
+                let expected = format!(
+                    "@g: a {kind} of stage {stage}, and pass {} takes stage {}; ",
+                    pass.name, pass.takes
+                );
+                let help = if stage > pass.takes { "go on from stage" } else { "run the passes before" };
+                assert!(error.starts_with(&(expected + help)), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_pipeline_goes_on_from_every_stage_to_the_same_plan() {
+        let expected = run(negated(Source), &Options::default()).expect("it compiles");
+        for stage in Stage::ALL {
+            let plan = run(negated(stage), &Options::default()).expect("it compiles");
+            assert_eq!(plan, expected, "{stage}");
+        }
+    }
+
+    #[test]
+    fn a_pass_that_is_past_is_refused_before_anything_runs() {
+        let pass = Pass::find("simplify").expect("there is such a pass");
+        let error = run_until(negated(Fused), &Options::default(), pass).expect_err("it is past");
+        assert_eq!(
+            error.to_string(),
+            "@g: a graph of stage fused, and pass simplify takes stage differentiated; \
+             go on from stage fused; `nnc list passes` shows what comes after it"
+        );
+    }
+
+    #[test]
+    fn what_comes_in_is_verified_in_every_build() {
+        let mut graph = Graph::new("g");
+        graph
+            .outputs
+            .push(ir::Output { name: "y".into(), value: ir::Value { node: ir::NodeId(7), result: 0 } });
+        let error =
+            run(graph, &Options { verify: false, ..Options::default() }).expect_err("it is malformed");
+        assert!(error.to_string().contains("node 7, which does not exist"), "{error}");
+    }
+
+    #[test]
+    fn a_graph_is_no_plan() {
+        let error = negated(Canonical).into_plan().expect_err("it is a graph").to_string();
+        assert_eq!(error, "@g: a graph of stage canonical is no plan; run all passes on it");
     }
 
     #[test]
@@ -265,7 +412,7 @@ mod tests {
     #[test]
     fn every_stage_but_the_source_is_established_by_a_pass() {
         for stage in Stage::ALL {
-            assert_eq!(Pass::last_of(stage).is_none(), stage == Stage::Source);
+            assert_eq!(Pass::last_of(stage).is_none(), stage == Source);
         }
     }
 

@@ -5,7 +5,7 @@
 //! known, and again where they have changed: `uses` says where in the array each slot stands.
 
 use codegen::KernelFn;
-use ir::{Place, Plan, SlotId, Step, with_elements};
+use ir::{Place, SlotId, Step, VerifiedPlan, with_elements};
 
 use crate::{Arena, RunError};
 
@@ -48,11 +48,10 @@ pub(crate) enum Action {
 }
 
 impl Program {
-    /// The program of a plan of stage `plan` on `threads` threads. Arguments that are inputs, outputs or states are
+    /// The program of a plan on `threads` threads. Arguments that are inputs, outputs or states are
     /// null until they are set.
-    pub fn new(plan: &Plan, machines: &[Machine], arena: &Arena, threads: usize) -> Program {
+    pub fn new(plan: &VerifiedPlan, machines: &[Machine], arena: &Arena, threads: usize) -> Program {
         assert_eq!(plan.kernels.len(), machines.len(), "a function per kernel of @{}", plan.name);
-        assert!(plan.updates.is_empty(), "pass plan_memory has made steps of the updates of @{}", plan.name);
         let mut program = Program {
             actions: Vec::new(),
             preparing: 0,
@@ -67,7 +66,7 @@ impl Program {
 
     fn push_steps(
         &mut self,
-        plan: &Plan,
+        plan: &VerifiedPlan,
         steps: &[Step],
         machines: &[Machine],
         arena: &Arena,
@@ -85,16 +84,9 @@ impl Program {
                     }
                 }
                 Step::Copy { from, to } => {
-                    let (source, target) = (&plan.slot(*from).ty, &plan.slot(*to).ty);
-                    assert_eq!(
-                        source.size_bytes(),
-                        target.size_bytes(),
-                        "a copy in @{} from {from:?}",
-                        plan.name
-                    );
                     self.push_argument(plan, arena, *from);
                     self.push_argument(plan, arena, *to);
-                    self.actions.push(Action::Copy { first, bytes: source.size_bytes() });
+                    self.actions.push(Action::Copy { first, bytes: plan.slot(*from).ty.size_bytes() });
                 }
             }
         }
@@ -107,7 +99,7 @@ impl Program {
         }
     }
 
-    fn push_argument(&mut self, plan: &Plan, arena: &Arena, slot: SlotId) {
+    fn push_argument(&mut self, plan: &VerifiedPlan, arena: &Arena, slot: SlotId) {
         let at = self.arguments.len() as u32;
         self.uses[slot.0 as usize].push(at);
         let described = plan.slot(slot);
@@ -117,9 +109,7 @@ impl Program {
                 with_elements!(tensor.elements(), elements => elements.as_ptr().cast::<u8>().cast_mut())
             }
             Place::Input | Place::Output | Place::State { .. } => std::ptr::null_mut(),
-            Place::Unplaced => {
-                panic!("pass plan_memory: `{}` of @{} has no place", described.name, plan.name)
-            }
+            Place::Unplaced => unreachable!("the plan is verified: its slots have places"),
         });
     }
 }

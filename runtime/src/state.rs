@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ir::{AxisOrder, DType, Element, Init, Place, Plan, Tensor, Type, with_elements};
+use ir::{AxisOrder, DType, Element, Init, Place, Plan, Tensor, Type, VerifiedPlan, with_elements};
 
 use crate::{Buffer, RunError};
 
@@ -67,6 +67,7 @@ impl State {
     ///
     /// ```
     /// let plan = ir::text::parse_plan("plan @p { arena 0  slot %w : f32[2] = state constant(1) }")?;
+    /// let plan = ir::VerifiedPlan::new(plan)?;
     /// let mut state = runtime::State::new(&plan, 0)?;
     /// assert_eq!(state.get("w")?.as_slice::<f32>().unwrap(), [1.0, 1.0]);
     /// state.set("w", &ir::Tensor::new([2], vec![3.0f32, 4.0]).unwrap())?;
@@ -75,7 +76,7 @@ impl State {
     ///
     /// # Errors
     /// Where there is no memory for them.
-    pub fn new(plan: &Plan, seed: u64) -> Result<State, RunError> {
+    pub fn new(plan: &VerifiedPlan, seed: u64) -> Result<State, RunError> {
         let mut state = State::empty();
         state.adopt(plan, seed)?;
         Ok(state)
@@ -86,7 +87,7 @@ impl State {
     ///
     /// # Errors
     /// Where a state is there with another type than the plan's, or there is no memory.
-    pub fn adopt(&mut self, plan: &Plan, seed: u64) -> Result<(), RunError> {
+    pub fn adopt(&mut self, plan: &VerifiedPlan, seed: u64) -> Result<(), RunError> {
         let mut missing: Vec<(Entry, &Init)> = Vec::new();
         let mut bytes = 0;
         for slot in &plan.slots {
@@ -257,7 +258,11 @@ mod tests {
     use ir::Slot;
 
     /// A plan with nothing but these states, all of which start at 2.
-    fn plan(states: &[(&str, Type)]) -> Plan {
+    fn plan(states: &[(&str, Type)]) -> VerifiedPlan {
+        VerifiedPlan::new(unverified(states)).unwrap()
+    }
+
+    fn unverified(states: &[(&str, Type)]) -> Plan {
         let place = Place::State { init: Init::Constant(2.0), order: AxisOrder::default() };
         let slot =
             |(name, ty): &(&str, Type)| Slot { name: (*name).into(), ty: ty.clone(), place: place.clone() };
@@ -331,10 +336,10 @@ mod tests {
     #[test]
     fn a_state_whose_axes_lie_in_another_order_is_known_as_it_was() {
         let placed = |order: AxisOrder| {
-            let mut plan = plan(&[("w", Type::new(DType::F32, order.in_memory(&[2, 3, 1].into())))]);
+            let mut plan = unverified(&[("w", Type::new(DType::F32, order.in_memory(&[2, 3, 1].into())))]);
             let init = Init::Uniform { low: 0.0, high: 1.0, stream: 3 };
             plan.slots[0].place = Place::State { init, order };
-            plan
+            VerifiedPlan::new(plan).unwrap()
         };
         let plain = State::new(&placed(AxisOrder::default()), 5).unwrap();
         let order = AxisOrder::new(&[2, 1, 0]);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ir::{Plan, Tensor};
+use ir::{Tensor, VerifiedPlan};
 use runtime::{Executable, Pool, State};
 
 /// The system's allocator, and how often it was asked for memory.
@@ -61,16 +61,17 @@ const PLAN: &str = "plan @p {
 #[test]
 fn a_run_allocates_nothing_after_warm_up() {
     let plan = ir::text::parse_plan(PLAN).unwrap_or_else(|error| panic!("{}", error.render(PLAN, "PLAN")));
+    let plan = VerifiedPlan::new(plan).unwrap();
     // One target after the other: the count is that of the process.
     for target in codegen::Target::available() {
         check(&plan, &target);
     }
 }
 
-fn check(plan: &Plan, target: &codegen::Target) {
-    let code = codegen::compile(&plan.kernels, target).unwrap();
+fn check(plan: &VerifiedPlan, target: &codegen::Target) {
+    let code = codegen::compile(plan, target).unwrap();
     let mut state = State::new(plan, 0).unwrap();
-    let mut program = Executable::new(plan.clone(), code, Arc::new(Pool::new(2).unwrap())).unwrap();
+    let mut program = Executable::new(code, Arc::new(Pool::new(2).unwrap())).unwrap();
     let inputs = [0.001f32, 0.002].map(|value| Tensor::splat([256, 256], ir::Scalar::F32(value)));
     for _ in 0..20 {
         program.run(&mut state, &[&inputs[0]]).unwrap();

@@ -63,17 +63,16 @@ pub fn execute(
 
 /// The plan of a graph by all passes but the one of this name.
 ///
-/// # Panics
+/// # Errors
 /// Where the pass is not optional and what follows cannot do without it.
 pub fn plan_without(skipped: &str, graph: &Graph, options: &passes::Options) -> Result<Plan, ir::Error> {
-    let passes = PASSES.iter().filter(|pass| pass.name != skipped);
-    match passes
-        .into_iter()
-        .try_fold(Program::Graph(graph.clone()), |program, pass| pass.run(program, options))?
-    {
-        Program::Plan(plan) => Ok(plan),
-        Program::Graph(graph) => panic!("the passes give no plan:\n{graph}"),
+    let mut program = Program::Graph(graph.clone());
+    for pass in PASSES.iter().filter(|pass| pass.name != skipped) {
+        if program.stage() <= pass.takes {
+            program = pass.run(program, options)?;
+        }
     }
+    program.into_plan()
 }
 
 /// One step of a program of `graph`.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use ir::eval::{Bindings, evaluate};
 use ir::text::{Module, parse_file};
-use ir::{DType, Graph, Op, Scalar, Stage, Tensor, Value};
+use ir::{DType, Graph, Op, Scalar, Tensor, Value};
 use passes::pipeline::{Options, Pass, Program, verify};
 
 use crate::compare::{StepResult, difference, seeded_inputs, tensor_difference};
@@ -56,7 +56,7 @@ fn check_file(pass: &Pass, path: &Path) -> Result<(), String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     let (source, expected) = text.split_once(SEPARATOR).unwrap_or((&text, ""));
     let before = parse(source)?;
-    verify(&before, stage_before(pass)).map_err(|error| format!("the input is wrong: {error}"))?;
+    verify(&before, before.stage()).map_err(|error| format!("the input is wrong: {error}"))?;
     let options = Options { verify: true, ..Options::default() };
     let after = pass.run(before.clone(), &options).map_err(|error| error.to_string())?;
     let found = after.to_string();
@@ -80,18 +80,6 @@ fn parse(text: &str) -> Result<Program, String> {
         Ok(Module::Plan(plan)) => Ok(Program::Plan(plan)),
         Ok(Module::Kernel(_)) => Err("no pass takes a kernel alone; write a plan".to_owned()),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// What holds before a pass, as far as its input must be well formed: inputs of golden files may hold dead nodes and
-/// whatever else the passes before would have removed.
-fn stage_before(pass: &Pass) -> Stage {
-    match pass.name {
-        "autodiff" => Stage::Source,
-        "lower" => Stage::Fused,
-        "winograd" | "prepack" | "plan_memory" => Stage::Kernels,
-        "fuse" => Stage::Canonical,
-        _ => Stage::Differentiated,
     }
 }
 

@@ -46,7 +46,7 @@ fn equal_layers_are_compiled_once() {
             let program = nnc::compile(&network(layers, is_training), &options_for(&target));
             let program = program.unwrap_or_else(|error| panic!("{error}"));
             let code = program.code().expect("it was made with code");
-            (code.entries.len(), code.compiled_kernels())
+            (code.entries().len(), code.compiled_kernels())
         };
         let ((_, few), (kernels, many)) = (count(5), count(20));
         println!("training {is_training}: {kernels} kernels, {many} compiled");

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use ir::eval::{Bindings, evaluate};
 use ir::scalar::Signature;
 use ir::text::{Module, parse_file};
-use ir::verify::{Stage, verify_graph, verify_kernel, verify_plan};
-use ir::{Graph, Op, Place, Scalar, ScalarFn, Tensor, Type};
+use ir::verify::{verify_graph, verify_kernel, verify_plan};
+use ir::{Graph, Op, Scalar, ScalarFn, Tensor, Type};
 
 fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/IR.md")
@@ -47,13 +47,9 @@ fn examples_parse_verify_and_read_back() {
     for (_, line, source) in examples {
         let parsed = parse_example(line, &source);
         let (verified, printed) = match &parsed {
-            Module::Graph(graph) => (verify_graph(graph, Stage::Source), graph.to_string()),
+            Module::Graph(graph) => (verify_graph(graph, graph.stage), graph.to_string()),
             Module::Kernel(kernel) => (verify_kernel(kernel), kernel.to_string()),
-            Module::Plan(plan) => {
-                let is_placed = plan.slots.iter().all(|slot| slot.place != Place::Unplaced);
-                let stage = if is_placed { Stage::Plan } else { Stage::Kernels };
-                (verify_plan(plan, stage), plan.to_string())
-            }
+            Module::Plan(plan) => (verify_plan(plan, plan.stage()), plan.to_string()),
         };
         verified.unwrap_or_else(|error| panic!("docs/IR.md:{line}: {error}"));
         assert_eq!(parse_example(line, &printed), parsed, "docs/IR.md:{line}");

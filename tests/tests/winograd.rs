@@ -104,7 +104,7 @@ fn convolutions_are_direct_where_that_is_asked_for() {
     let pass = Pass::find("winograd").expect("there is such a pass");
     let options = Options { convolution: passes::Convolution::Direct, ..Options::default() };
     for graph in [Convolution::plain().layer(), training_step().expect("the shapes fit")] {
-        let plan = run_until(graph, &options, pass).expect("it compiles").into_plan();
+        let plan = run_until(graph, &options, pass).expect("it compiles").into_plan().expect("it is a plan");
         assert!(plan.kernels.iter().all(|kernel| kernel.winograd.is_none()), "{plan}");
     }
 }

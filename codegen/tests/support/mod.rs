@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "calling compiled kernels")]
 
 use codegen::{Target, compile};
+use ir::{Plan, VerifiedPlan};
 
 /// Memory of a kernel's parameter: `f32` in 64-byte lines, with more behind it that must stay as it is.
 struct Buffer {
@@ -69,8 +70,9 @@ pub fn run_shares(
     shares: impl Fn(u64) -> Vec<(u64, u64)>,
 ) -> Vec<Vec<f32>> {
     let kernel = ir::text::parse_kernel(text).expect("the kernel is well-formed");
-    let code = compile(&[kernel], target).expect("it compiles");
-    let entry = &code.entries[0];
+    let plan = VerifiedPlan::new(Plan::of_kernel(kernel)).expect("the kernel holds");
+    let code = compile(&plan, target).expect("it compiles");
+    let entry = &code.entries()[0];
     let mut buffers: Vec<Buffer> = buffers.iter().map(|values| Buffer::new(values)).collect();
     let mut args: Vec<*mut u8> = buffers.iter_mut().map(|buffer| buffer.lines.as_mut_ptr().cast()).collect();
     // Whatever is there must not matter.

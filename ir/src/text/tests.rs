@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::verify::verify_kernel;
-use crate::{BufferId, Winograd};
+use crate::{BufferId, Stage, Winograd};
 
 /// The error of a graph with an input `%x: f32[2, 3]` and these statements on line 2.
 fn graph_error(statements: &str) -> String {
@@ -258,6 +258,28 @@ fn a_file_holds_one_thing() {
         error,
         "1:13: expected the end of the file, found `plan`; a file holds one graph, kernel or plan"
     );
+}
+
+#[test]
+fn a_graph_says_its_stage_unless_it_is_a_source() {
+    for stage in Stage::OF_GRAPHS {
+        let mut graph = parse_graph("graph @g { %x = input : f32[2] output y = %x }").expect("valid");
+        graph.stage = stage;
+        let text = graph.to_string();
+        assert_eq!(text.contains(&format!("graph @g stage {stage} {{")), stage != Stage::Source, "{text}");
+        assert_eq!(parse_graph(&text).expect("valid"), graph);
+    }
+}
+
+#[test]
+fn a_stage_is_one_of_graphs() {
+    let error = |stage: &str| {
+        let source = format!("graph @g stage {stage} {{ %x = input : f32[2] output y = %x }}");
+        parse_graph(&source).expect_err("invalid").to_string()
+    };
+    let stages = "the stages of graphs are source, differentiated, canonical, fused";
+    assert_eq!(error("plan"), format!("1:16: there is no stage `plan` of graphs; {stages}"));
+    assert_eq!(error(""), format!("1:17: expected a stage, found `{{`; {stages}"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::{Error, Graph, Lowering, Node, NodeId, Op, Type, Value};
 ///   have names of their own; at most one update per state, of its type. The same holds of bodies.
 /// - From `differentiated` on there is no `grad`.
 /// - From `canonical` on there is no op that stands for others, and every node but inputs and states is needed.
-/// - From `fused` on all that computes is in a group or has a kernel of its own.
+/// - Groups are in graphs from `fused` on; there, all that computes is in a group or has a kernel of its own.
 ///
 /// # Errors
 /// The first node, output or update of which something does not hold.
@@ -118,6 +118,12 @@ fn verify_stage(graph: &Graph, id: NodeId, node: &Node, stage: Stage, level: Lev
     let fail = |problem: &str, help: &str| Err(Error::new(subject(graph, id), problem, help));
     if stage >= Stage::Differentiated && matches!(node.op, Op::Grad(_)) {
         return fail("it is still there after differentiation", "run pass `autodiff`");
+    }
+    if stage < Stage::Fused && matches!(node.op, Op::Fused(_)) {
+        let problem = format!("a group is in a graph of stage {stage}");
+        let help =
+            format!("write `graph @{} stage fused {{`, or the ops of the group without it", graph.name);
+        return fail(&problem, &help);
     }
     if stage < Stage::Canonical {
         return Ok(());

@@ -25,6 +25,9 @@ impl Stage {
     pub const ALL: [Stage; 6] =
         [Stage::Source, Stage::Differentiated, Stage::Canonical, Stage::Fused, Stage::Kernels, Stage::Plan];
 
+    /// The stages of graphs, in order; the others are those of plans.
+    pub const OF_GRAPHS: [Stage; 4] = [Stage::Source, Stage::Differentiated, Stage::Canonical, Stage::Fused];
+
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {

@@ -210,6 +210,7 @@ mod tests {
             arena_bytes: 0,
             updates: vec![],
         };
+        let plan = ir::VerifiedPlan::new(plan).unwrap();
         (State::new(&plan, 3).unwrap(), names)
     }
 

@@ -1,6 +1,6 @@
 //! `nnc bench WORKLOAD`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -47,6 +47,11 @@ pub struct Args {
 
 /// Measures a workload.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
+    if Path::new(&args.workload).extension().is_some_and(|extension| extension == "nnir") {
+        let help =
+            "run the file with `nnc run FILE --steps N`; the workloads are shown by `nnc list workloads`";
+        return Err(Error::invalid(&args.workload, "workloads are measured, not files", help));
+    }
     let workload = Workload::find(&args.workload)?;
     let budget = match args.budget {
         None => workload.budget,

@@ -46,12 +46,15 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 /// What a file holds: its kind, its name, and how large it is.
 fn describe(module: &Module) -> (&'static str, &str, String) {
     match module {
-        Module::Graph(graph) => ("graph", &graph.name, format!("{} nodes", graph.len())),
+        Module::Graph(graph) => {
+            ("graph", &graph.name, format!("stage {}, {} nodes", graph.stage, graph.len()))
+        }
         Module::Kernel(kernel) => {
             ("kernel", &kernel.name, format!("{} parameters", kernel.parameters().count()))
         }
         Module::Plan(plan) => {
-            ("plan", &plan.name, format!("{} kernels, {} steps", plan.kernels.len(), plan.steps.len()))
+            let (stage, kernels, steps) = (plan.stage(), plan.kernels.len(), plan.steps.len());
+            ("plan", &plan.name, format!("stage {stage}, {kernels} kernels, {steps} steps"))
         }
     }
 }

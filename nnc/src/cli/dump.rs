@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ir::text::Module;
-use ir::{Kernel, Plan, Stage};
-use nnc::{Error, Options, dump, files, modules};
+use ir::{Kernel, Plan, Stage, VerifiedPlan};
+use nnc::{Error, Options, dump, files};
 use passes::{Pass, Program};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ use super::{Status, program};
 pub struct Args {
     /// A model (mlp), a workload of `nnc bench`, or a .nnir file
     program: String,
-    /// The stage to print: source, differentiated, canonical, fused, kernels, plan, clif or asm; of a graph, source
+    /// The stage to print: source, differentiated, canonical, fused, kernels, plan, clif or asm; the program's own
     /// where neither this nor --after is given
     #[arg(long, conflicts_with = "after")]
     stage: Option<View>,
@@ -82,19 +82,17 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let options = Options { optimize: !args.no_optimize, ..args.target.options() };
     let text = match args.stage {
         Some(view @ (View::Clif | View::Asm)) => {
-            let kernels = kernels_of(module, &options)?;
-            let code = codegen::compile_with(
-                &kernels,
-                args.target.get(),
-                codegen::CompileOptions { keep_clif: true },
-            )?;
+            let plan = plan_of(module, &options)?;
+            let kernels = &plan.kernels;
+            let options = codegen::CompileOptions { keep_clif: true };
+            let code = codegen::compile_with(&plan, args.target.get(), options)?;
             let texts = match view {
                 View::Clif => (0..kernels.len()).map(|index| code.clif(index).to_owned()).collect(),
                 _ => (0..kernels.len())
                     .map(|index| dump::disassemble(&code.functions(index)))
                     .collect::<Result<_, _>>()?,
             };
-            machine_text(&kernels, texts, format)?
+            machine_text(kernels, texts, format)?
         }
         stage => {
             let module = at_stage(module, stage, args.after.as_deref(), &options)?;
@@ -111,47 +109,59 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     Ok(Status::Done)
 }
 
-/// The program after the passes that lead to a stage, or up to a pass.
+/// The program after the passes that lead to a stage, or up to a pass; as it is where neither is asked for, or where the
+/// stage is its own.
 fn at_stage(
     module: Module,
     view: Option<View>,
     after: Option<&str>,
     options: &Options,
 ) -> Result<Module, Error> {
+    let program = match module {
+        Module::Graph(graph) => Program::Graph(graph),
+        Module::Plan(plan) => Program::Plan(plan),
+        Module::Kernel(kernel) if view.is_none() && after.is_none() => return Ok(Module::Kernel(kernel)),
+        Module::Kernel(kernel) => {
+            let help = "leave out --stage and --after, or give --stage clif or asm";
+            return Err(Error::invalid(
+                format!("@{}", kernel.name),
+                "a kernel alone goes through no passes",
+                help,
+            ));
+        }
+    };
+    let own = program.stage();
     let last = match (view, after) {
         (_, Some(pass)) => Some(Pass::find(pass)?),
-        (Some(View::Ir(stage)), None) => Pass::last_of(stage),
+        (Some(View::Ir(stage)), None) if stage < own => return Err(is_past(stage, own)),
+        (Some(View::Ir(stage)), None) if stage > own => Pass::last_of(stage),
         _ => None,
     };
-    match (module, last) {
-        (Module::Graph(graph), Some(last)) => match passes::run_until(graph, &options.for_passes(), last)? {
-            Program::Graph(graph) => Ok(Module::Graph(graph)),
-            Program::Plan(plan) => Ok(Module::Plan(plan)),
-        },
-        (module, None) if view.is_none() || matches!(module, Module::Graph(_)) => Ok(module),
-        (Module::Plan(plan), Some(last)) if last.stage > modules::stage_of(&plan) => {
-            match last.run(Program::Plan(plan), &options.for_passes())? {
-                Program::Plan(plan) => Ok(Module::Plan(plan)),
-                Program::Graph(_) => unreachable!("pass plan_memory takes plans to plans"),
-            }
-        }
-        (Module::Plan(plan), Some(last)) if last.stage == modules::stage_of(&plan) => Ok(Module::Plan(plan)),
-        (module, last) => {
-            let kind = if matches!(module, Module::Plan(_)) { "plan" } else { "kernel" };
-            let wanted = last.map_or("source", |last| last.name);
-            let help = "leave out the stage, or give clif or asm";
-            Err(Error::invalid(wanted, format!("the file holds a {kind}, which is past this"), help))
-        }
-    }
+    let program = match last {
+        Some(last) => passes::run_until(program, &options.for_passes(), last)?,
+        None => program,
+    };
+    Ok(match program {
+        Program::Graph(graph) => Module::Graph(graph),
+        Program::Plan(plan) => Module::Plan(plan),
+    })
 }
 
-/// The kernels that a program becomes.
-fn kernels_of(module: Module, options: &Options) -> Result<Vec<Kernel>, Error> {
-    Ok(match module {
-        Module::Graph(graph) => passes::run(graph, &options.for_passes())?.kernels,
-        Module::Plan(plan) => plan.kernels,
-        Module::Kernel(kernel) => vec![kernel],
-    })
+/// The error that a program of stage `own` cannot be shown at an earlier stage.
+fn is_past(stage: Stage, own: Stage) -> Error {
+    let later: Vec<&str> = Stage::ALL.into_iter().filter(|&later| later >= own).map(Stage::name).collect();
+    let problem = format!("the program is of stage {own}, which is past it");
+    Error::invalid(format!("--stage {stage}"), problem, format!("give {}, clif or asm", later.join(", ")))
+}
+
+/// The plan whose kernels a program becomes; of a kernel, the plan that calls it.
+fn plan_of(module: Module, options: &Options) -> Result<VerifiedPlan, Error> {
+    let plan = match module {
+        Module::Graph(graph) => passes::run(graph, &options.for_passes())?,
+        Module::Plan(plan) => passes::run(plan, &options.for_passes())?,
+        Module::Kernel(kernel) => Plan::of_kernel(kernel),
+    };
+    Ok(VerifiedPlan::new(plan)?)
 }
 
 fn module_text(module: &Module, format: Format) -> Result<String, Error> {

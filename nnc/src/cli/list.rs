@@ -115,10 +115,12 @@ fn models() -> Listing {
 }
 
 fn passes() -> Listing {
-    let rows = ::passes::PASSES
-        .iter()
-        .map(|pass| vec![json!(pass.name), json!(pass.stage.name()), json!(!pass.optional)]);
-    Listing { key: "passes", columns: &["pass", "stage", "required"], rows: rows.collect() }
+    let row = |pass: &::passes::Pass| {
+        let stages = [pass.takes, pass.stage].map(|stage| json!(stage.name()));
+        [&[json!(pass.name)][..], &stages, &[json!(!pass.optional)]].concat()
+    };
+    let columns = &["pass", "takes", "stage", "required"];
+    Listing { key: "passes", columns, rows: ::passes::PASSES.iter().map(row).collect() }
 }
 
 /// The ops; elementwise functions with their formulas.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ir::eval::{Bindings, evaluate};
-use ir::{Graph, Node, Scalar, Tensor};
-use nnc::{Error, Options, State, compile, modules, npy};
+use ir::{Place, Scalar, Stage, Tensor, Type};
+use nnc::{Error, Options, Pool, State, compile, compile_plan, modules, npy};
+use passes::Program;
 use runtime::RunError;
 use serde_json::{Value, json};
 
@@ -22,9 +24,9 @@ type Arrays = BTreeMap<String, Tensor>;
 /// Arguments of `nnc run`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A graph in the text form
+    /// A graph or plan in the text form
     file: PathBuf,
-    /// The array for an input (or a state) of the graph; can be given for each
+    /// The array for an input (or a state) of the program; can be given for each
     #[arg(long = "input", value_name = "NAME=FILE.npy", value_parser = parse_binding)]
     bindings: Vec<(String, PathBuf)>,
     /// An archive of arrays for inputs and states, by name
@@ -52,14 +54,15 @@ pub struct Args {
     target: TargetArg,
 }
 
-/// Runs a graph and shows or saves its outputs.
+/// Runs a graph or a plan and shows or saves its outputs.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
-    let graph = modules::read_graph(&args.file)?;
-    let (inputs, states) = bind(&graph, read_arrays(args)?)?;
+    let program = modules::read_program(&args.file)?;
+    let interface = Interface::of(&program);
+    let (inputs, states) = interface.bind(read_arrays(args)?)?;
     let outputs = if args.reference {
-        interpret(&graph, inputs, states, args)?
+        interpret(&program, inputs, states, args)?
     } else {
-        execute(&graph, &inputs, &states, args)?
+        execute(&program, &inputs, &states, args)?
     };
     if let Some(path) = &args.output {
         npy::npz::write(path, outputs.iter().map(|(name, tensor)| (name.as_str(), tensor)))?;
@@ -69,7 +72,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
             (name.clone(), json!({ "type": tensor.ty().to_string(), "values": first_elements(tensor) }))
         });
         let shown: serde_json::Map<String, Value> = shown.collect();
-        json!({ "graph": graph.name, "steps": args.steps, "reference": args.reference, "outputs": shown })
+        json!({ "graph": interface.name, "steps": args.steps, "reference": args.reference, "outputs": shown })
     };
     let text = || match &args.output {
         Some(path) => format!("{} outputs written to {}", outputs.len(), path.display()),
@@ -79,15 +82,18 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     Ok(Status::Done)
 }
 
-/// Runs the compiled graph.
+/// Runs the compiled program.
 fn execute(
-    graph: &Graph,
+    program: &Program,
     inputs: &Arrays,
     states: &Arrays,
     args: &Args,
 ) -> Result<Vec<(String, Tensor)>, Error> {
     let options = Options { threads: args.threads, optimize: !args.no_optimize, ..args.target.options() };
-    let mut program = compile(graph, &options)?;
+    let mut program = match program {
+        Program::Graph(graph) => compile(graph, &options)?,
+        Program::Plan(plan) => compile_plan(plan.clone(), &options, Arc::new(Pool::new(args.threads)?))?,
+    };
     let mut state = State::new(program.plan(), args.seed)?;
     for (name, value) in states {
         // A state that no result depends on is no longer in the program.
@@ -108,12 +114,19 @@ fn execute(
 
 /// Interprets the graph.
 fn interpret(
-    graph: &Graph,
+    program: &Program,
     inputs: Arrays,
     states: Arrays,
     args: &Args,
 ) -> Result<Vec<(String, Tensor)>, Error> {
-    let graph = passes::autodiff::autodiff(graph)?;
+    let graph = match program {
+        Program::Graph(graph) if graph.stage == Stage::Source => passes::autodiff::autodiff(graph)?,
+        Program::Graph(graph) => graph.clone(),
+        Program::Plan(plan) => {
+            let (subject, problem) = (format!("@{}", plan.name), "a plan cannot be interpreted");
+            return Err(Error::invalid(subject, problem, "leave out --reference, or give the graph"));
+        }
+    };
     let mut bindings = Bindings { inputs, states, seed: args.seed };
     let mut outputs = BTreeMap::new();
     for _ in 0..args.steps {
@@ -138,39 +151,73 @@ fn read_arrays(args: &Args) -> Result<Vec<(String, String, Tensor)>, Error> {
     Ok(arrays)
 }
 
-/// Sorts arrays into inputs and states, and checks that each is of the type that the graph wants and that no input is
-/// missing.
-fn bind(graph: &Graph, arrays: Vec<(String, String, Tensor)>) -> Result<(Arrays, Arrays), Error> {
-    let name_of = |node: &Node| node.name.clone().unwrap_or_default();
-    let (mut inputs, mut states) = (BTreeMap::new(), BTreeMap::new());
-    for (name, file, tensor) in arrays {
-        let input = graph.inputs().find(|(_, node)| node.name.as_ref() == Some(&name));
-        let state = graph.states().find(|(_, node)| node.name.as_ref() == Some(&name));
-        let Some((_, node)) = input.or(state) else {
-            let known: Vec<String> =
-                graph.inputs().chain(graph.states()).map(|(_, node)| name_of(node)).collect();
-            let help = format!("its inputs and states are {}", known.join(", "));
-            return Err(Error::invalid(
-                file,
-                format!("@{} has no input or state `{name}`", graph.name),
-                help,
-            ));
-        };
-        if tensor.ty() != node.results[0] {
-            let problem =
-                format!("the array for `{name}` is {}, the graph wants {}", tensor.ty(), node.results[0]);
-            return Err(Error::invalid(file, problem, "give an array of that type"));
+/// What a program is run on.
+struct Interface {
+    name: String,
+    inputs: Vec<(String, Type)>,
+    states: Vec<(String, Type)>,
+}
+
+impl Interface {
+    fn of(program: &Program) -> Interface {
+        match program {
+            Program::Graph(graph) => {
+                let named =
+                    |node: &ir::Node| (node.name.clone().unwrap_or_default(), node.results[0].clone());
+                Interface {
+                    name: graph.name.clone(),
+                    inputs: graph.inputs().map(|(_, node)| named(node)).collect(),
+                    states: graph.states().map(|(_, node)| named(node)).collect(),
+                }
+            }
+            Program::Plan(plan) => {
+                let (mut inputs, mut states) = (Vec::new(), Vec::new());
+                for slot in &plan.slots {
+                    match &slot.place {
+                        Place::Input => inputs.push((slot.name.clone(), slot.ty.clone())),
+                        Place::State { order, .. } => {
+                            let ty = Type::new(slot.ty.dtype, order.known(&slot.ty.shape));
+                            states.push((slot.name.clone(), ty));
+                        }
+                        _ => {}
+                    }
+                }
+                Interface { name: plan.name.clone(), inputs, states }
+            }
         }
-        if input.is_some() { &mut inputs } else { &mut states }.insert(name, tensor);
     }
-    let missing: Vec<String> = (graph.inputs())
-        .filter(|(_, node)| !inputs.contains_key(&name_of(node)))
-        .map(|(_, node)| format!("`{}` ({})", name_of(node), node.results[0]))
-        .collect();
-    if missing.is_empty() {
-        Ok((inputs, states))
-    } else {
-        Err(RunError::MissingInputs(missing.join(", ")).into())
+
+    /// Sorts arrays into inputs and states, and checks that each is of the type that the program wants and that no input
+    /// is missing.
+    fn bind(&self, arrays: Vec<(String, String, Tensor)>) -> Result<(Arrays, Arrays), Error> {
+        let (mut inputs, mut states) = (BTreeMap::new(), BTreeMap::new());
+        for (name, file, tensor) in arrays {
+            let input = self.inputs.iter().find(|(known, _)| *known == name);
+            let state = self.states.iter().find(|(known, _)| *known == name);
+            let Some((_, ty)) = input.or(state) else {
+                let known = self.inputs.iter().chain(&self.states).map(|(name, _)| name.as_str());
+                let help = format!("its inputs and states are {}", known.collect::<Vec<_>>().join(", "));
+                return Err(Error::invalid(
+                    file,
+                    format!("@{} has no input or state `{name}`", self.name),
+                    help,
+                ));
+            };
+            if tensor.ty() != *ty {
+                let problem = format!("the array for `{name}` is {}, the graph wants {ty}", tensor.ty());
+                return Err(Error::invalid(file, problem, "give an array of that type"));
+            }
+            if input.is_some() { &mut inputs } else { &mut states }.insert(name, tensor);
+        }
+        let missing: Vec<String> = (self.inputs.iter())
+            .filter(|(name, _)| !inputs.contains_key(name))
+            .map(|(name, ty)| format!("`{name}` ({ty})"))
+            .collect();
+        if missing.is_empty() {
+            Ok((inputs, states))
+        } else {
+            Err(RunError::MissingInputs(missing.join(", ")).into())
+        }
     }
 }
 

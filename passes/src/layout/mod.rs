@@ -32,8 +32,12 @@ use bundles::{Bundles, bundles};
 use classes::{Kind, kinds};
 use convert::insert_conversions;
 
-/// Puts the axes of images and filters in order.
+/// Puts the axes of images and filters in order. A plan that was given to `winograd` or `prepack` has been put in order before,
+/// and what they made of it depends on that.
 pub fn layout(mut plan: Plan) -> Plan {
+    if !plan.prepare.is_empty() || plan.kernels.iter().any(|kernel| kernel.winograd.is_some()) {
+        return plan;
+    }
     let (bundles, wanted) = wanted_orders(&plan);
     let channels = wanted.iter().zip(&bundles).map(|(order, bundles)| match order.last() {
         Some(&last) if !is_identity(order) => bundles.extent(last),
@@ -65,10 +69,9 @@ pub fn layout(mut plan: Plan) -> Plan {
     for (index, order) in orders.iter().enumerate().filter(|(_, order)| !is_identity(order)) {
         let slot = &mut plan.slots[index];
         let axes = bundles[index].axes_in_order(&slot.ty.shape, order);
-        let in_memory = AxisOrder::new(&axes);
-        slot.ty.shape = in_memory.in_memory(&slot.ty.shape);
+        slot.ty.shape = AxisOrder::new(&axes).in_memory(&slot.ty.shape);
         if let Place::State { order, .. } = &mut slot.place {
-            *order = in_memory;
+            *order = order.then(&axes);
         }
     }
     for id in rewritten {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ir::{KernelId, Place, Plan, SlotId, Tensor, Type, with_elements};
+use ir::{KernelId, Place, SlotId, Tensor, Type, VerifiedPlan, with_elements};
 
 use crate::error::is_of_type;
 use crate::program::{Action, Machine, Program, output_tensor, scratch_bytes};
@@ -23,7 +23,7 @@ use crate::{Arena, Buffer, KernelTime, PhaseTime, Pool, RunError, State};
 /// It owns the memory of its intermediate values and of its outputs; states belong to the caller, and so do inputs.
 /// After the first run with the same `State`, a run allocates nothing.
 pub struct Executable {
-    plan: Plan,
+    plan: VerifiedPlan,
     program: Program,
     /// Keeps the functions in memory.
     code: Option<codegen::Code>,
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Executable {
 }
 
 impl Executable {
-    /// Makes a program of a plan of stage `plan` and the code of its kernels, in their order.
+    /// Makes a program of machine code and the plan that it was made for.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -72,10 +72,10 @@ impl Executable {
     ///         for i in 3 { %0 = load %a[i]  %1 = add %0, %0  store %1, %b[i] }
     ///     }
     ///     steps { call @double(%x, %y) } }";
-    /// let plan = ir::text::parse_plan(source)?;
-    /// let code = codegen::compile(&plan.kernels, &codegen::Target::host()?)?;
+    /// let plan = ir::VerifiedPlan::new(ir::text::parse_plan(source)?)?;
+    /// let code = codegen::compile(&plan, &codegen::Target::host()?)?;
     /// let mut state = State::new(&plan, 0)?;
-    /// let mut program = Executable::new(plan, code, Arc::new(Pool::new(1)?))?;
+    /// let mut program = Executable::new(code, Arc::new(Pool::new(1)?))?;
     /// let x = ir::Tensor::new([3], vec![1.0f32, 2.0, 3.0]).unwrap();
     /// program.run(&mut state, &[&x])?;
     /// assert_eq!(program.output("y").unwrap().as_slice::<f32>().unwrap(), [2.0, 4.0, 6.0]);
@@ -84,16 +84,14 @@ impl Executable {
     ///
     /// # Errors
     /// Where there is no memory for its values.
-    ///
-    /// # Panics
-    /// Where the code is that of other kernels than the plan's, or the plan is not of stage `plan`.
-    pub fn new(plan: Plan, code: codegen::Code, pool: Arc<Pool>) -> Result<Executable, RunError> {
-        let machines: Vec<Machine> = code.entries.iter().map(machine_of).collect();
-        Executable::assemble(plan, &machines, Some(code), pool)
+    pub fn new(code: codegen::Code, pool: Arc<Pool>) -> Result<Executable, RunError> {
+        let machines: Vec<Machine> = code.entries().iter().map(machine_of).collect();
+        Executable::assemble(code.plan().clone(), &machines, Some(code), pool)
     }
 
+    /// Makes a program of functions that do what the plan's kernels say, in their order; `code` keeps them in memory.
     fn assemble(
-        plan: Plan,
+        plan: VerifiedPlan,
         machines: &[Machine],
         code: Option<codegen::Code>,
         pool: Arc<Pool>,
@@ -199,7 +197,7 @@ impl Executable {
     }
 
     /// The plan.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &VerifiedPlan {
         &self.plan
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::program::MIN_SHARE_NS;
-use ir::{Access, DType, Init, Kernel, Slot, Step};
+use ir::{Access, DType, Init, Kernel, Plan, Slot, Step};
 
 /// `y[i] = x[i] + w[i]`, one element per chunk.
 unsafe extern "C" fn add(arguments: *const *mut u8, scratch: *mut u8, begin: u64, end: u64) {
@@ -58,10 +58,14 @@ fn plan(n: usize) -> Plan {
     Plan { name: "p".into(), kernels, slots, prepare: vec![], steps, arena_bytes, updates: vec![] }
 }
 
+fn verified(plan: Plan) -> VerifiedPlan {
+    VerifiedPlan::new(plan).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn executable(n: usize, threads: usize, time_ns: f64) -> Executable {
     let machine = Machine { function: add, chunks: n as u64, scratch_bytes: 4, time_ns };
     let pool = Arc::new(Pool::new(threads).unwrap());
-    Executable::assemble(plan(n), &[machine], None, pool).unwrap()
+    Executable::assemble(verified(plan(n)), &[machine], None, pool).unwrap()
 }
 
 fn tensor(n: usize) -> Tensor {
@@ -106,6 +110,7 @@ fn two_programs_of_two_shapes_share_the_states_that_they_have_in_common() {
     first.run(&mut state, &[&tensor(3)]).unwrap();
     let mut larger = plan(3);
     larger.slots.push(slot("moment", &[2], state_place()));
+    let larger = verified(larger);
     state.adopt(&larger, 0).unwrap();
     let machine = Machine { function: add, chunks: 3, scratch_bytes: 4, time_ns: 0.0 };
     let pool = first.pool().clone();
@@ -135,7 +140,7 @@ fn what_is_prepared_is_computed_again_where_states_have_changed_and_only_there()
     let machine = Machine { function: add, chunks: 1, scratch_bytes: 4, time_ns: 0.0 };
     let mut writer = executable(1, 1, 0.0);
     let pool = writer.pool().clone();
-    let mut reader = Executable::assemble(prepared_plan(1), &[machine], None, pool).unwrap();
+    let mut reader = Executable::assemble(verified(prepared_plan(1)), &[machine], None, pool).unwrap();
     let mut state = State::new(reader.plan(), 0).unwrap();
     let mut other = State::new(reader.plan(), 0).unwrap();
     let x = tensor(1);
@@ -223,7 +228,7 @@ fn a_run_without_its_states_is_an_error_and_changes_nothing() {
     let expected =
         "state `w` (f32[4]) is missing; make the states with `State::new` or `State::adopt` of this plan";
     assert_eq!(error.to_string(), expected);
-    let mut other = State::new(&plan(5), 0).unwrap();
+    let mut other = State::new(&verified(plan(5)), 0).unwrap();
     let error = exe.run(&mut other, &[&tensor(4)]).unwrap_err();
     assert_eq!(error.to_string(), "state `w` is f32[5], not f32[4]; give a value of its own type");
     assert_eq!(exe.outputs()[0].as_slice::<f32>().unwrap(), [0.0; 4]);

@@ -8,13 +8,27 @@ use super::did_you_mean;
 use super::lexer::TokenKind;
 use super::literal::{Literal, parse_literal, parse_type};
 use crate::text::{BODY_NAME, MAX_DEPTH, MAX_ELEMENTS};
-use crate::{Attr, AttrReader, Builder, Graph, NodeId, Op, Output, Type, Update, Value};
+use crate::{Attr, AttrReader, Builder, Graph, NodeId, Op, Output, Stage, Type, Update, Value};
 
-/// `graph @name { .. }`
+/// `graph @name stage fused { .. }`; without a stage, it is `source`.
 pub fn parse_graph(cursor: &mut Cursor<'_>) -> Parsed<Graph> {
     cursor.expect("graph", "a graph starts with `graph @name {`")?;
     let name = cursor.global()?.label.name;
-    parse_block(cursor, name, 0)
+    let stage = if cursor.eat("stage") { parse_stage(cursor)? } else { Stage::Source };
+    let mut graph = parse_block(cursor, name, 0)?;
+    graph.stage = stage;
+    Ok(graph)
+}
+
+/// The name of a stage of graphs.
+fn parse_stage(cursor: &mut Cursor<'_>) -> Parsed<Stage> {
+    let names = Stage::OF_GRAPHS.map(Stage::name);
+    let help = format!("the stages of graphs are {}", names.join(", "));
+    let token = cursor.expect_kind(TokenKind::Word, "a stage", &help)?;
+    let stage = Stage::OF_GRAPHS.into_iter().find(|stage| stage.name() == token.text);
+    stage.ok_or_else(|| {
+        cursor.error(token.span(), format!("there is no stage `{}` of graphs", token.text), help)
+    })
 }
 
 /// A graph that is being read.

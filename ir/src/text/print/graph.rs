@@ -3,11 +3,15 @@
 use std::fmt;
 
 use super::{AttrText, Indent, List, Name, TypesText};
-use crate::{Graph, Node, NodeId, Value};
+use crate::{Graph, Node, NodeId, Stage, Value};
 
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "graph @{} {{", Name(&self.name))?;
+        write!(f, "graph @{} ", Name(&self.name))?;
+        if self.stage != Stage::Source {
+            write!(f, "stage {} ", self.stage)?;
+        }
+        f.write_str("{")?;
         GraphPrinter::new(self, 1).print(f)?;
         f.write_str("}\n")
     }

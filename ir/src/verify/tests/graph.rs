@@ -180,6 +180,17 @@ fn a_group_passes_the_fused_stage() {
 }
 
 #[test]
+fn groups_are_in_fused_graphs_alone() {
+    for stage in [Stage::Source, Stage::Differentiated, Stage::Canonical] {
+        let expected = format!(
+            "`fused` %y: a group is in a graph of stage {stage}; \
+             write `graph @g stage fused {{`, or the ops of the group without it"
+        );
+        assert_eq!(check(&fused("%b = neg %a"), stage), expected);
+    }
+}
+
+#[test]
 fn a_body_holds_no_group() {
     let inner = FUSED
         .replace("%x", "%a")
