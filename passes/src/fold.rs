@@ -63,12 +63,15 @@ fn is_known(graph: &Graph, value: Value) -> bool {
     matches!(graph.node(value.node).op, Op::Constant(_)) || splat(graph, value).is_some()
 }
 
-/// The one value of a scalar constant, or of one that was broadcast.
+/// The one value of a scalar constant, or of one that was broadcast; this pass leaves none that was broadcast twice.
 fn splat(graph: &Graph, value: Value) -> Option<Scalar> {
     let node = graph.node(value.node);
-    match &node.op {
+    let source = match &node.op {
+        Op::Broadcast(_) => graph.node(node.operands[0].node),
+        _ => node,
+    };
+    match &source.op {
         Op::Constant(Constant { tensor }) if tensor.shape().rank() == 0 => Some(tensor.get(0)),
-        Op::Broadcast(_) => splat(graph, node.operands[0]),
         _ => None,
     }
 }

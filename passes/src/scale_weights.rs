@@ -209,12 +209,16 @@ impl Chain {
 }
 
 /// What a value is a broadcast of, and the shape of that; the value itself where it is none.
-fn broadcast_source(graph: &Graph, value: Value) -> (Value, &Shape) {
-    let node = graph.node(value.node);
-    match &node.op {
-        Op::Broadcast(_) => broadcast_source(graph, node.operands[0]),
-        _ => (value, &graph.ty(value).shape),
+/// At most as many broadcasts of broadcasts are looked through, so that a chain of them costs no more than its length.
+fn broadcast_source(graph: &Graph, mut value: Value) -> (Value, &Shape) {
+    const MOST_BROADCASTS: usize = 4;
+    for _ in 0..MOST_BROADCASTS {
+        match &graph.node(value.node).op {
+            Op::Broadcast(_) => value = graph.node(value.node).operands[0],
+            _ => break,
+        }
     }
+    (value, &graph.ty(value).shape)
 }
 
 /// The axes of `wide` along which `narrow`, broadcast to it, runs; `None` where one between them is repeated.

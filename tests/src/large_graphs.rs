@@ -1,6 +1,7 @@
 //! Graphs of as many nodes as one asks for, of the shapes that make a compiler's passes slow or deep: chains, ladders,
 //! wide sums, unrolled cells. What is linear in one of them may be quadratic, or exponential, in another.
 
+use ir::ops::Broadcast;
 use ir::{Builder, DType, Error, Graph, Init, Scalar, Value};
 
 /// A family of graphs that grow.
@@ -14,7 +15,7 @@ pub struct Family {
 }
 
 /// All families.
-pub const FAMILIES: [Family; 18] = [
+pub const FAMILIES: [Family; 19] = [
     Family { name: "chain", formula: "x = tanh(x)", build: |nodes| chain(nodes, 1, tanh) },
     Family { name: "rectified", formula: "x = relu(-x)", build: |nodes| chain(nodes, 2, rectified) },
     Family { name: "ladder", formula: "x = x + sin(x)", build: |nodes| chain(nodes, 2, ladder) },
@@ -26,6 +27,7 @@ pub const FAMILIES: [Family; 18] = [
     Family { name: "mirrors", formula: "x = x + transpose(x)", build: mirrors },
     Family { name: "shifts", formula: "x = shift(x, 1) + x", build: shifts },
     Family { name: "views", formula: "x = transpose(shift(x, 1)), and the sum of all", build: views },
+    Family { name: "broadcasts", formula: "x = broadcast(x), and the sum of all", build: broadcasts },
     Family { name: "reshapes", formula: "x = reshape(-x)", build: reshapes },
     Family { name: "rows", formula: "x = x - mean(x, axis 1)", build: |nodes| centred(nodes, 1) },
     Family { name: "columns", formula: "x = x - mean(x, axis 0)", build: |nodes| centred(nodes, 0) },
@@ -188,6 +190,18 @@ fn views(nodes: usize) -> Result<Graph, Error> {
     for _ in 0..nodes / 4 {
         let shifted = shift(&mut b, x)?;
         x = b.transpose(shifted, &[1, 0])?;
+        total = b.add(total, x)?;
+    }
+    b.output("y", total)?;
+    Ok(b.finish())
+}
+
+fn broadcasts(nodes: usize) -> Result<Graph, Error> {
+    let mut b = Builder::new("broadcasts");
+    let mut x = b.input("x", DType::F32, [SQUARE[1]])?;
+    let mut total = b.broadcast(x, SQUARE)?;
+    for _ in 0..nodes / 2 {
+        x = b.op(Broadcast { shape: SQUARE.into() }, &[x])?;
         total = b.add(total, x)?;
     }
     b.output("y", total)?;

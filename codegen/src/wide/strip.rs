@@ -84,12 +84,12 @@ pub struct Strip {
 
 impl Strip {
     /// The value that has the same bits, through bit casts.
-    pub fn root(&self, value: VectorValue) -> VectorValue {
-        let inst = &self.program.insts()[value.0 as usize];
-        match inst.primitive {
-            Primitive::Bitcast(_) => self.root(inst.operands[0]),
-            _ => value,
+    pub fn root(&self, mut value: VectorValue) -> VectorValue {
+        let insts = self.program.insts();
+        while let Primitive::Bitcast(_) = insts[value.0 as usize].primitive {
+            value = insts[value.0 as usize].operands[0];
         }
+        value
     }
 
     /// A selection that is one instruction: `a > b ? a : b` is what the maximum instruction of x86 computes, NaN and

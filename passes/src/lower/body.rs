@@ -10,7 +10,7 @@ use ir::{
     Access, Accumulator, Affine, AxisId, BufferId, DType, Graph, Index, Indices, Inst, Kernel, Lowering,
 };
 use ir::{NodeId, Op, ReduceOp, Scalar, ScalarFn, Stmt, StoreMode, Value, Var, View};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::access::{AxisMap, align, as_view, lowering, work};
 
@@ -23,6 +23,16 @@ struct Block {
     stmts: Vec<Stmt>,
     known: Vec<(Value, At, Var)>,
     index: BTreeMap<Value, Vec<usize>>,
+}
+
+/// A value on its way to be computed.
+struct Wanted {
+    value: Value,
+    at: At,
+    /// What it is computed from, and where that is read.
+    operands: SmallVec<[(Value, At); 3]>,
+    /// The first operand that has not been looked at.
+    next: usize,
 }
 
 /// Where a value can be read back.
@@ -263,30 +273,71 @@ impl<'a> KernelWriter<'a> {
         self.define(dtype, Inst::Apply { function, operands: SmallVec::from_slice(operands) })
     }
 
-    /// The variable that holds `value` at these indices, computed here if it is not known.
+    /// The variable that holds `value` at these indices, computed here if it is not known, and before it what it needs.
     pub fn value(&mut self, value: Value, at: At) -> Var {
         if let Some(var) = self.lookup(value, &at) {
             return var;
         }
-        let var = self.compute(value, &at);
-        self.know(value, at, var);
-        var
+        let mut open = vec![self.wanted(value, at)];
+        loop {
+            let innermost = open.last_mut().expect("the value that is wanted is still open");
+            let operand = innermost.operands.get(innermost.next).cloned();
+            innermost.next += 1;
+            if let Some((value, at)) = operand {
+                if self.lookup(value, &at).is_none() {
+                    open.push(self.wanted(value, at));
+                }
+                continue;
+            }
+            let wanted = open.pop().expect("the innermost is open");
+            let var = self.compute(&wanted);
+            self.know(wanted.value, wanted.at, var);
+            if open.is_empty() {
+                return var;
+            }
+        }
     }
 
-    fn compute(&mut self, value: Value, at: &At) -> Var {
+    /// A value that is wanted at these indices, and what it is computed from.
+    fn wanted(&self, value: Value, at: At) -> Wanted {
+        let node = self.body.node(value.node);
+        let (indices, fill) = &at;
+        let operands = if self.stored.contains_key(&value) {
+            SmallVec::new()
+        } else if let Some(view) = as_view(self.body, node, value.result) {
+            let through =
+                view.indices.iter().map(|index| index.substitute(|axis| indices[axis.0 as usize].clone()));
+            smallvec![(node.operands[0], (through.collect(), fill.or(view.fill)))]
+        } else {
+            match lowering(self.body, node) {
+                Lowering::Apply(_) => {
+                    node.operands.iter().map(|&operand| (operand, (indices.clone(), None))).collect()
+                }
+                Lowering::Gather { axis } => {
+                    let picks = node.operands[1];
+                    let after = axis + self.body.ty(picks).shape.rank();
+                    smallvec![(picks, (indices[axis..after].to_vec(), None))]
+                }
+                _ => SmallVec::new(),
+            }
+        };
+        Wanted { value, at, operands, next: 0 }
+    }
+
+    /// Computes a value whose operands are known.
+    fn compute(&mut self, wanted: &Wanted) -> Var {
+        let Wanted { value, at: (indices, fill), operands, .. } = wanted;
         let node = self.body.node(value.node);
         let dtype = node.results[value.result as usize].dtype;
-        let (indices, fill) = at;
-        if let Some(stored) = self.stored.get(&value).cloned() {
+        if let Some(stored) = self.stored.get(value).cloned() {
             let at: Vec<Affine> = stored.axes.iter().map(|&axis| indices[axis].clone()).collect();
             return self.load(stored.buffer, plain(&at), None, dtype);
         }
-        if let Some(view) = as_view(self.body, node, value.result) {
-            let through =
-                view.indices.iter().map(|index| index.substitute(|axis| indices[axis.0 as usize].clone()));
-            return self.value(node.operands[0], (through.collect(), fill.or(view.fill)));
-        }
+        let known: SmallVec<[Var; 3]> = (operands.iter())
+            .map(|(operand, at)| self.lookup(*operand, at).expect("operands are computed before"))
+            .collect();
         match lowering(self.body, node) {
+            Lowering::View(_) | Lowering::Alias => known[0],
             Lowering::Leaf => match &node.op {
                 Op::Constant(constant) => {
                     let value =
@@ -296,15 +347,8 @@ impl<'a> KernelWriter<'a> {
                 _ => self.load(self.inputs[&value.node], plain(indices), *fill, dtype),
             },
             Lowering::Iota { axis } => self.affine(&indices[axis], dtype),
-            Lowering::Apply(function) => {
-                let operands: SmallVec<[Var; 3]> = node
-                    .operands
-                    .iter()
-                    .map(|&operand| self.value(operand, (indices.clone(), None)))
-                    .collect();
-                self.apply(function, &operands, dtype)
-            }
-            Lowering::Gather { axis } => self.gather(value, axis, indices),
+            Lowering::Apply(function) => self.apply(function, &known, dtype),
+            Lowering::Gather { axis } => self.gather(*value, axis, indices, known[0]),
             _ => panic!("pass lower: `{}` is used before it is computed, in\n{}", node.op.name(), self.body),
         }
     }
@@ -313,12 +357,12 @@ impl<'a> KernelWriter<'a> {
         self.define(dtype, Inst::Load { buffer, indices, fill })
     }
 
-    /// `x[a.., indices[i..], b..]`, 0 where the index is outside. The operand that is indexed is an input of the body.
-    fn gather(&mut self, value: Value, axis: usize, at: &[Affine]) -> Var {
+    /// `x[a.., indices[i..], b..]`, 0 where the index, which `pick` holds, is outside. The operand that is indexed is an
+    /// input of the body.
+    fn gather(&mut self, value: Value, axis: usize, at: &[Affine], pick: Var) -> Var {
         let node = self.body.node(value.node);
         let (x, picks) = (node.operands[0], node.operands[1]);
         let after = axis + self.body.ty(picks).shape.rank();
-        let pick = self.value(picks, (at[axis..after].to_vec(), None));
         let picked = Index { affine: Affine::constant(0), var: Some(pick) };
         let indices = plain(&at[..axis]).into_iter().chain([picked]).chain(plain(&at[after..])).collect();
         let dtype = self.body.ty(value).dtype;

@@ -1,0 +1,58 @@
+//! Kernels of many statements, and of values that are all alive at once: neither a stack nor the number of registers limits
+//! them.
+
+mod support;
+
+use codegen::Target;
+use support::{numbers, run};
+
+/// Odd, so that there is a tail, and 1, so that there is nothing but one.
+const EXTENTS: [usize; 2] = [1, 37];
+
+/// Runs a kernel on every target; each of its buffers after the first is a result, which `expected` gives for `x`.
+fn check(text: &str, x: &[f32], expected: &[Vec<f32>]) {
+    let mut buffers = vec![x.to_vec()];
+    buffers.extend(expected.iter().map(|result| vec![0.0; result.len()]));
+    for target in Target::available() {
+        let results = run(text, &target, &buffers);
+        assert!(results[1..] == *expected, "{}", target.name);
+    }
+}
+
+#[test]
+fn a_chain_of_statements_may_be_long() {
+    const STEPS: usize = 20_000;
+    for extent in EXTENTS {
+        let body: String = (0..STEPS).map(|at| format!("%{} = neg %{at}\n", at + 1)).collect();
+        let text = format!(
+            "kernel @k(%x: f32[{extent}]) -> (%r: f32[{extent}]) {{
+               for i in {extent} {{ %0 = load %x[i] {body} store %{STEPS}, %r[i] }}
+             }}"
+        );
+        let x = numbers(extent, 1);
+        check(&text, &x, std::slice::from_ref(&x));
+    }
+}
+
+#[test]
+fn many_values_may_be_alive_at_once() {
+    const VALUES: usize = 500;
+    for extent in EXTENTS {
+        // What is computed first is used last.
+        let products: String =
+            (1..=VALUES).map(|at| format!("%f{at} = {at}.0 : f32 %p{at} = mul %0, %f{at}\n")).collect();
+        let sums: String =
+            (1..VALUES).rev().map(|at| format!("%s{at} = add %s{}, %p{at}\n", at + 1)).collect();
+        let text = format!(
+            "kernel @k(%x: f32[{extent}]) -> (%r: f32[{extent}]) {{
+               for i in {extent} {{
+                 %0 = load %x[i] {products} %zero = 0.0 : f32
+                 %s{VALUES} = add %zero, %p{VALUES} {sums} store %s1, %r[i]
+               }}
+             }}"
+        );
+        let x: Vec<f32> = (0..extent).map(|at| (at % 5) as f32).collect();
+        let sum = (VALUES * (VALUES + 1) / 2) as f32;
+        check(&text, &x, &[x.iter().map(|x| x * sum).collect()]);
+    }
+}
