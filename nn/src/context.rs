@@ -55,6 +55,8 @@ pub struct Context {
     key: Option<Value>,
     /// Updates take place where all of these are true.
     conditions: Vec<Value>,
+    /// What has to be finite for a step to take place, by name.
+    required: Vec<(String, Value)>,
     calls: Vec<LayerCall>,
     depth: usize,
 }
@@ -105,6 +107,7 @@ impl Context {
             draws: 0,
             key: None,
             conditions: Vec::new(),
+            required: Vec::new(),
             calls: Vec::new(),
             depth: 0,
         }
@@ -269,6 +272,17 @@ impl Context {
             value = self.builder.select(condition, value, state)?;
         }
         self.builder.update(state, value)
+    }
+
+    /// States that a training step takes place where `value`, a float of rank 0, is finite, and changes nothing elsewhere.
+    /// [`training_graph`](crate::supervised::training_graph) makes an output of it, of this name.
+    pub fn require_finite(&mut self, name: &str, value: Value) {
+        self.required.push((name.to_owned(), value));
+    }
+
+    /// What has to be finite, by name.
+    pub(crate) fn required(&self) -> &[(String, Value)] {
+        &self.required
     }
 
     /// The gradients of `loss` with respect to all parameters, in their order: one `grad` node for all.

@@ -1,7 +1,7 @@
 //! The graphs of a model that learns from examples with targets: one that trains it, one that uses it. Both make the
 //! same parameters and buffers under the same names, so they can share their states.
 
-use ir::{DType, Error, Graph, Shape, Value};
+use ir::{Builder, DType, Error, Graph, Shape, Value};
 
 use crate::{Context, Layer, Loss, Optimizer};
 
@@ -38,6 +38,10 @@ impl Batch {
 /// are `loss`, `f32[]` (the mean over the batch, before the step), and, where the loss is one of classification, `correct`,
 /// `i64[]` (how many were classified right).
 ///
+/// The step takes place where its loss is finite, and so is every value that the optimizer
+/// [requires to be](Context::require_finite); each of these is an output under its own name. Elsewhere all states keep
+/// their values: parameters, moments, statistics of batches, counters.
+///
 /// ```
 /// use nn::supervised::{Batch, training_graph};
 /// use nn::{Adam, Loss, models};
@@ -71,7 +75,38 @@ pub fn training_graph(
         cx.output("correct", correct)?;
     }
     optimizer.step(&mut cx, mean)?;
-    Ok(cx.finish())
+    cx.require_finite("loss", mean);
+    finish_guarded(cx)
+}
+
+/// The finished graph, in which states change where all that is required to be finite is.
+fn finish_guarded(mut cx: Context) -> Result<Graph, Error> {
+    let mut is_finite: Option<Value> = None;
+    for (name, value) in cx.required().to_vec() {
+        if !cx.graph().outputs.iter().any(|output| output.name == name) {
+            cx.output(&name, value)?;
+        }
+        let this = self::is_finite(&mut cx, value)?;
+        is_finite = Some(is_finite.map_or(Ok(this), |others| cx.logical_and(others, this))?);
+    }
+    let mut graph = cx.finish();
+    let Some(is_finite) = is_finite else { return Ok(graph) };
+    let updates = std::mem::take(&mut graph.updates);
+    let mut b = Builder::resume(graph);
+    for update in updates {
+        let state = Value { node: update.state, result: 0 };
+        let next = b.select(is_finite, update.value, state)?;
+        b.update(state, next)?;
+    }
+    Ok(b.finish())
+}
+
+/// `|x| <= the greatest number`, which a NaN is not.
+fn is_finite(b: &mut Builder, x: Value) -> Result<Value, Error> {
+    let greatest = if b.dtype(x) == DType::F32 { f64::from(f32::MAX) } else { f64::MAX };
+    let greatest = b.float_like(x, greatest);
+    let size = b.abs(x)?;
+    b.le(size, greatest)
 }
 
 /// The model in use: from `x`, `[rows, ..row]`, the output `prediction`, which is what the model returns (of a classifier,

@@ -107,6 +107,49 @@ fn cross_entropy_of_huge_logits_is_finite() {
     assert_close("gradient", &gradient[CLASSES..CLASSES + 1], &[1.0 / ROWS as f64]);
 }
 
+/// The low 32 bits of most of these are a class.
+#[test]
+fn a_label_that_is_no_class_is_none_and_not_another_one() {
+    const NONE: [i64; 6] = [-1, CLASSES as i64, (1 << 32) + 1, 1 - (1 << 32), i64::MIN, i64::MAX - 1];
+    let z = draw(&[NONE.len(), CLASSES], 1);
+    let weights = (1..=CLASSES).map(|weight| weight as f64).collect();
+    let losses = [
+        Loss::cross_entropy(),
+        Loss::CrossEntropy { class_weights: weights, label_smoothing: 0.1 },
+        Loss::MultiClassHinge,
+        Loss::MultiClassPerceptron,
+    ];
+    for loss in losses {
+        let expected = differentiate(&loss, &z, &labels(&[-1; NONE.len()]), None);
+        assert_eq!(differentiate(&loss, &z, &labels(&NONE), None), expected, "{loss:?}");
+        let of_classes = differentiate(&loss, &z, &labels(&[1; NONE.len()]), None);
+        assert_ne!(of_classes, expected, "{loss:?}");
+    }
+    let mut b = Builder::new("correct");
+    let (logits, y) = (b.constant(z), b.constant(labels(&NONE)));
+    let correct = metric::correct_count(&mut b, logits, y).unwrap();
+    b.output("correct", correct).unwrap();
+    let outputs = run(&b.finish(), &[], &BTreeMap::new()).outputs;
+    assert_eq!(outputs["correct"].as_slice::<i64>(), Some(&[0][..]));
+}
+
+/// PyTorch divides 0 by 0 there, and all weights of the model are NaN after the step.
+#[test]
+fn a_batch_in_which_nothing_counts_has_a_loss_and_gradients_of_0() {
+    let z = draw(&[2, 3], 1);
+    let gradient_of_zero = (0.0, vec![0.0; 6]);
+    for label_smoothing in [0.0, 0.1] {
+        let loss = Loss::CrossEntropy { class_weights: vec![1.0, 0.0, 0.0], label_smoothing };
+        assert_eq!(differentiate(&loss, &z, &labels(&[1, 2]), None), gradient_of_zero);
+        assert_ne!(differentiate(&loss, &z, &labels(&[1, 0]), None), gradient_of_zero);
+    }
+    let none = tensor(&[2], vec![0.0; 2]);
+    for (loss, target) in [(Loss::cross_entropy(), labels(&[0, 1])), (Loss::SquaredError, draw(&[2, 3], 2))] {
+        let (value, gradient) = differentiate(&loss, &z, &target, Some(&none));
+        assert_eq!((value, gradient.iter().all(|&g| g == 0.0)), (0.0, true), "{loss:?}");
+    }
+}
+
 #[test]
 fn losses_of_elements_are_their_formulas() {
     type Formula = fn(f64, f64) -> f64;

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use ir::{Error, Tensor, Value};
 use nn::models::{Logistic, Mlp, Perceptron};
 use nn::supervised::{inference_graph, training_graph};
-use nn::{Activation, Adam, Batch, Context, Layer, Linear, Loss, Optimizer, Sequential, Sgd, Summary};
+use nn::{
+    Activation, Adam, Batch, Clip, Context, Layer, Linear, Loss, Optimizer, Sequential, Sgd, Summary,
+    TrainStep,
+};
 use support::{draw, floats, run};
 
 const ROWS: usize = 30;
@@ -49,6 +52,32 @@ fn logistic_regression_starts_even_and_learns() {
     assert!((losses[0] - 3f64.ln()).abs() < 1e-6, "{}", losses[0]);
     assert!(losses.is_sorted_by(|a, b| a > b), "a convex loss falls in small steps");
     assert!(correct >= ROWS as i64 - 1, "{correct}");
+}
+
+/// Inputs that are not finite, and a loss that overflows; also in the second of two batches whose gradients are added up.
+#[test]
+fn a_step_that_is_not_finite_changes_no_state() {
+    let model = Mlp { dropout: 0.1, batch_norm: true, ..Mlp::new(&[2, 16, 1], Activation::Tanh) };
+    let adam = || TrainStep::new(Adam::new(0.05));
+    for (step, accumulate) in [(adam(), 1), (adam().accumulate(2), 2), (adam().clip(Clip::Norm(1.0)), 1)] {
+        let batch = Batch::new(ROWS, [2]);
+        let graph = training_graph("model", &model, &batch, &Loss::SquaredError, &step).unwrap();
+        let run = |x: f32, y: f32, states: &BTreeMap<String, Tensor>| {
+            let fill = |columns, first| {
+                let elements = (0..ROWS * columns).map(|at| if at == 0 { first } else { 0.01 * at as f32 });
+                Tensor::new([ROWS, columns], elements.collect::<Vec<f32>>()).unwrap()
+            };
+            run(&graph, &[("x", fill(2, x)), ("y", fill(1, y))], states)
+        };
+        let before = run(0.5, 0.5, &BTreeMap::new()).states;
+        let bad: &[(f32, f32)] = &[(f32::NAN, 0.0), (f32::INFINITY, 0.0), (0.0, 1e30), (0.0, f32::NAN)];
+        for &(x, y) in bad {
+            let evaluation = run(x, y, &before);
+            assert!(!evaluation.outputs["loss"].get(0).as_f64().is_finite(), "{x} {y}");
+            assert_eq!(evaluation.states, before, "{x} {y}, {accumulate} batches");
+        }
+        assert_ne!(run(0.5, 0.5, &before).states, before);
+    }
 }
 
 #[test]

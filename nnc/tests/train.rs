@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 use codegen::Target;
 use ir::Tensor;
 use nn::models::{Mlp, mlp};
-use nn::{Adam, Relu, Sgd};
+use nn::schedule::{Decay, Schedule};
+use nn::{Activation, Adam, Clip, Loss, Relu, Sgd, TrainStep};
 use nnc::data::{Dataset, Targets, digits};
 use nnc::trainer::{Event, FitOptions, silent};
 use nnc::{Error, Options, Trainer, TrainerOptions, checkpoint};
@@ -151,6 +152,11 @@ fn adam_in_machine_code_corrects_its_averages_from_the_first_step_on() {
     }
 }
 
+/// All states of a trainer.
+fn states(trainer: &Trainer) -> Vec<(String, Tensor)> {
+    trainer.state().iter().map(|(name, _)| (name.to_owned(), trainer.state().get(name).unwrap())).collect()
+}
+
 #[test]
 fn nan_in_a_batch_is_an_error_that_names_the_step_and_the_value() {
     let mut trainer = Trainer::new("small", &[64], small(), Adam::default(), options(2, 0, 1)).unwrap();
@@ -159,21 +165,101 @@ fn nan_in_a_batch_is_an_error_that_names_the_step_and_the_value() {
     trainer.step(&x, &labels).unwrap();
     x.as_mut_slice::<f32>().unwrap()[64 + 7] = f32::NAN;
     let error = trainer.step(&x, &labels).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "step 2: the loss is NaN: input `x` holds NaN at [1, 7]; give finite numbers"
-    );
+    assert_eq!(error.to_string(), "step 2: input `x` holds NaN at [1, 7]; give finite numbers");
     let Error::NotFinite(error) = error else { panic!("{error:?}") };
     assert_eq!((error.step, error.value.as_str()), (2, "x"));
 }
 
+/// What cannot be trained on, and what overflows on the way to the loss; with all kinds of states. The trainer goes on to the same bits as one that has never seen it.
 #[test]
-fn training_that_diverges_is_an_error_that_names_a_weight() {
+fn a_trainer_goes_on_after_an_error_as_if_there_had_been_none() {
+    let (train, _) = digits();
+    let train = train.one_hot();
+    let model = || Mlp { dropout: 0.2, batch_norm: true, ..Mlp::new(&[64, 16, 10], Activation::Tanh) };
+    let batch = |fill: f32, target: f32| {
+        let x: Vec<f32> = train.rows()[..8 * 64].iter().map(|x| x * fill).collect();
+        let mut y = train.values().unwrap()[..8 * 10].to_vec();
+        y[7] = target;
+        (Tensor::new([8, 64], x).unwrap(), Tensor::new([8, 10], y).unwrap())
+    };
+    fn adam() -> TrainStep {
+        TrainStep::new(Adam::new(0.01))
+    }
+    let steps: [fn() -> TrainStep; 3] = [adam, || adam().accumulate(3), || adam().clip(Clip::Norm(1.0))];
+    for target in Target::available() {
+        for optimizer in steps {
+            let trainer = || {
+                let loss = Loss::SquaredError;
+                let options = TrainerOptions { loss, ..options_on(&target, 8, 3, 1) };
+                Trainer::new("small", &[64], model(), optimizer(), options).unwrap()
+            };
+            let (mut good, mut tried) = (trainer(), trainer());
+            for step in 0..5 {
+                let bad = [(f32::NAN, 0.0), (f32::INFINITY, 0.0), (1.0, f32::NAN), (1.0, 1e30)];
+                let before = (states(&tried), tried.run().steps);
+                for (fill, target) in bad {
+                    let (x, y) = batch(fill, target);
+                    let error = tried.step(&x, &y).unwrap_err();
+                    assert!(matches!(&error, Error::NotFinite(error) if error.step == step + 1), "{error}");
+                    if step > 0 {
+                        assert_eq!((states(&tried), tried.run().steps), before, "{error}");
+                    }
+                }
+                let (x, y) = batch(1.0, 0.5);
+                assert_eq!(tried.step(&x, &y).unwrap(), good.step(&x, &y).unwrap());
+                assert_eq!(states(&tried), states(&good), "step {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_whose_norm_overflows_are_an_error_that_names_it() {
+    let options = TrainerOptions { loss: Loss::SquaredError, ..options(1, 0, 1) };
+    let step = TrainStep::new(Adam::new(0.1)).clip(Clip::Norm(1.0));
+    let mut trainer = Trainer::new("line", &[2], nn::Linear::new(2, 1), step, options).unwrap();
+    let x = Tensor::new([1, 2], vec![0.5f32; 2]).unwrap();
+    trainer.step(&x, &Tensor::new([1, 1], vec![0.5f32]).unwrap()).unwrap();
+    let before = states(&trainer);
+    let error = trainer.step(&x, &Tensor::new([1, 1], vec![1.8e19f32]).unwrap()).unwrap_err();
+    let Error::NotFinite(error) = error else { panic!("{error:?}") };
+    assert_eq!((error.step, error.value.as_str()), (2, "gradient_norm"));
+    assert_eq!(states(&trainer), before);
+}
+
+#[test]
+fn training_that_diverges_is_an_error_that_leaves_finite_states() {
     let (train, _) = digits();
     let mut trainer = Trainer::new("small", &[64], small(), Sgd::new(1e30), options(32, 0, 1)).unwrap();
     let error = trainer.fit(&train, None, &FitOptions::epochs(1), &mut silent).unwrap_err();
+    let message = error.to_string();
     let Error::NotFinite(error) = error else { panic!("{error:?}") };
-    assert!(error.value.starts_with("fc") && error.help == "lower the learning rate", "{error:?}");
+    assert!(error.value == "loss" && error.help == "lower the learning rate", "{message}");
+    assert!(message.contains("the inputs and weights are finite (the largest, in `fc"), "{message}");
+    assert_eq!(trainer.run().steps + 1, error.step);
+    let is_finite =
+        |tensor: &Tensor| (0..tensor.shape().elements()).all(|at| tensor.get(at).as_f64().is_finite());
+    assert!(states(&trainer).iter().all(|(_, tensor)| is_finite(tensor)));
+}
+
+#[test]
+fn schedules_that_give_no_learning_rate_are_errors_before_the_step() {
+    let (train, _) = digits();
+    for (decay, shown) in [
+        (Decay::Cosine { steps: 2, least: -1.0 }, "-0.1"),
+        (Decay::Cosine { steps: 2, least: f64::NAN }, "NaN"),
+        (Decay::Step { steps: 1, factor: 1e300 }, "inf"),
+        (Decay::Step { steps: 1, factor: 1e40 }, "1e39"),
+    ] {
+        let mut trainer = Trainer::new("small", &[64], small(), Sgd::new(0.1), options(500, 0, 1)).unwrap();
+        let fit = FitOptions { schedule: Schedule { warm_up: 0, decay }, ..FitOptions::epochs(2) };
+        let error = trainer.fit(&train, None, &fit, &mut silent).unwrap_err().to_string();
+        let expected =
+            format!("the learning rate: in step {} its schedule makes it", trainer.run().steps + 1);
+        assert!(error.starts_with(&expected), "{shown}: {error}");
+        let rate = trainer.state().get("optimizer.learning_rate").unwrap().get(0).as_f64();
+        assert!(rate.is_finite() && rate >= 0.0, "{shown}: {rate}");
+    }
 }
 
 #[test]

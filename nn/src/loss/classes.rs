@@ -1,6 +1,6 @@
 //! Losses of scores of classes, `[batch, classes]`: a term per row.
 
-use ir::{Builder, DType, Error, Tensor, Value};
+use ir::{Builder, DType, Error, Scalar, Tensor, Type, Value};
 
 use super::Terms;
 
@@ -15,7 +15,7 @@ pub fn cross_entropy(
     label_smoothing: f64,
 ) -> Result<Terms, Error> {
     let classes = b.shape(logits)[1];
-    check_settings(class_weights, label_smoothing, classes)?;
+    check_settings(class_weights, label_smoothing, b.ty(logits))?;
     let (shifted, log_sum) = log_softmax(b, logits)?;
     let is_label = is_label(b, logits, labels)?;
     let at_label = sum_where(b, is_label, shifted)?;
@@ -25,8 +25,8 @@ pub fn cross_entropy(
     }
     let weight_of_class = if class_weights.is_empty() { vec![1.0; classes] } else { class_weights.to_vec() };
     let dtype = b.dtype(logits);
-    let table = Tensor::from_fn(&ir::Type::new(dtype, [1, classes]), |class| {
-        ir::Scalar::from_f64(dtype, weight_of_class[class])
+    let table = Tensor::from_fn(&Type::new(dtype, [1, classes]), |class| {
+        Scalar::from_f64(dtype, weight_of_class[class])
     });
     let table = b.constant(table);
     let table = b.broadcast(table, b.shape(logits).clone())?;
@@ -117,10 +117,13 @@ fn log_softmax(b: &mut Builder, logits: Value) -> Result<(Value, Value), Error> 
     Ok((shifted, b.log(sum)?))
 }
 
-/// Whether a class is the label of the row, `bool[batch, classes]`.
+/// Whether a class is the label of the row, `bool[batch, classes]`; no class is where the label is none.
 fn is_label(b: &mut Builder, scores: Value, labels: Value) -> Result<Value, Error> {
     let shape = b.shape(scores).clone();
     let classes = b.iota(DType::I32, shape.clone(), 1)?;
+    // Classes are compared in 32 bits, of which vectors hold more. A cast keeps the low bits alone, in which 2^32 + 1 is 1.
+    let [below, above] = [-1, shape[1] as i64].map(|bound| b.scalar(Scalar::I64(bound)));
+    let labels = b.clamp(labels, below, above)?;
     let labels = b.cast(labels, DType::I32)?;
     let labels = b.reshape(labels, [shape[0], 1])?;
     b.eq(classes, labels)
@@ -145,8 +148,9 @@ pub fn check_classes(subject: &str, b: &Builder, logits: Value, labels: Value) -
     Err(Error::new(subject, problem, "give logits f32[batch, classes] and labels i64[batch]"))
 }
 
-fn check_settings(class_weights: &[f64], label_smoothing: f64, classes: usize) -> Result<(), Error> {
+fn check_settings(class_weights: &[f64], label_smoothing: f64, logits: &Type) -> Result<(), Error> {
     let error = |problem: String, help: &str| Err(Error::new("cross_entropy", problem, help));
+    let classes = logits.shape[1];
     if !(0.0..=1.0).contains(&label_smoothing) {
         return error(format!("the label smoothing is {label_smoothing}"), "give a number from 0 to 1");
     }
@@ -154,11 +158,18 @@ fn check_settings(class_weights: &[f64], label_smoothing: f64, classes: usize) -
         let problem = format!("there are {} class weights, and {classes} classes", class_weights.len());
         return error(problem, "give one per class");
     }
-    match class_weights.iter().position(|weight| !weight.is_finite() || *weight < 0.0) {
-        None => Ok(()),
-        Some(class) => error(
-            format!("the weight of class {class} is {}", class_weights[class]),
-            "give finite numbers of at least 0",
-        ),
+    if let Some(class) = class_weights.iter().position(|&weight| !weight.is_finite() || weight < 0.0) {
+        let problem = format!("the weight of class {class} is {}", class_weights[class]);
+        return error(problem, "give finite numbers of at least 0");
     }
+    // Each is finite in the dtype of the logits where their sum is.
+    let sum: f64 = class_weights.iter().sum();
+    if !Scalar::from_f64(logits.dtype, sum).as_f64().is_finite() {
+        let problem = format!("the class weights sum to {sum:e}, which overflows in {}", logits.dtype);
+        return error(problem, "give smaller ones: their ratios count");
+    }
+    if !class_weights.is_empty() && Scalar::from_f64(logits.dtype, sum).as_f64() == 0.0 {
+        return error("the weights of all classes are 0".into(), "give one above 0");
+    }
+    Ok(())
 }

@@ -29,10 +29,11 @@ pub(crate) use classes::check_classes;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Loss {
     /// `-log softmax(z)[label]`, with `z` of `[batch, classes]` and labels of `i64[batch]`; it overflows for no finite
-    /// logits. PyTorch calls it `cross_entropy`. A label outside of the classes picks 0; data sets are checked for that
-    /// where they are made.
+    /// logits. PyTorch calls it `cross_entropy`. Of a label outside of the classes, `z[label]` is `max z` and the class has
+    /// the weight 0; where batches come in (data sets, `nnc::Trainer::step`), such labels are errors.
     CrossEntropy {
-        /// What the loss of an example of each class counts; empty for 1 each. The mean is over these weights.
+        /// What the loss of an example of each class counts; empty for 1 each. The mean is over these weights, and 0 over a
+        /// batch of which all weights are 0.
         class_weights: Vec<f64>,
         /// The part of the target that goes to all classes alike instead of the label (C. Szegedy et al., "Rethinking the
         /// Inception architecture for computer vision", 2016, section 7), from 0 to 1.
@@ -121,7 +122,7 @@ impl Loss {
     }
 
     /// The mean over the batch with a weight for each example: `sum_i w_i loss_i / sum_i w_i`. `weights` are floats
-    /// `[batch]`, not all of them 0.
+    /// `[batch]`, of at least 0. Where all of them are 0, so are the mean and its gradients.
     ///
     /// # Errors
     /// As [`Loss::mean`].
@@ -208,7 +209,8 @@ impl Loss {
     }
 }
 
-/// `sum losses / (sum weights * losses per weight)`
+/// `sum losses / (sum weights * losses per weight)`; 0, with gradients of 0, where the weights sum to 0: a batch in which
+/// nothing counts changes nothing. (PyTorch has 0 / 0 there.)
 fn quotient_of_sums(b: &mut Builder, losses: Value, weights: Value) -> Result<Value, Error> {
     let [over, under] = [losses, weights].map(|x| {
         let axes: Vec<usize> = (0..b.shape(x).rank()).collect();
@@ -217,7 +219,11 @@ fn quotient_of_sums(b: &mut Builder, losses: Value, weights: Value) -> Result<Va
     let losses_per_weight = b.shape(losses).elements() / b.shape(weights).elements().max(1);
     let factor = b.float_like(losses, losses_per_weight as f64);
     let under = b.mul(under?, factor)?;
-    b.div(over?, under)
+    let [zero, one] = [0.0, 1.0].map(|number| b.float_like(under, number));
+    let is_empty = b.eq(under, zero)?;
+    let divisor = b.select(is_empty, one, under)?;
+    let quotient = b.div(over?, divisor)?;
+    b.select(is_empty, zero, quotient)
 }
 
 #[cfg(test)]
@@ -260,6 +266,13 @@ mod tests {
         assert_eq!(message(weighted(vec![1.0, 2.0]), y), expected);
         let expected = "cross_entropy: the weight of class 1 is -1; give finite numbers of at least 0";
         assert_eq!(message(weighted(vec![1.0, -1.0, 0.0]), y), expected);
+        let expected = "cross_entropy: the class weights sum to 1e39, which overflows in f32; \
+                        give smaller ones: their ratios count";
+        assert_eq!(message(weighted(vec![1e39, 0.0, 0.0]), y), expected);
+        for zeros in [[0.0; 3], [1e-60; 3]] {
+            let expected = "cross_entropy: the weights of all classes are 0; give one above 0";
+            assert_eq!(message(weighted(zeros.to_vec()), y), expected);
+        }
         let expected = "huber: delta is 0; give a finite number above 0";
         assert_eq!(message(Loss::Huber { delta: 0.0 }, z), expected);
     }

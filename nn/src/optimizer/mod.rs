@@ -22,7 +22,7 @@ pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
-pub use train_step::{Clip, Group, TrainStep};
+pub use train_step::{Clip, GRADIENT_NORM, Group, TrainStep};
 
 use crate::{Context, Parameter};
 

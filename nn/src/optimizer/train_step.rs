@@ -8,6 +8,9 @@ use crate::Context;
 /// What keeps the division by the norm from zero; PyTorch's `clip_grad_norm_` has the same.
 const NORM_EPS: f64 = 1e-6;
 
+/// The name of the norm of all gradients where they are clipped by it: an output of a training step.
+pub const GRADIENT_NORM: &str = "gradient_norm";
+
 /// A bound on gradients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Clip {
@@ -15,7 +18,8 @@ pub enum Clip {
     Value(f64),
     /// All gradients are scaled by one factor such that the root of the sum of all their squares is at most this much
     /// (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013, algorithm 1):
-    /// `min(1, bound / (norm + 1e-6))`.
+    /// `min(1, bound / (norm + 1e-6))`. A step whose norm is not finite does not take place: with a bound
+    /// that no norm reaches, only those are left out in which a gradient is not finite.
     Norm(f64),
 }
 
@@ -224,6 +228,8 @@ fn norm_scale(cx: &mut Context, gradients: &[Gradient], bound: f64) -> Result<Va
     }
     let total = total.expect("an optimizer has gradients to follow");
     let norm = cx.sqrt(total)?;
+    // An infinite norm would make the scale 0, and of infinite gradients NaN.
+    cx.require_finite(GRADIENT_NORM, norm);
     let [eps, bound, one] = [NORM_EPS, bound, 1.0].map(|number| cx.float_like(norm, number));
     let divisor = cx.add(norm, eps)?;
     let scale = cx.div(bound, divisor)?;

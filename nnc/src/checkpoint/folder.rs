@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Checkpoint, Metadata};
 use crate::Error;
+use crate::trainer::run::is_better;
 
 /// How many of the newest are kept.
 const KEPT: usize = 3;
@@ -131,7 +132,7 @@ impl Folder {
     }
 
     fn note(&mut self, steps: u64, value: Option<f64>) {
-        if let Some(value) = value.filter(|&value| self.best.is_none_or(|best| value < best.1)) {
+        if let Some(value) = value.filter(|&value| self.best.is_none_or(|best| is_better(value, best.1))) {
             self.best = Some((steps, value));
         }
     }

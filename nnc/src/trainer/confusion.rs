@@ -25,13 +25,15 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Of the predictions that these logits, `[rows, classes]`, make for rows of these labels, which are below the
-    /// number of names.
+    /// Of the predictions that these logits, `[rows, classes]`, make for rows of these labels. Rows whose label is no class
+    /// are left out.
     pub fn new(logits: &[f32], labels: &[i64], names: &[String]) -> ConfusionMatrix {
         let classes = names.len();
         let mut counts = vec![0; classes * classes];
         for (&label, predicted) in labels.iter().zip(predicted_classes(logits, classes)) {
-            counts[label as usize * classes + predicted] += 1;
+            if let Some(label) = usize::try_from(label).ok().filter(|&label| label < classes) {
+                counts[label * classes + predicted] += 1;
+            }
         }
         ConfusionMatrix { names: names.to_vec(), counts }
     }
@@ -136,6 +138,14 @@ mod tests {
         assert_eq!((matrix.recall(1), matrix.precision(0)), (Some(2.0 / 3.0), Some(0.5)));
         assert_eq!(matrix.accuracy(), Some(0.75));
         assert_eq!(ConfusionMatrix::new(&[], &[], &[]).accuracy(), None);
+    }
+
+    #[test]
+    fn rows_whose_label_is_no_class_are_left_out() {
+        let names = ["cat", "dog"].map(str::to_owned);
+        let labels = [0, -1, 2, 1 << 32, i64::MIN];
+        let matrix = ConfusionMatrix::new(&[1.0, 0.0].repeat(5), &labels, &names);
+        assert_eq!(matrix.counts, [1, 0, 0, 0]);
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl Trainer {
     /// Where the callback breaks, the run ends at once, and can go on in another call.
     ///
     /// # Errors
-    /// Where a data set does not fit the model or is smaller than a batch, it has no images to augment, the numbers overflow ([`super::NotFinite`]),
+    /// Where a data set does not fit the model or is smaller than a batch, it has no images to augment, the numbers overflow ([`super::NotFinite`]; the states are then
+    /// those before the step), the schedule gives a learning rate that is negative or not finite,
     /// the folder for checkpoints holds those of another run that has not ended, or one cannot be written.
     pub fn fit(
         &mut self,
@@ -88,8 +89,14 @@ impl Trainer {
         let mut batches = Batches::augmented(session.train, order, *batch, compile.threads, augment)?;
         let mut start = Instant::now();
         while let Some(batch) = batches.next_batch() {
-            self.set_learning_rate(session.options.schedule.factor(self.run.steps) * scale)?;
-            let (loss, correct) = self.run_step(&batch.x, &batch.y)?;
+            let before = self.set_learning_rate(session.options.schedule.factor(self.run.steps) * scale)?;
+            let (loss, correct) = match self.run_step(&batch.x, &batch.y) {
+                Ok(result) => result,
+                Err(error) => {
+                    self.restore_learning_rate(before)?;
+                    return Err(error);
+                }
+            };
             self.run.add_step(loss, correct, batch.len());
             session.clock.add_step(batch.len(), start.elapsed());
             let progress = session.clock.progress(&self.run);
@@ -109,7 +116,7 @@ impl Trainer {
     }
 
     fn end_epoch(&mut self, session: &mut Session) -> Result<ControlFlow<()>, Error> {
-        not_finite::check_weights(&self.state, &self.weights, self.run.steps)?;
+        self.check_states()?;
         let evaluation = session.held_out.map(|held_out| self.evaluate(held_out)).transpose()?;
         let rate = self.learning_rate();
         let is_best = self.run.end_epoch(rate, evaluation);
@@ -144,6 +151,7 @@ impl Trainer {
         let (Some(folder), Some(options)) = (&mut session.folder, &session.options.checkpoints) else {
             return Ok(());
         };
+        self.check_states()?; // one that is not finite would take the place of an older one, from which the run can go on
         let checkpoint = self.run_checkpoint(&options.description)?;
         let path = folder.write(&checkpoint, self.run.steps, self.run.value())?;
         let _ = (session.callback)(&Event::Checkpoint(&path), self);
@@ -157,15 +165,41 @@ impl Trainer {
         values.fold(1.0, |_, value| plateau.observe(value))
     }
 
-    /// Sets the learning rate to so many times what it is at the start of a run.
-    fn set_learning_rate(&mut self, factor: f64) -> Result<(), Error> {
-        let Some(base) = self.base_rate else { return Ok(()) };
+    /// Checks all states: those that are not weights can cease to be finite unnoticed by the loss.
+    fn check_states(&self) -> Result<(), Error> {
+        not_finite::check_states(&self.state, self.state.iter().map(|(name, _)| name), self.run.steps)
+    }
+
+    /// Sets the learning rate to so many times what it is at the start of a run, and returns what it was, and what it had
+    /// been multiplied by, where it changes.
+    ///
+    /// # Errors
+    /// Where it would be negative or not finite. Then it is as it was.
+    fn set_learning_rate(&mut self, factor: f64) -> Result<Option<(Tensor, f64)>, Error> {
+        let Some(base) = self.base_rate else { return Ok(None) };
         if self.factor == factor {
-            return Ok(());
+            return Ok(None);
         }
-        let dtype = self.state.get(LEARNING_RATE)?.dtype();
-        self.state.set(LEARNING_RATE, &Tensor::scalar(Scalar::from_f64(dtype, base * factor)))?;
-        self.factor = factor;
+        let before = self.state.get(LEARNING_RATE)?;
+        let rate = Scalar::from_f64(before.dtype(), base * factor);
+        if !(rate.as_f64().is_finite() && rate.as_f64() >= 0.0) {
+            let problem = format!("in step {} its schedule makes it {}", self.run.steps + 1, base * factor);
+            return Err(Error::invalid(
+                "the learning rate",
+                problem,
+                "give a schedule of finite factors of at least 0",
+            ));
+        }
+        self.state.set(LEARNING_RATE, &Tensor::scalar(rate))?;
+        Ok(Some((before, std::mem::replace(&mut self.factor, factor))))
+    }
+
+    /// Sets the learning rate to what [`Trainer::set_learning_rate`] says it was.
+    fn restore_learning_rate(&mut self, before: Option<(Tensor, f64)>) -> Result<(), Error> {
+        if let Some((rate, factor)) = before {
+            self.state.set(LEARNING_RATE, &rate)?;
+            self.factor = factor;
+        }
         Ok(())
     }
 

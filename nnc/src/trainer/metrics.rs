@@ -5,7 +5,7 @@
 //! is the prediction.
 
 /// The part of the rows whose label is among the `k` classes of the greatest logits; of equal logits, the class with
-/// the lower number comes first, as `argmax` has it. A row whose label has a NaN counts as wrong.
+/// the lower number comes first, as `argmax` has it. A row whose label has a NaN, or is no class, counts as wrong.
 ///
 /// ```
 /// use nnc::trainer::metrics::top_k_accuracy;
@@ -20,8 +20,11 @@ pub fn top_k_accuracy(logits: &[f32], labels: &[i64], k: usize) -> f64 {
 /// The number of rows that [`top_k_accuracy`] counts.
 pub fn top_k_correct(logits: &[f32], labels: &[i64], k: usize) -> usize {
     let is_among = |(row, &label): (&[f32], &i64)| {
-        let at_label = row[label as usize];
-        let (before, after) = row.split_at(label as usize);
+        let Some(label) = usize::try_from(label).ok().filter(|&label| label < row.len()) else {
+            return false;
+        };
+        let at_label = row[label];
+        let (before, after) = row.split_at(label);
         let ahead = before.iter().filter(|&&x| x >= at_label).count()
             + after.iter().filter(|&&x| x > at_label).count();
         !at_label.is_nan() && ahead < k

@@ -31,7 +31,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use ir::{Graph, Tensor};
-use nn::optimizer::LEARNING_RATE;
+use nn::optimizer::{GRADIENT_NORM, LEARNING_RATE};
 use nn::{Layer, Optimizer, supervised};
 use runtime::{Executable, State};
 use sha2::{Digest, Sha256};
@@ -124,8 +124,10 @@ impl Trainer {
     /// [`Run`].
     ///
     /// # Errors
-    /// Where the types differ from these, a class is out of range, or the loss is not finite: the error
-    /// ([`NotFinite`]) names the step and the value.
+    /// Where the types differ from these, a class is out of range, or an input, the loss or the norm by which gradients are
+    /// clipped is not finite: the error ([`NotFinite`]) names the step and the value. Then all states are what they were
+    /// before, and training can go on from there. (Gradients that overflow where the loss does not are noticed in time
+    /// where they are clipped by their norm, and in the step after this elsewhere.)
     pub fn step(&mut self, x: &Tensor, y: &Tensor) -> Result<(f64, Option<u64>), Error> {
         let outputs = self.predictor.outputs();
         let labels = y.as_slice::<i64>().unwrap_or_default();
@@ -134,20 +136,23 @@ impl Trainer {
             let problem = format!("the label of row {row} is {}", labels[row]);
             return Err(Error::invalid("y", problem, format!("give labels from 0 to {}", outputs - 1)));
         }
+        not_finite::check_inputs(self.run.steps + 1, &[("x", x), ("y", y)])?;
         let rows = x.shape().first().copied().unwrap_or(0);
         self.compile_step(rows)?;
+        let result = self.run_step(x, y)?;
         self.run.steps += 1;
-        self.run_step(x, y)
+        Ok(result)
     }
 
-    /// Runs the step that has been compiled for batches of this size.
+    /// Runs the step that has been compiled for batches of this size. The program leaves states as they are where the
+    /// step is not finite (see [`supervised::training_graph`]).
     fn run_step(&mut self, x: &Tensor, y: &Tensor) -> Result<(f64, Option<u64>), Error> {
         let program = self.programs.get_mut(&x.shape()[0]).expect("it has been compiled");
         program.run(&mut self.state, &[x, y])?;
-        let outputs = program.outputs();
-        let loss = outputs[0].get(0).as_f64();
-        let correct = outputs.get(1).map(|correct| correct.get(0).bits());
-        not_finite::check_loss(loss, self.run.steps, &[("x", x)], &self.state, &self.weights)?;
+        let loss = program.outputs()[0].get(0).as_f64();
+        let correct = program.output("correct").map(|correct| correct.get(0).bits());
+        let norm = program.output(GRADIENT_NORM).map(|norm| norm.get(0).as_f64());
+        not_finite::check_step(self.run.steps + 1, loss, norm, &self.state, &self.weights)?;
         Ok((loss, correct))
     }
 

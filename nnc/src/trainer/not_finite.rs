@@ -1,6 +1,7 @@
 //! Numbers that have left the finite ones: found at the loss, then traced to where they are.
 
-use ir::Tensor;
+use ir::{Elements, Tensor};
+use nn::optimizer::GRADIENT_NORM;
 use runtime::State;
 use thiserror::Error;
 
@@ -21,51 +22,93 @@ pub struct NotFinite {
 }
 
 const LOWER_THE_RATE: &str = "lower the learning rate";
+/// Where states are no longer finite: gradients overflowed in an earlier step, whose loss did not.
+const FINITE_AGAIN: &str =
+    "go on from the last checkpoint with a lower learning rate, or with gradients clipped by their norm";
 
-/// Checks the loss of a step. Where it is not finite, the value at fault is the first of `inputs` that holds such an
-/// element; else the first of the weights, as they are after the step; else the loss itself.
-pub fn check_loss(
-    loss: f64,
-    step: u64,
-    inputs: &[(&str, &Tensor)],
-    state: &State,
-    weights: &[String],
-) -> Result<(), Error> {
-    if loss.is_finite() {
-        return Ok(());
-    }
+/// Checks what comes into a step, by name.
+pub fn check_inputs(step: u64, inputs: &[(&str, &Tensor)]) -> Result<(), Error> {
     for &(name, tensor) in inputs {
         if let Some((element, place)) = first_not_finite(tensor) {
-            let found = format!("the loss is {loss}: input `{name}` holds {element} at {place}");
+            let found = format!("input `{name}` holds {element} at {place}");
             return Err(NotFinite { step, value: name.to_owned(), found, help: "give finite numbers" }.into());
-        }
-    }
-    for name in weights {
-        if let Some((element, place)) = first_not_finite(&state.get(name)?) {
-            let found =
-                format!("the loss is {loss}: weight `{name}` holds {element} at {place} after the step");
-            return Err(NotFinite { step, value: name.clone(), found, help: LOWER_THE_RATE }.into());
-        }
-    }
-    let found = format!(
-        "the loss is {loss}: the inputs and weights are finite, what is computed from them overflows"
-    );
-    Err(NotFinite { step, value: "loss".into(), found, help: LOWER_THE_RATE }.into())
-}
-
-/// Checks the weights as they are after a step.
-pub fn check_weights(state: &State, weights: &[String], step: u64) -> Result<(), Error> {
-    for name in weights {
-        if let Some((element, place)) = first_not_finite(&state.get(name)?) {
-            let found = format!("weight `{name}` holds {element} at {place} after the step");
-            return Err(NotFinite { step, value: name.clone(), found, help: LOWER_THE_RATE }.into());
         }
     }
     Ok(())
 }
 
+/// Checks the loss of a step on finite inputs, and the norm of its gradients where they are clipped by it. Where one is not
+/// finite, the value at fault is the first weight that holds such an element, as they were before the step and are now;
+/// else it is the loss or the norm itself.
+pub fn check_step(
+    step: u64,
+    loss: f64,
+    gradient_norm: Option<f64>,
+    state: &State,
+    weights: &[String],
+) -> Result<(), Error> {
+    let norm = gradient_norm.unwrap_or(0.0);
+    if loss.is_finite() && norm.is_finite() {
+        return Ok(());
+    }
+    let (value, what) = match loss.is_finite() {
+        false => ("loss", format!("the loss is {loss}")),
+        true => (GRADIENT_NORM, format!("the loss is {loss}, the norm of its gradients {norm}")),
+    };
+    let (mut greatest, mut of) = (0.0, "");
+    for name in weights {
+        let weight = state.get(name)?;
+        if let Some((element, place)) = first_not_finite(&weight) {
+            let found = format!("{what}: weight `{name}` holds {element} at {place}");
+            let help = FINITE_AGAIN;
+            return Err(NotFinite { step, value: name.clone(), found, help }.into());
+        }
+        let size = greatest_size(&weight);
+        if size > greatest {
+            (greatest, of) = (size, name);
+        }
+    }
+    let found = format!(
+        "{what}: the inputs and weights are finite (the largest, in `{of}`, is of size {greatest:.3e}), what is computed \
+         from them overflows"
+    );
+    Err(NotFinite { step, value: value.to_owned(), found, help: LOWER_THE_RATE }.into())
+}
+
+/// Checks states as they are after a step.
+pub fn check_states<'a>(state: &State, names: impl Iterator<Item = &'a str>, step: u64) -> Result<(), Error> {
+    for name in names {
+        if let Some((element, place)) = first_not_finite(&state.get(name)?) {
+            let found = format!("state `{name}` holds {element} at {place} after the step");
+            return Err(NotFinite { step, value: name.to_owned(), found, help: FINITE_AGAIN }.into());
+        }
+    }
+    Ok(())
+}
+
+/// The greatest absolute value of an element.
+fn greatest_size(tensor: &Tensor) -> f64 {
+    (0..tensor.shape().elements()).map(|index| tensor.get(index).as_f64().abs()).fold(0.0, f64::max)
+}
+
+/// Whether all elements are finite.
+fn is_finite(tensor: &Tensor) -> bool {
+    // The greatest exponent alone is that of infinities and NaN. Integers are compared, which takes vectors.
+    match tensor.elements() {
+        Elements::F32(elements) => {
+            let size = |x: &f32| (x.to_bits() & !(1 << 31)) as i32;
+            elements.iter().map(size).fold(0, i32::max) < f32::INFINITY.to_bits() as i32
+        }
+        Elements::F64(elements) => elements.iter().all(|x| x.is_finite()),
+        Elements::I32(_) | Elements::I64(_) | Elements::Bool(_) => true,
+    }
+}
+
 /// The first element that is not finite, and its index.
 fn first_not_finite(tensor: &Tensor) -> Option<(f64, String)> {
+    if is_finite(tensor) {
+        return None;
+    }
     let elements = 0..tensor.shape().elements();
     let position = elements.into_iter().find(|&index| !tensor.get(index).as_f64().is_finite())?;
     let strides = tensor.shape().strides();
@@ -89,16 +132,32 @@ mod tests {
     }
 
     #[test]
-    fn an_input_at_fault_is_named_with_the_step() {
-        let x = Tensor::new([1, 2], vec![0.0f32, f32::NAN]).unwrap();
-        let error = check_loss(f64::NAN, 7, &[("x", &x)], &State::empty(), &[]).unwrap_err();
-        let message = "step 7: the loss is NaN: input `x` holds NaN at [0, 1]; give finite numbers";
-        assert_eq!(error.to_string(), message);
+    fn any_element_can_be_at_fault() {
+        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in 0..19 {
+                let mut elements = vec![-f32::MAX; 19];
+                assert!(is_finite(&Tensor::new([19], elements.clone()).unwrap()));
+                elements[at] = bad;
+                let (_, place) = first_not_finite(&Tensor::new([19], elements).unwrap()).unwrap();
+                assert_eq!(place, format!("[{at}]"));
+            }
+        }
+        assert!(!is_finite(&Tensor::new([2], vec![0.0, f64::NAN]).unwrap()));
     }
 
     #[test]
-    fn a_loss_that_overflows_by_itself_is_named() {
-        let error = check_loss(f64::INFINITY, 7, &[], &State::empty(), &[]).unwrap_err().to_string();
+    fn an_input_at_fault_is_named_with_the_step() {
+        let x = Tensor::new([1, 2], vec![0.0f32, f32::NAN]).unwrap();
+        let error = check_inputs(7, &[("x", &x)]).unwrap_err();
+        assert_eq!(error.to_string(), "step 7: input `x` holds NaN at [0, 1]; give finite numbers");
+    }
+
+    #[test]
+    fn a_loss_or_a_norm_that_overflows_by_itself_is_named() {
+        let message = |loss, norm| check_step(7, loss, norm, &State::empty(), &[]).unwrap_err().to_string();
+        let error = message(f64::INFINITY, None);
         assert!(error.starts_with("step 7: the loss is inf: the inputs and weights are finite"), "{error}");
+        let error = message(2.5, Some(f64::INFINITY));
+        assert!(error.starts_with("step 7: the loss is 2.5, the norm of its gradients inf: "), "{error}");
     }
 }

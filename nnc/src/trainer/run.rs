@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Evaluation;
 
@@ -71,6 +71,7 @@ pub struct Run {
     /// The epoch that has begun.
     pub sums: Sums,
     /// The least value of an epoch so far, and the number of that epoch, from 1.
+    #[serde(deserialize_with = "with_null_as_nan")]
     pub best: Option<(usize, f64)>,
     /// Whether it ended by itself: after all epochs, or because it became no better.
     pub is_finished: bool,
@@ -98,7 +99,7 @@ impl Run {
         let epoch = Epoch { loss, accuracy, learning_rate, held_out };
         let value = epoch.value();
         self.history.epochs.push(epoch);
-        let is_best = self.best.is_none_or(|(_, best)| value < best);
+        let is_best = self.best.is_none_or(|(_, best)| is_better(value, best));
         if is_best {
             self.best = Some((self.history.epochs.len(), value));
         }
@@ -109,6 +110,17 @@ impl Run {
     pub fn is_out_of_patience(&self, patience: usize) -> bool {
         self.best.is_some_and(|(best, _)| self.history.epochs.len() - best >= patience)
     }
+}
+
+/// Whether a value of an epoch is better than the best so far: every number is than one that is not finite.
+pub(crate) fn is_better(value: f64, best: f64) -> bool {
+    value < best || (value.is_finite() && !best.is_finite())
+}
+
+/// JSON has no number for what is not finite, and `null` instead.
+fn with_null_as_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<(usize, f64)>, D::Error> {
+    let best: Option<(usize, Option<f64>)> = Option::deserialize(deserializer)?;
+    Ok(best.map(|(epoch, value)| (epoch, value.unwrap_or(f64::NAN))))
 }
 
 #[cfg(test)]
@@ -134,6 +146,8 @@ mod tests {
             ([3.0, 2.0, 2.0, 2.5, 1.0].as_slice(), Some(4)),
             (&[3.0, 2.0, 2.5, 1.0, 1.5], None),
             (&[1.0, f64::NAN, f64::NAN, 0.5], Some(3)),
+            (&[f64::NAN, 3.0, 4.0, 5.0], Some(4)),
+            (&[f64::INFINITY, f64::NAN, f64::INFINITY, 1.0], Some(3)),
         ] {
             let mut run = Run::default();
             let ended = losses.iter().position(|&loss| {
@@ -142,6 +156,21 @@ mod tests {
                 run.is_out_of_patience(2)
             });
             assert_eq!(ended.map(|index| index + 1), ends, "{losses:?}");
+        }
+    }
+
+    #[test]
+    fn a_best_value_that_is_not_finite_can_be_kept_and_is_beaten_by_every_number() {
+        for first in [f64::NAN, f64::INFINITY] {
+            let mut run = Run::default();
+            let end = |run: &mut Run, loss| {
+                run.add_step(9.0, None, 1);
+                run.end_epoch(None, Some(Evaluation { loss, ..Evaluation::default() }))
+            };
+            assert!(end(&mut run, first));
+            let mut run: Run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
+            assert!(!end(&mut run, f64::NAN) && end(&mut run, 1e30) && !end(&mut run, f64::INFINITY));
+            assert_eq!(run.best, Some((3, 1e30)));
         }
     }
 
