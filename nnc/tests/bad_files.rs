@@ -223,7 +223,7 @@ fn checkpoints_that_are_damaged_or_of_something_else_are_refused() {
     folder.write("text.safetensors", b"these are no weights");
     for (file, problem) in [
         ("other", "it holds tensors, and does not say of what model; give a checkpoint that `nnc train`"),
-        ("flipped", "its tensors are not those that were written: it is damaged; "),
+        ("flipped", "its bytes are not those that were written: it is damaged; give another"),
         ("cut", "its "),
         ("head", "it ends after 99 bytes, within its header; give a whole safetensors file"),
         ("text", "this is no safetensors file; "),

@@ -154,7 +154,7 @@ fn parts_of_checkpoints_do_not_disturb() {
     let checkpoint = |steps| folder.join(format!("checkpoint-{steps}.safetensors"));
     let whole = fs::read(checkpoint(newest)).unwrap();
     fs::remove_file(checkpoint(newest)).unwrap();
-    fs::write(folder.join(".checkpoint-9.safetensors.Xy3"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(folder.join(".checkpoint-9.safetensors.Xy3.nnc-part"), &whole[..whole.len() / 2]).unwrap();
     fs::write(checkpoint(newest + 1), &whole[..whole.len() - 1]).unwrap();
     assert!(newest_checkpoint(folder) > newest);
     let output = nnc_train(folder).output().unwrap();

@@ -1,17 +1,24 @@
-//! Tensors with a text beside them in a file of the format safetensors.
+//! Tensors with a text beside them in a file of the format safetensors, sealed by a digest of the whole file.
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use ir::{DType, Tensor, Type};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{Error, files};
 
 /// The key of our text among the metadata of a file: one key, so that a file has the same bytes each time.
 const KEY: &str = "nnc";
+/// How the digest begins in the header of a file: a field of the text, which is JSON within JSON.
+const DIGEST_FIELD: &str = r#"\"file_sha256\":\""#;
+/// What stands for the digest where there is none yet: as many digits as it has.
+pub const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const HELP: &str = "give a whole safetensors file, as `nnc train` writes them";
 
 /// What a file holds.
@@ -23,11 +30,19 @@ pub struct Contents {
     pub text: Option<String>,
 }
 
-/// Writes a file; one that was there is replaced whole or not at all.
+/// The part of a text that is known here.
+#[derive(Serialize, Deserialize)]
+struct Seal {
+    /// The SHA-256 of the file as it is with [`NO_DIGEST`] in the place of this.
+    file_sha256: String,
+}
+
+/// Writes a file; one that was there is replaced whole or not at all. `text` is that of a JSON object with [`NO_DIGEST`] in
+/// the field `file_sha256`, which becomes the digest of the file.
 pub fn write<'a>(
     path: &Path,
     tensors: impl Iterator<Item = (&'a str, &'a Tensor)>,
-    text: Option<String>,
+    text: String,
 ) -> Result<(), Error> {
     let bytes: Vec<(&str, &Tensor, Vec<u8>)> =
         tensors.map(|(name, tensor)| (name, tensor, little_endian_bytes(tensor))).collect();
@@ -35,23 +50,46 @@ pub fn write<'a>(
         let view = TensorView::new(dtype_in_file(tensor.dtype()), tensor.shape().to_vec(), bytes);
         (*name, view.expect("a tensor has as many bytes as its type says"))
     });
-    let text = text.map(|text| HashMap::from([(KEY.to_owned(), text)]));
-    let file = safetensors::serialize(views, text).map_err(|error| {
+    let text = HashMap::from([(KEY.to_owned(), text)]);
+    let mut file = safetensors::serialize(views, Some(text)).map_err(|error| {
         Error::invalid(path.display().to_string(), error.to_string(), "save fewer weights")
     })?;
+    let place = place_of_digest(&file).expect("the text has a digest");
+    let digest = digest(&file, &place);
+    file[place].copy_from_slice(digest.as_bytes());
     files::write_atomically(path, |writer| writer.write_all(&file))
+}
+
+/// Writes a file without more text than its digest.
+pub fn write_plain<'a>(
+    path: &Path,
+    tensors: impl Iterator<Item = (&'a str, &'a Tensor)>,
+) -> Result<(), Error> {
+    let seal = Seal { file_sha256: NO_DIGEST.to_owned() };
+    write(path, tensors, serde_json::to_string(&seal).expect("a digest is a text"))
 }
 
 /// Reads a file.
 ///
 /// # Errors
-/// Where it cannot be read, is no whole safetensors file, or holds elements of a dtype that nnc has not.
+/// Where it cannot be read, is no whole safetensors file, is not what was written, or holds elements of a dtype that nnc has not.
 pub fn read(path: &Path) -> Result<Contents, Error> {
     let bytes = files::read(path)?;
     let malformed = |problem: String| Error::invalid(path.display().to_string(), problem, HELP);
     let (header_bytes, header) =
         SafeTensors::read_metadata(&bytes).map_err(|error| malformed(in_words(&error, bytes.len())))?;
     let text = header.metadata().as_ref().and_then(|texts| texts.get(KEY).cloned());
+    let seal = text.as_deref().and_then(|text| serde_json::from_str::<Seal>(text).ok());
+    if let Some(Seal { file_sha256 }) = seal {
+        let place = place_of_digest(&bytes);
+        let is_whole = place.is_some_and(|place| {
+            bytes[place.clone()] == *file_sha256.as_bytes() && digest(&bytes, &place) == file_sha256
+        });
+        if !is_whole {
+            let problem = "its bytes are not those that were written: it is damaged";
+            return Err(Error::invalid(path.display().to_string(), problem, "give another"));
+        }
+    }
     let data = &bytes[size_of::<u64>() + header_bytes..];
     let mut tensors = Vec::new();
     for (name, info) in header.tensors() {
@@ -66,6 +104,21 @@ pub fn read(path: &Path) -> Result<Contents, Error> {
     }
     tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(Contents { tensors, text })
+}
+
+/// Where the digits of the digest are in a file.
+fn place_of_digest(file: &[u8]) -> Option<Range<usize>> {
+    let header = file.windows(DIGEST_FIELD.len()).position(|window| window == DIGEST_FIELD.as_bytes())?;
+    let start = header + DIGEST_FIELD.len();
+    let place = start..start + NO_DIGEST.len();
+    file.get(place.clone()).map(|_| place)
+}
+
+/// The SHA-256 of a file with [`NO_DIGEST`] at this place: of every byte but those of the digest itself.
+fn digest(file: &[u8], place: &Range<usize>) -> String {
+    let mut sha = Sha256::new();
+    [&file[..place.start], NO_DIGEST.as_bytes(), &file[place.end..]].iter().for_each(|part| sha.update(part));
+    super::hexadecimal(sha)
 }
 
 /// What is wrong with a file, for its user.

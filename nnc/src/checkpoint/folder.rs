@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Checkpoint, Metadata};
 use crate::Error;
+use crate::files::{FolderLock, Purpose};
 use crate::trainer::run::is_better;
 
 /// How many of the newest are kept.
@@ -13,7 +14,7 @@ const PREFIX: &str = "checkpoint-";
 const SUFFIX: &str = ".safetensors";
 
 /// A folder with files `checkpoint-STEP.safetensors` of one run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     /// The number of steps and the value of the best that is there; the less, the better.
@@ -21,41 +22,53 @@ pub struct Folder {
     /// Checkpoints to remove when the first is written: those of a run that has ended, or of after the point from which
     /// this one goes on.
     stale: Vec<u64>,
-    /// Temporary files to remove then: they are left where a process was killed while it wrote.
-    parts: Vec<PathBuf>,
+    /// Keeps other processes from writing to it.
+    lock: Option<FolderLock>,
 }
 
 impl Folder {
     /// The folder at `path`, to read from.
     pub fn new(path: &Path) -> Folder {
-        Folder { path: path.to_owned(), best: None, stale: Vec::new(), parts: Vec::new() }
+        Folder { path: path.to_owned(), best: None, stale: Vec::new(), lock: None }
     }
 
-    /// The folder at `path`, which need not be there yet, to write the checkpoints of a run to that is where `here` says.
+    /// The folder at `path`, which is made where it is not there yet, to write the checkpoints of a run to that is where
+    /// `here` says. No other process can open it until it is dropped.
     ///
     /// # Errors
-    /// Where it cannot be read, or holds checkpoints of a run that has not ended and is not this one.
+    /// Where it cannot be read or written to, another process has it open, or it holds checkpoints of a run that has not
+    /// ended and is not this one, or that cannot be read, which may be such.
     pub fn open(path: &Path, here: &Metadata) -> Result<Folder, Error> {
+        fs::create_dir_all(path).map_err(|source| Error::io(path, "write to", source))?;
         let mut folder = Folder::new(path);
+        folder.lock = Some(FolderLock::take(path, Purpose::Checkpoints)?);
         let done = here.position.as_ref().map_or(0, |position| position.run.steps);
-        let mut newest_other = None;
-        folder.parts =
-            folder.names()?.into_iter().filter(|name| is_part(name)).map(|name| path.join(name)).collect();
+        let mut in_the_way = None;
         for steps in folder.steps()? {
-            let there = Checkpoint::read(&folder.file(steps)).ok().map(|checkpoint| checkpoint.metadata);
-            let is_own = done > 0 && there.as_ref().is_some_and(|there| there.difference(here).is_none());
-            let run = there.and_then(|there| there.position).map(|position| position.run);
+            let there = match Checkpoint::read(&folder.file(steps)) {
+                Ok(checkpoint) => checkpoint.metadata,
+                Err(_) => {
+                    // That of this run it can be only where this run goes on.
+                    folder.stale.push(steps);
+                    in_the_way =
+                        (done == 0).then_some((steps, "checkpoints that cannot be read")).or(in_the_way);
+                    continue;
+                }
+            };
+            let is_own = done > 0 && there.difference(here).is_none();
+            let run = there.position.map(|position| position.run);
             if is_own && steps <= done {
                 folder.note(steps, run.and_then(|run| run.value()));
                 continue;
             }
             folder.stale.push(steps);
             if let Some(run) = run.filter(|_| !is_own) {
-                newest_other = Some((steps, run.is_finished));
+                in_the_way =
+                    (!run.is_finished).then_some((steps, "the checkpoints of a run that has not ended"));
             }
         }
-        let Some((steps, false)) = newest_other else { return Ok(folder) };
-        let problem = format!("it holds the checkpoints of a run that has not ended (checkpoint-{steps})");
+        let Some((steps, what)) = in_the_way else { return Ok(folder) };
+        let problem = format!("it holds {what} (checkpoint-{steps})");
         let help = "go on with that run by `--resume`, choose another folder, or remove them";
         Err(Error::invalid(path.display().to_string(), problem, help))
     }
@@ -118,9 +131,6 @@ impl Folder {
         for stale in std::mem::take(&mut self.stale) {
             self.remove(stale)?;
         }
-        for part in std::mem::take(&mut self.parts) {
-            let _ = fs::remove_file(part); // it is in nobody's way
-        }
         let path = self.file(steps);
         checkpoint.write(&path)?;
         self.note(steps, value);
@@ -146,9 +156,4 @@ impl Folder {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether a file of this name is a part of a checkpoint, as [`files::write_atomically`](crate::files) names them.
-fn is_part(name: &str) -> bool {
-    name.strip_prefix('.').is_some_and(|name| name.starts_with(PREFIX) && name.contains(SUFFIX))
 }

@@ -26,8 +26,8 @@ pub struct Metadata {
     pub description: Description,
     /// Where the run was. Without it, the file holds the finished model, and no run can go on from it.
     pub position: Option<Position>,
-    /// The SHA-256 of the tensors.
-    pub checksum: String,
+    /// The SHA-256 of the file, with zeros for these digits.
+    pub file_sha256: String,
 }
 
 /// What a run was made with, as whoever started it says.

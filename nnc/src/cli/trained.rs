@@ -52,16 +52,18 @@ impl Trained {
     /// What the model returns of each row of a data set, row-major, whose targets are not looked at.
     ///
     /// # Errors
-    /// Where the rows are not like those that it was trained on.
+    /// Where the rows are not like those that it was trained on, or it returns NaN or infinity of one.
     pub fn predict(&mut self, data: &Dataset) -> Result<Vec<f32>, Error> {
         let data = self.normalised(data)?;
-        self.predictor.predict(&mut self.state, &data)
+        let outputs = self.predictor.predict(&mut self.state, &data)?;
+        self.check_finite(&outputs, &data)?;
+        Ok(outputs)
     }
 
     /// What it returns of each row, and what that is worth.
     ///
     /// # Errors
-    /// Where rows or targets are not like those that it was trained on.
+    /// Where rows or targets are not like those that it was trained on; as [`Trained::predict`].
     pub fn predict_and_evaluate(&mut self, data: &Dataset) -> Result<(Vec<f32>, Evaluation), Error> {
         let names = data.targets().names();
         let is_classes = data.labels().is_some();
@@ -75,7 +77,18 @@ impl Trained {
             return Err(Error::invalid(data.name(), problem, "give data like those that it was trained on"));
         }
         let data = self.normalised(data)?;
-        self.predictor.predict_and_evaluate(&mut self.state, &data)
+        let (outputs, evaluation) = self.predictor.predict_and_evaluate(&mut self.state, &data)?;
+        self.check_finite(&outputs, &data)?;
+        Ok((outputs, evaluation))
+    }
+
+    /// Checks what it returned: of a row of NaN, class 0 would be the greatest.
+    fn check_finite(&self, outputs: &[f32], data: &Dataset) -> Result<(), Error> {
+        let Some(at) = outputs.iter().position(|output| !output.is_finite()) else { return Ok(()) };
+        let row = at / self.predictor.outputs().max(1);
+        let problem = format!("of row {row} (from 0), {} returns {}", self.name(), outputs[at]);
+        let help = "give rows like those that it was trained on, or train it with a lower learning rate";
+        Err(Error::invalid(data.name(), problem, help))
     }
 
     /// What one of its layers sees in images.

@@ -23,7 +23,7 @@ pub mod batches;
 pub mod csv;
 pub mod dataset;
 pub mod digits;
-mod gzip;
+pub(crate) mod gzip;
 pub mod idx;
 pub mod normalisation;
 pub mod npz;

@@ -54,6 +54,15 @@ mod tests {
         assert_eq!(read(&path).unwrap(), [("x".to_owned(), x), ("y".to_owned(), y)]);
     }
 
+    /// Python's `zipfile` wrote the arrays of the other file with `force_zip64`, `ZIP64_LIMIT` set to 10, and
+    /// `ZIP_FILECOUNT_LIMIT` to 0: as it writes entries of more than 2 GiB, and many.
+    #[test]
+    fn archives_in_64_bits_are_read() {
+        let arrays = |archive: &[u8]| decode(archive, "a.npz").unwrap();
+        let expected = arrays(include_bytes!("../../tests/data/compressed.npz"));
+        assert_eq!(arrays(include_bytes!("../../tests/data/zip64.npz")), expected);
+    }
+
     #[test]
     fn errors_name_the_file_and_the_array() {
         let mut archive = Vec::new();

@@ -283,7 +283,7 @@ impl Trainer {
             model: self.predictor.name().to_owned(),
             description: description.clone(),
             position,
-            checksum: String::new(),
+            file_sha256: String::new(),
         }
     }
 

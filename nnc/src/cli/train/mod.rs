@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use nn::Batch;
 use nnc::checkpoint::{Checkpoint, Description, Folder, Identity};
+use nnc::files::{FolderLock, Purpose};
 use nnc::models::Model;
 use nnc::report::ModelSummary;
 use nnc::trainer::{CheckpointOptions, ConfusionMatrix, FitOptions};
@@ -59,7 +60,7 @@ pub struct Args {
     summary: bool,
     #[command(flatten)]
     target: TargetArg,
-    /// The folder for weights, checkpoints, curves and history [default: runs/MODEL, or that of the checkpoint]
+    /// The folder for weights, checkpoints, curves and history, in which one run at a time can be [default: runs/MODEL, or that of the checkpoint]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -67,6 +68,18 @@ pub struct Args {
 /// Trains a model and reports how good it has become.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let model = Model::find(&args.model)?;
+    let out = match (&args.out, &args.resume) {
+        (Some(out), _) => out.clone(),
+        (None, Some(resume)) if resume.is_dir() => resume.clone(),
+        (None, Some(resume)) => match resume.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        },
+        (None, None) => Path::new("runs").join(model.name),
+    };
+    // Before a checkpoint is read there, which may not be the newest for long.
+    let is_resumed_there = !args.summary && args.resume.is_some() && out.is_dir();
+    let lock = is_resumed_there.then(|| FolderLock::take(&out, Purpose::Run)).transpose()?;
     let resumed = args.resume.as_deref().map(|path| read_run(path, output)).transpose()?;
     let checkpoint = resumed.as_ref().map(|(_, checkpoint)| checkpoint);
     if let Some((path, checkpoint)) = resumed.as_ref().filter(|(_, it)| it.metadata.model != model.name) {
@@ -104,9 +117,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         resume(&mut trainer, checkpoint, &description, args, output)?;
     }
 
-    let beside_checkpoint = resumed.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_owned);
-    let out = args.out.clone().or(beside_checkpoint).unwrap_or_else(|| Path::new("runs").join(model.name));
     let files = OutFiles::prepare(&out, model.name)?;
+    let _lock = lock.map_or_else(|| FolderLock::take(&out, Purpose::Run), Ok)?;
     let checkpoints = checkpoint_every.map(|every| CheckpointOptions {
         folder: files.folder.clone(),
         every,
@@ -157,7 +169,7 @@ fn saved_interval(checkpoint: &Checkpoint) -> Option<u64> {
     free.get(CHECKPOINT_EVERY)?.as_u64().filter(|&every| every > 0)
 }
 
-/// The checkpoint at `path`, or the newest in the folder there, and its file.
+/// The checkpoint at `path`, or the newest whole one in the folder there, and its file.
 fn read_run(path: &Path, output: &Output) -> Result<(PathBuf, Checkpoint), Error> {
     if path.is_dir() {
         return Folder::new(path).newest(&mut |error| output.report(&format!("skipped: {error}")));

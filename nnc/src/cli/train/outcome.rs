@@ -22,15 +22,16 @@ pub struct OutFiles {
 }
 
 impl OutFiles {
-    /// Makes the folder and checks that files can be written there, so that no training is lost to a mistyped name.
+    /// Makes the folder and checks that files can be written there, so that no training is lost to a mistyped name; removes
+    /// what a killed run has left of files that it was writing.
     pub fn prepare(folder: &Path, model: &str) -> Result<OutFiles, Error> {
         let failed = |source| Error::io(folder, "write to", source);
         fs::create_dir_all(folder).map_err(failed)?;
         tempfile::tempfile_in(folder).map_err(failed)?;
+        files::remove_left(folder);
         let file = |name: &str| {
             let path = folder.join(name);
-            let is_folder = || Error::io(&path, "write", std::io::ErrorKind::IsADirectory.into());
-            if path.is_dir() { Err(is_folder()) } else { Ok(path) }
+            files::check_replaceable(&path).map(|()| path)
         };
         Ok(OutFiles {
             weights: file(&format!("{model}.safetensors"))?,

@@ -1,14 +1,25 @@
 //! Files are read whole, and written to a temporary name first: a kill at any moment leaves the old file or the new
 //! one, never a part.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `temporary` | files under temporary names, and those that killed processes have left |
+//! | `lock` | folders that one process at a time works in |
+
+mod lock;
+mod temporary;
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::Error;
+pub use lock::{FolderLock, Purpose};
+pub use temporary::remove_left;
 
 /// Writes a file: `write` fills a temporary file in the same folder, which is then synced to disk and renamed to `path`.
-/// Where anything fails, what was at `path` before is still there.
+/// Where anything fails, what was at `path` before is still there. What killed processes have left in the folder of files
+/// that they wrote like this is removed.
 ///
 /// ```
 /// use std::io::Write;
@@ -23,21 +34,19 @@ pub fn write_atomically(
     write: impl FnOnce(&mut BufWriter<&mut fs::File>) -> io::Result<()>,
 ) -> Result<(), Error> {
     let failed = |source| Error::io(path, "write", source);
-    if path.is_dir() {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    check_replaceable(path)?;
+    // A device or a pipe is written to: a file in its place is not what anybody wants.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return write_through(path, write).map_err(failed);
     }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut options = tempfile::Builder::new();
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let prefix = format!(".{name}."); // who finds it after a kill sees what it is a part of
-    options.prefix(&prefix);
-    #[cfg(unix)]
-    options.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less what the umask takes away
+    remove_left(folder);
+    let name = path.file_name().unwrap_or_default();
     // The kind alone: the temporary name, which the error has, too, says nothing to who gave another.
-    let mut file = options.tempfile_in(folder).map_err(|error| failed(error.kind().into()))?;
+    let mut file = temporary::create(folder, name).map_err(|error| failed(error.kind().into()))?;
     let mut writer = BufWriter::new(file.as_file_mut());
     write(&mut writer).and_then(|()| writer.flush()).map_err(failed)?;
     drop(writer);
@@ -48,6 +57,31 @@ pub fn write_atomically(
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// Checks that [`write_atomically`] would not find a folder at `path`, or a file that is to be kept.
+///
+/// # Errors
+/// Where it would.
+pub fn check_replaceable(path: &Path) -> Result<(), Error> {
+    let failed = |kind: io::ErrorKind| Err(Error::io(path, "write", kind.into()));
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => failed(io::ErrorKind::IsADirectory),
+        // Whether another file can be renamed to its name is up to the folder alone.
+        Ok(there) if there.is_file() && there.permissions().readonly() => {
+            failed(io::ErrorKind::PermissionDenied)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_through(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut fs::File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = fs::File::options().write(true).open(path)?;
+    let mut writer = BufWriter::new(&mut file);
+    write(&mut writer).and_then(|()| writer.flush())
 }
 
 /// Writes a text to a file, as [`write_atomically`] does; folders on the way that are not there are made.
@@ -100,6 +134,41 @@ mod tests {
         assert!(error.unwrap_err().to_string().ends_with("/a: cannot write: disk full"));
         assert_eq!(read_text(&path).unwrap(), "old");
         assert_eq!(names_in(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn a_file_that_is_to_be_kept_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "old").unwrap();
+        let mut permissions = fs::metadata(&path).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&path, permissions).unwrap();
+        let error = write_text(&path, "new").unwrap_err().to_string();
+        assert!(error.ends_with("/a: cannot write: permission denied"), "{error}");
+        assert_eq!(read_text(&path).unwrap(), "old");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_and_devices_are_written_to_and_stay_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        write_text(&pipe, "through").unwrap();
+        assert_eq!(reader.join().unwrap(), "through");
+        assert_eq!(names_in(folder.path()), ["pipe"]);
+        // A disk that is full.
+        let full = Path::new("/dev/full");
+        if full.exists() {
+            let error = write_text(full, "text").unwrap_err().to_string();
+            assert!(error.starts_with("/dev/full: cannot write: "), "{error}");
+            assert!(!fs::metadata(full).unwrap().is_file());
+        }
     }
 
     #[test]
