@@ -1,7 +1,7 @@
 //! A slow, obvious interpreter of plans and kernels: the judge of passes `lower` and `plan_memory`.
 //!
 //! Memory is bytes, placed as the plan says, so values that share memory overwrite each other here as they would in
-//! machine code. Loops run in the order of the text.
+//! machine code. Loops run in the order of the text; floats are reduced in `f64`, and the result is rounded.
 
 use std::collections::BTreeMap;
 
@@ -187,11 +187,11 @@ impl Run<'_> {
                         for (total, accumulator) in totals.iter_mut().zip(accumulators) {
                             let operands = [*total, run.vars[accumulator.value.0 as usize]];
                             let function = accumulator.op.function().row().eval;
-                            let dtype = run.dtype(accumulator.value);
-                            *total = rounded(dtype, function(dtype, &operands));
+                            *total = function(run.dtype(accumulator.value), &operands);
                         }
                     });
                     for (total, accumulator) in totals.into_iter().zip(accumulators) {
+                        let total = rounded(self.dtype(accumulator.result), total);
                         self.vars[accumulator.result.0 as usize] = total;
                     }
                 }

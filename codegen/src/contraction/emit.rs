@@ -11,6 +11,7 @@ use super::pack::pack_panel;
 use super::rows_first::emit_rows_first;
 use super::sweep::{self, emit_sweep};
 use super::tile::{Operands, Tile, emit_tile};
+use super::tree::{self, Waiting};
 use super::{ContractionPlan, LANES, Order, wide};
 use crate::Target;
 use crate::emit::function::{Emitted, emit_function};
@@ -71,14 +72,7 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted
         } else {
             0
         };
-        let panels = match plan.order {
-            Order::Sweep(sweep) => sweep.panels,
-            Order::Panels | Order::RowsFirst => 1,
-        };
-        let waiting_bytes = match plan.block {
-            Some(_) => panels * plan.lines(nest) * wide::waiting_bytes(plan, width),
-            None => 0,
-        };
+        let waiting_bytes = tree::pieces(plan.tree) * piece_bytes(plan, nest);
         let scratch = Scratch {
             packed: call.take_scratch(emitter, packed_bytes),
             sums: call.take_scratch(emitter, plan.tile_rows * width * 4),
@@ -101,6 +95,18 @@ pub fn emit(plan: &ContractionPlan<'_>, nest: &Nest, target: &Target) -> Emitted
             Chunks::Rows(size) => plan.rows.div_ceil(size),
         }
     })
+}
+
+/// What the sums take that wait at the same time, in bytes.
+pub fn piece_bytes(plan: &ContractionPlan<'_>, nest: &Nest) -> usize {
+    let panels = match plan.order {
+        Order::Sweep(sweep) => sweep.panels,
+        Order::Panels | Order::RowsFirst => 1,
+    };
+    match plan.block {
+        Some(_) => panels * plan.lines(nest) * wide::waiting_bytes(plan, panel_columns(plan)),
+        None => 0,
+    }
 }
 
 /// The columns of a whole panel.
@@ -259,13 +265,26 @@ fn emit_panel(
     let column = emitter.b.ins().imul_imm_s(panel, panel_columns(plan) as i64);
     let is_packed = plan.is_packed || (plan.wide.is_none() && columns < panel_columns(plan));
     let panel = |right: Value| Panel { column, columns, right, is_packed };
-    let Some(block) = plan.block else {
+    if plan.block.is_none() {
         return emit_block(emitter, plan, scratch, part, None, &panel);
-    };
+    }
+    let piece_bytes = piece_bytes(plan, emitter.nest());
+    each_block_of_depth(emitter, plan, piece_bytes, &mut |emitter, block| {
+        emit_block(emitter, plan, scratch, part, Some(block), &panel);
+    });
+}
+
+/// Runs `body` for the blocks of the depth, one after the other; the pieces of memory in which sums wait are so many bytes apart.
+pub fn each_block_of_depth(
+    emitter: &mut Emitter<'_, '_>,
+    plan: &ContractionPlan<'_>,
+    piece_bytes: usize,
+    body: &mut dyn FnMut(&mut Emitter<'_, '_>, CurrentBlock),
+) {
+    let block = plan.block.expect("the depth is done in blocks");
     let outside: Vec<AxisId> = plan.loops[..block.level].iter().filter_map(|depth| depth.axis).collect();
     let extent = plan.loops[block.level].extent;
     let blocks = extent.div_ceil(block.steps);
-    let rounds = outside.iter().map(|&axis| emitter.nest().extent(axis)).product::<usize>() * blocks;
     let loops = emitter.whole(&outside);
     emitter.at_each_point(&loops, &mut |emitter| {
         let [zero, all] = [0, blocks as i64].map(|at| emitter.b.ins().iconst(types::I64, at));
@@ -279,9 +298,8 @@ fn emit_panel(
                 round = emitter.b.ins().iadd(round, ahead);
                 size *= emitter.nest().extent(axis) as i64;
             }
-            let waiting = wide::what_becomes_of_sums(emitter, round, rounds);
-            let current = CurrentBlock { steps, waiting };
-            emit_block(emitter, plan, scratch, part, Some(current), &panel);
+            let waiting = tree::waiting(emitter, plan.tree, (round, plan.blocks()), piece_bytes);
+            body(emitter, CurrentBlock { steps, waiting });
         });
     });
 }
@@ -291,8 +309,8 @@ fn emit_panel(
 pub struct CurrentBlock {
     /// Its first step and its end.
     pub steps: (Value, Value),
-    /// What becomes of the sums: see [`crate::wide::tile::sums::SUMS_ARE_WAITING`].
-    pub waiting: Value,
+    /// What becomes of the sums.
+    pub waiting: Waiting,
 }
 
 /// A block of the depth of a panel: packing, then its lines.

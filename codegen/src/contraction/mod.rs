@@ -6,7 +6,7 @@
 //! The result is cut into panels of columns, a panel into lines (the rows of images, the taps of a filter), a line into tiles
 //! of rows. A tile is kept in registers while the sum over the depth runs, in ascending order of the depth with one fused
 //! multiply-add per product (or a product and a sum, where the target has none); so the order of additions depends neither
-//! on threads nor on the cuts. The epilogue runs on the registers of the tile. The columns of a panel are read in place where
+//! on threads nor on the cuts. Longer sums than [`tree::MOST_PRODUCTS`] are cut into runs, whose sums are added as a tree. The epilogue runs on the registers of the tile. The columns of a panel are read in place where
 //! they are contiguous and few rows use them, and are packed otherwise: transposed where the operand is, and filled up with
 //! zeros at the edge of the result. The left operand is read in place, so a convolution needs no copy of its patches; `sweep`
 //! alone packs it, for tiles whose lanes are its rows.
@@ -37,6 +37,7 @@ mod sweep;
 mod tests;
 mod tile;
 mod tile_shape;
+pub mod tree;
 mod wide;
 
 use crate::Target;
@@ -53,6 +54,7 @@ pub use recognise::{Contraction, recognise};
 use rows_first::has_rows_first;
 use sweep::{Sweep, crosswise_tile, is_crosswise, sweep};
 use tile_shape::tile_shape;
+use tree::{MOST_PRODUCTS, Tree, block_of_run};
 use wide::is_tile;
 
 /// How a contraction runs.
@@ -63,6 +65,8 @@ pub struct ContractionPlan<'a> {
     loops: Vec<DepthLoop>,
     /// Where the depth is cut into blocks.
     block: Option<Block>,
+    /// How the sums of blocks are added, where the depth is no single run.
+    tree: Option<Tree>,
     rows: usize,
     columns: usize,
     /// The instruction set of wide code, where tiles are that.
@@ -127,6 +131,11 @@ impl ContractionPlan<'_> {
     /// The length of the sum inside of tiles.
     fn inner_depth(&self) -> usize {
         (self.first_inner()..self.loops.len()).map(|level| self.steps(level)).product()
+    }
+
+    /// The blocks of the depth.
+    fn blocks(&self) -> usize {
+        self.block.map_or(1, |block| blocks_of(&self.loops, block))
     }
 
     /// Whether the lanes of sums are rows.
@@ -221,6 +230,8 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         true => block_of_stream(depth, columns, tiles_of_chunk, target),
         false => block,
     };
+    let block = if wide.is_some() { block_of_run(&loops, block) } else { None };
+    let tree = block.and_then(|block| tree_of(&loops, block));
     let ahead = match is_stream {
         true => ahead(block.map_or(depth, |block| block.steps), columns, tiles_of_chunk),
         false => None,
@@ -229,6 +240,7 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         contraction,
         loops,
         block,
+        tree,
         rows,
         columns,
         wide,
@@ -247,6 +259,19 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
         ahead,
         order,
     })
+}
+
+/// The blocks of the depth.
+fn blocks_of(loops: &[DepthLoop], block: Block) -> usize {
+    let outside: usize = loops[..block.level].iter().map(|depth| depth.extent).product();
+    outside * loops[block.level].extent.div_ceil(block.steps)
+}
+
+/// How the sums of blocks are added; `None` where the depth is one run.
+fn tree_of(loops: &[DepthLoop], block: Block) -> Option<Tree> {
+    let depth: usize = loops.iter().map(|depth| depth.extent).product();
+    let inner: usize = loops[block.level + 1..].iter().map(|depth| depth.extent).product();
+    if depth > MOST_PRODUCTS { Tree::of(blocks_of(loops, block), block.steps * inner) } else { None }
 }
 
 /// Whether there is one loop over the depth, without bounds, and no lines.

@@ -3,13 +3,16 @@
 //! Winograd's algorithm computes some results directly after all. Panels are as wide as that code wants them, and follow each
 //! other; columns are packed where they are not contiguous.
 
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value};
 
 use super::chunks::Chunks;
-use super::emit::{Panel, Scratch, emit_line};
+use super::emit::{CurrentBlock, Panel, Scratch, each_block_of_depth, emit_line};
 use super::pack::pack_panel;
-use super::wide::is_tile;
-use super::{Contraction, ContractionPlan, Order, ahead::Ahead, depth_loops, left_row_step, panel_columns};
+use super::tree::{block_of_run, pieces};
+use super::wide::{is_tile, waiting_bytes};
+use super::{
+    Contraction, ContractionPlan, Order, ahead::Ahead, depth_loops, left_row_step, panel_columns, tree_of,
+};
 use crate::Target;
 use crate::emit::Emitter;
 use crate::nest::Nest;
@@ -24,9 +27,12 @@ pub fn plan_in_parts<'a>(
 ) -> Option<ContractionPlan<'a>> {
     let isa = target.wide().filter(|_| is_tile(nest, &contraction))?;
     let rows = contraction.row.map_or(1, |axis| nest.extent(axis));
+    let loops = depth_loops(nest, &contraction)?;
+    let block = block_of_run(&loops, None);
     Some(ContractionPlan {
-        loops: depth_loops(nest, &contraction)?,
-        block: None,
+        block,
+        tree: block.and_then(|block| tree_of(&loops, block)),
+        loops,
         rows,
         columns: nest.extent(contraction.column),
         wide: Some(isa),
@@ -47,16 +53,26 @@ pub fn plan_in_parts<'a>(
 /// Opens the loops over lines around what it is given.
 pub type AtEachLine<'f> = dyn Fn(&mut Emitter<'_, '_>, &mut dyn FnMut(&mut Emitter<'_, '_>)) + 'f;
 
-/// The size of a packed panel, in bytes.
-pub fn packed_bytes(plan: &ContractionPlan<'_>) -> usize {
+/// The memory that a panel needs, in bytes: for what is packed of it, and behind that for sums that wait.
+pub fn scratch_bytes(plan: &ContractionPlan<'_>) -> usize {
+    packed_bytes(plan) + if plan.block.is_some() { pieces(plan.tree) * piece_bytes(plan) } else { 0 }
+}
+
+fn packed_bytes(plan: &ContractionPlan<'_>) -> usize {
     if plan.is_packed { plan.inner_depth() * panel_columns(plan) * 4 } else { 0 }
 }
 
-/// Emits rows `rows.0 .. rows.1` of a panel, packed at `packed`, at each of the lines whose loops `at_each_line` opens.
+/// What the sums of a line take, in bytes.
+fn piece_bytes(plan: &ContractionPlan<'_>) -> usize {
+    waiting_bytes(plan, panel_columns(plan))
+}
+
+/// Emits rows `rows.0 .. rows.1` of a panel, which has [memory](scratch_bytes) at `memory`, at each of the lines whose loops
+/// `at_each_line` opens. Where the depth is done in blocks, the panel is packed for each line again.
 pub fn emit_panel_at_lines(
     emitter: &mut Emitter<'_, '_>,
     plan: &ContractionPlan<'_>,
-    (packed, panel): (Value, Value),
+    (memory, panel): (Value, Value),
     rows: (Value, Value),
     at_each_line: &AtEachLine<'_>,
 ) {
@@ -67,15 +83,24 @@ pub fn emit_panel_at_lines(
     let column_step = contraction.right.offset.coefficient(contraction.column);
     let offset = emitter.b.ins().imul_imm_s(column, column_step * 4);
     let source = emitter.b.ins().iadd(right, offset);
-    let mut panel = Panel { column, columns, right: source, is_packed: false };
-    if plan.is_packed {
-        panel = Panel { right: packed, is_packed: true, ..panel };
-        pack_panel(emitter, plan, source, &panel, None);
+    let right = if plan.is_packed { memory } else { source };
+    let panel = Panel { column, columns, right, is_packed: plan.is_packed };
+    let pack = |emitter: &mut Emitter<'_, '_>, block: Option<CurrentBlock>| {
+        if plan.is_packed {
+            pack_panel(emitter, plan, source, &panel, block);
+        }
+    };
+    let waiting = emitter.b.ins().iadd_imm_s(memory, packed_bytes(plan) as i64);
+    let scratch = Scratch { packed: memory, sums: memory, waiting };
+    let tile = Ahead::no_tile(emitter);
+    if plan.block.is_none() {
+        pack(emitter, None);
     }
-    let nothing = emitter.b.ins().iconst(types::I64, 0);
-    let scratch = Scratch { packed, sums: nothing, waiting: nothing };
-    at_each_line(emitter, &mut |emitter| {
-        let tile = Ahead::no_tile(emitter);
-        emit_line(emitter, plan, scratch, &panel, None, (rows, tile));
+    at_each_line(emitter, &mut |emitter| match plan.block {
+        None => emit_line(emitter, plan, scratch, &panel, None, (rows, tile)),
+        Some(_) => each_block_of_depth(emitter, plan, piece_bytes(plan), &mut |emitter, block| {
+            pack(emitter, Some(block));
+            emit_line(emitter, plan, scratch, &panel, Some(block), (rows, tile));
+        }),
     });
 }

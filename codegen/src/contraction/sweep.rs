@@ -15,11 +15,11 @@ use cranelift_codegen::ir::{InstBuilder, Value, types};
 use ir::AxisId;
 
 use super::blocks::{Block, ELEMENT};
-use super::emit::{CurrentBlock, Panel, Part, Scratch, each_panel, emit_block, group_limits};
+use super::emit::{CurrentBlock, Panel, Part, Scratch, each_panel, emit_block, group_limits, piece_bytes};
 use super::pack::pack_straight;
 use super::recognise::Contraction;
-use super::wide::{waiting_bytes, what_becomes_of_sums};
-use super::{ContractionPlan, panel_columns};
+use super::wide::waiting_bytes;
+use super::{ContractionPlan, panel_columns, tree};
 use crate::Target;
 use crate::emit::Emitter;
 use crate::emit::loops::each;
@@ -109,6 +109,7 @@ pub fn emit_sweep(
     let count = emitter.b.ins().iadd_imm_s(count, sweep.panels as i64 - 1);
     let groups = emitter.b.ins().udiv_imm_u(count, sweep.panels as i64);
     let zero = emitter.b.ins().iconst(types::I64, 0);
+    let piece_bytes = piece_bytes(plan, emitter.nest());
     each(emitter, zero, groups, &mut |emitter, group| {
         let done = emitter.b.ins().imul_imm_s(group, sweep.panels as i64);
         let first = emitter.b.ins().iadd(part.panels.0, done);
@@ -116,11 +117,10 @@ pub fn emit_sweep(
         let end = emitter.b.ins().smin(end, part.panels.1);
         let part = Part { panels: (first, end), ..part };
         let Some(block) = plan.block else { return emit_panels(emitter, plan, scratch, part, None) };
-        let blocks = plan.depth().div_ceil(block.steps);
-        let all = emitter.b.ins().iconst(types::I64, blocks as i64);
+        let all = emitter.b.ins().iconst(types::I64, plan.blocks() as i64);
         each(emitter, zero, all, &mut |emitter, number| {
             let steps = group_limits(emitter, number, block.steps, plan.depth());
-            let waiting = what_becomes_of_sums(emitter, number, blocks);
+            let waiting = tree::waiting(emitter, plan.tree, (number, plan.blocks()), piece_bytes);
             emit_panels(emitter, plan, scratch, part, Some(CurrentBlock { steps, waiting }));
         });
     });

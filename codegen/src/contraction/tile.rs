@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::LANES;
 use super::recognise::Contraction;
+use super::tree::MOST_PRODUCTS;
 use crate::emit::loops::each;
 use crate::emit::primitive::Regs;
 use crate::emit::{Emitter, Val, memory};
@@ -75,11 +76,48 @@ pub fn emit_tile(
     }
 }
 
-/// The sums, row by row.
+/// The sums, row by row: in runs where the depth is long.
 fn sum_over_depth(emitter: &mut Emitter<'_, '_>, tile: &Tile, left: Value, right: Value) -> Vec<Value> {
+    if tile.depth <= MOST_PRODUCTS {
+        return sum_of_run(emitter, tile, tile.depth, left, right);
+    }
+    let sums = zeros(emitter, tile);
+    let all: Vec<usize> = (0..sums.len()).collect();
+    let cascade = emitter.start_cascade(tile.depth.div_ceil(MOST_PRODUCTS), &all, &sums);
+    let steps = [tile.left_depth_step, tile.right_depth_step].map(|step| step * MOST_PRODUCTS as i64);
+    let [first, whole] =
+        [0, tile.depth / MOST_PRODUCTS].map(|at| emitter.b.ins().iconst(types::I64, at as i64));
+    let run = |emitter: &mut Emitter<'_, '_>, number: Value, depth: usize| {
+        let [left, right] = [(left, steps[0]), (right, steps[1])].map(|(operand, step)| {
+            let offset = emitter.b.ins().imul_imm_s(number, step);
+            emitter.b.ins().iadd(operand, offset)
+        });
+        let sums = sum_of_run(emitter, tile, depth, left, right);
+        emitter.end_block(&cascade, &sums);
+    };
+    each(emitter, first, whole, &mut |emitter, number| run(emitter, number, MOST_PRODUCTS));
+    if !tile.depth.is_multiple_of(MOST_PRODUCTS) {
+        run(emitter, whole, tile.depth % MOST_PRODUCTS);
+    }
+    emitter.finish_cascade(&cascade, Regs::from_slice(&sums)).to_vec()
+}
+
+/// Zeros for the sums.
+fn zeros(emitter: &mut Emitter<'_, '_>, tile: &Tile) -> Vec<Value> {
     let zero = crate::emit::primitive::constant(emitter.b, ir::Scalar::F32(0.0), LANES)[0];
-    let mut sums = vec![zero; tile.rows * tile.vectors];
-    let (rounds, rest) = (tile.depth / UNROLL, tile.depth % UNROLL);
+    vec![zero; tile.rows * tile.vectors]
+}
+
+/// The sums over so many depths.
+fn sum_of_run(
+    emitter: &mut Emitter<'_, '_>,
+    tile: &Tile,
+    depth: usize,
+    left: Value,
+    right: Value,
+) -> Vec<Value> {
+    let mut sums = zeros(emitter, tile);
+    let (rounds, rest) = (depth / UNROLL, depth % UNROLL);
     let (mut left, mut right) = (left, right);
     if rounds > 0 {
         let b = &mut *emitter.b;

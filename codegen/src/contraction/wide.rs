@@ -16,7 +16,6 @@ use crate::emit::strips::StripBuilder;
 use crate::nest::{Nest, Place};
 use crate::wide::Isa;
 use crate::wide::tile::depth::{Count, Level};
-use crate::wide::tile::sums::{SUMS_ARE_WAITING, SUMS_WAIT_AGAIN};
 use crate::wide::tile::{TileSpec, emit_tile, is_step};
 
 /// A line of a panel.
@@ -61,18 +60,6 @@ fn has_short_steps(contraction: &Contraction<'_>) -> bool {
         Nest::accesses(&contraction.epilogue, &mut |place, _| all &= fits(place, row));
     }
     all
-}
-
-/// What becomes of the sums in round `round` of `rounds` blocks of the depth, as the word that tiles read.
-pub fn what_becomes_of_sums(emitter: &mut Emitter<'_, '_>, round: Value, rounds: usize) -> Value {
-    use cranelift_codegen::ir::condcodes::IntCC::NotEqual;
-    let b = &mut *emitter.b;
-    let flags = [(0, SUMS_ARE_WAITING), (rounds as i64 - 1, SUMS_WAIT_AGAIN)].map(|(at, flag)| {
-        let is_other = b.ins().icmp_imm_s(NotEqual, round, at);
-        let is_other = b.ins().uextend(types::I64, is_other);
-        b.ins().imul_imm_s(is_other, flag)
-    });
-    b.ins().bor(flags[0], flags[1])
 }
 
 /// What the sums of a line of a panel with so many columns take in memory, in bytes.
@@ -270,6 +257,7 @@ fn call_tiles(
         depth: &depth.levels,
         count_words: depth.counts.len(),
         is_blocked: line.block.is_some(),
+        has_tree: plan.tree.is_some(),
         lines_ahead: plan.ahead.map_or(0, |ahead| ahead.share),
         left_row_step: plan.left_row_step,
         right_column_step: plan.is_crosswise().then_some(column_step),
@@ -292,7 +280,7 @@ fn call_tiles(
     let waiting = line.block.map(|block| {
         let row_bytes = waiting_row_bytes(plan, line.panel.columns);
         let offset = emitter.b.ins().imul_imm_s(row, row_bytes as i64);
-        [emitter.b.ins().iadd(line.waiting, offset), block.waiting]
+        (emitter.b.ins().iadd(line.waiting, offset), block.waiting)
     });
     let ahead = line.ahead.zip(plan.ahead).map(|(first, ahead)| {
         let tile = emitter.b.ins().udiv_imm_u(row, plan.tile_rows as i64);
@@ -302,7 +290,9 @@ fn call_tiles(
     let words = [left, right, tiles]
         .into_iter()
         .chain(depth.counts)
-        .chain(waiting.into_iter().flatten())
+        .chain(
+            waiting.into_iter().flat_map(|(address, waiting)| [address].into_iter().chain(waiting.words())),
+        )
         .chain(ahead)
         .chain(epilogue.pointers)
         .chain(epilogue.uniforms);

@@ -2,7 +2,7 @@
 //!
 //! The columns are done in blocks, so that the sums of a block stay in the first level of cache. A strip reads a few rows
 //! of the block at once and adds them to the sums in order: each element meets the additions of the plain loop, in the
-//! same order. Columns that are few, and whose rows follow each other in memory, are widened: some rows are one row of
+//! same order, but that long sums are cut into [blocks of rows](super::row_blocks). Columns that are few, and whose rows follow each other in memory, are widened: some rows are one row of
 //! more columns, and in the end the sums of those that are the same column are added. What follows from the sums, and is
 //! used by a loop over rows, waits in memory beside them; the rest is one more strip.
 
@@ -11,8 +11,9 @@ use std::collections::BTreeSet;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use ir::{Accumulator, Affine, AxisId, Var, VectorValue};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
+use super::row_blocks::RowRun;
 use super::runs::{FARTHEST, MOST_UNROLLED, Run, points, rounds};
 use super::strips::StripBuilder;
 use super::{Emitter, Limit};
@@ -37,36 +38,54 @@ const WHOLE: usize = 16;
 const LEAST_WIDENED: usize = 64;
 
 /// What runs on columns.
-struct Columns<'a> {
-    isa: Isa,
-    axis: AxisId,
+pub(super) struct Columns<'a> {
+    pub(super) isa: Isa,
+    pub(super) axis: AxisId,
     /// The columns of a block.
-    block: usize,
+    pub(super) block: usize,
     /// Whether it has all columns.
     is_whole: bool,
     /// Where rows of one value per column are.
-    address: Value,
+    pub(super) address: Value,
     /// The variables that are such rows, in their order.
-    rows: Vec<Var>,
+    pub(super) rows: Vec<Var>,
+    /// The most rows of variables; partial sums of blocks are in rows behind them.
+    pub(super) most_rows: usize,
     /// The statements since then whose values differ along the columns.
     pending: Vec<&'a Node>,
 }
 
 /// A loop over rows.
 #[derive(Clone, Copy)]
-struct RowLoop<'a> {
-    axes: &'a [AxisId],
-    accumulators: &'a [Accumulator],
-    body: &'a [Node],
+pub(super) struct RowLoop<'a> {
+    pub(super) axes: &'a [AxisId],
+    pub(super) accumulators: &'a [Accumulator],
+    pub(super) body: &'a [Node],
+}
+
+/// How the rows of a loop are gone through.
+pub(super) struct Rows<'a> {
+    /// The loops around.
+    pub(super) outer: &'a [AxisId],
+    /// The axis along which a strip takes some rows.
+    pub(super) axis: AxisId,
+    /// Its rows, widened ones counted once.
+    pub(super) extent: usize,
+    /// How many of them a strip takes.
+    pub(super) at_once: usize,
+    /// The rows that are one.
+    pub(super) widened: usize,
+    /// The axes of which a strip takes all rows.
+    pub(super) inner: &'a [AxisId],
 }
 
 /// Rows that a strip reads at once: at `number` places along an axis, and at every point of the axes inside of it.
-struct SomeRows<'a> {
-    axis: AxisId,
-    number: usize,
+pub(super) struct SomeRows<'a> {
+    pub(super) axis: AxisId,
+    pub(super) number: usize,
     /// The rows that are one.
-    widened: usize,
-    inner: &'a [AxisId],
+    pub(super) widened: usize,
+    pub(super) inner: &'a [AxisId],
 }
 
 impl<'a> Emitter<'a, '_> {
@@ -81,8 +100,16 @@ impl<'a> Emitter<'a, '_> {
         let most_rows = body.iter().map(|node| node.defines().len()).sum::<usize>();
         self.rows.size_bytes = self.rows.size_bytes.max(most_rows * row_bytes(block));
         self.blocks(limits, block, &mut |emitter, start, count| {
-            let mut columns =
-                Columns { isa, axis, block, is_whole, address, rows: Vec::new(), pending: Vec::new() };
+            let mut columns = Columns {
+                isa,
+                axis,
+                block,
+                is_whole,
+                address,
+                rows: Vec::new(),
+                most_rows,
+                pending: Vec::new(),
+            };
             emitter.open(axis, start);
             emitter.columns(&mut columns, &run, body, count);
             emitter.close(axis);
@@ -163,25 +190,10 @@ impl<'a> Emitter<'a, '_> {
         }
         let at_once = rows_at_once(self.nest, widened * self.nest.extent(columns.axis), rows.body);
         let (outer, last, inner) = unrolled(self.nest, rows.axes, if widened > 1 { 1 } else { at_once });
-        let points = rounds(self.nest, inner);
         let extent = self.nest.extent(last) / widened;
-        let at_once = (at_once / points).min(extent);
-        let outer = self.whole(outer);
-        self.nested(&outer, smallvec![], &mut |emitter, _| {
-            let mut at = Limit::Static(0);
-            for number in [at_once, extent % at_once] {
-                if number > 0 {
-                    let limits = (at, Limit::Static((extent * widened) as i64));
-                    let some = SomeRows { axis: last, number, widened, inner };
-                    (at, _) =
-                        emitter.range(last, limits, number * widened, smallvec![], &mut |emitter, _| {
-                            emitter.run_rows_at_once(columns, &some, rows, wide_count);
-                            smallvec![]
-                        });
-                }
-            }
-            smallvec![]
-        });
+        let at_once = (at_once / rounds(self.nest, inner)).min(extent);
+        let all = Rows { outer, axis: last, extent, at_once, widened, inner };
+        self.rows_in_blocks(&RowRun { columns, all: &all, rows, count: wide_count });
         if widened > 1 {
             self.fold_widened(columns, rows, widened, count);
         }
@@ -231,7 +243,7 @@ impl<'a> Emitter<'a, '_> {
     }
 
     /// Runs the rows from the current index of an axis on.
-    fn run_rows_at_once(
+    pub(super) fn run_rows_at_once(
         &mut self,
         columns: &Columns<'_>,
         some: &SomeRows<'_>,
@@ -298,13 +310,13 @@ impl<'a> Emitter<'a, '_> {
 
 impl Columns<'_> {
     /// Where a row of sums is: an address and a displacement.
-    fn row(&self, row: usize) -> (Value, i32) {
+    pub(super) fn row(&self, row: usize) -> (Value, i32) {
         (self.address, (row * row_bytes(self.block)) as i32)
     }
 }
 
 /// The size of a row of sums.
-fn row_bytes(block: usize) -> usize {
+pub(super) fn row_bytes(block: usize) -> usize {
     (block * 4).next_multiple_of(64)
 }
 

@@ -18,6 +18,9 @@ pub enum Limit {
     Dynamic(Value),
 }
 
+/// Where a loop begins and where it ends.
+pub type Limits = (Limit, Limit);
+
 impl Emitter<'_, '_> {
     /// Emits loops inside each other around `body`.
     pub fn at_each_point(&mut self, loops: &[(AxisId, Limit, Limit)], body: &mut dyn FnMut(&mut Self)) {
@@ -96,11 +99,15 @@ impl Emitter<'_, '_> {
             }
             let from = self.b.ins().iconst(types::I64, from);
             let to = self.b.ins().iconst(types::I64, to);
-            let (_, carried) = self.looped(axis, from, to, step, carried, body);
+            let (_, carried) = self.looped((from, to), step, carried, &mut |emitter, index, carried| {
+                emitter.at(axis, index, carried, body)
+            });
             return (end, carried);
         }
         let [from, to] = [from, to].map(|limit| self.limit(limit));
-        let (end, carried) = self.looped(axis, from, to, step, carried, body);
+        let (end, carried) = self.looped((from, to), step, carried, &mut |emitter, index, carried| {
+            emitter.at(axis, index, carried, body)
+        });
         (Limit::Dynamic(end), carried)
     }
 
@@ -138,15 +145,13 @@ impl Emitter<'_, '_> {
         self.indices[axis.0 as usize] = None;
     }
 
-    /// A loop as [`range`](Self::range) has it, with limits that may be known only when the kernel runs.
-    fn looped(
+    /// A loop as [`range`](Self::range) has it, over numbers, with limits that may be known only when the kernel runs.
+    pub(super) fn looped(
         &mut self,
-        axis: AxisId,
-        from: Value,
-        to: Value,
+        (from, to): (Value, Value),
         step: i64,
         carried: Regs,
-        body: &mut dyn FnMut(&mut Self, &[Value]) -> Regs,
+        body: &mut dyn FnMut(&mut Self, Value, &[Value]) -> Regs,
     ) -> (Value, Regs) {
         let [header, inside, after] = [(); 3].map(|()| self.b.create_block());
         let index = self.b.append_block_param(header, types::I64);
@@ -166,7 +171,7 @@ impl Emitter<'_, '_> {
         let fits = self.b.ins().icmp(IntCC::SignedLessThanOrEqual, next, to);
         self.b.ins().brif(fits, inside, &[], after, &[]);
         self.b.switch_to_block(inside);
-        let result = self.at(axis, index, &parameters, body);
+        let result = body(self, index, &parameters);
         let again = arguments(next, &result);
         self.b.ins().jump(header, &again);
         self.b.switch_to_block(after);

@@ -10,13 +10,15 @@
 //! | [`loops`] | loops, with and without values that they carry |
 //! | [`cuts`] | loops on lanes in parts, where bounds begin or cease to hold |
 //! | `reduce` | reductions along the lanes, and others |
+//! | [`cascade`] | long sums in blocks, whose partial sums are added as a tree |
 //! | [`runs`], [`strips`] | loops on lanes that wide code can do, and its calls |
-//! | `columns` | reductions of columns, as strips |
+//! | `columns`, `row_blocks` | reductions of columns, as strips; the blocks of long ones |
 //! | `access` | loads and stores |
 //! | [`primitive`] | the instructions of each primitive |
 //! | [`memory`] | flags of loads and stores |
 
 mod access;
+pub mod cascade;
 mod columns;
 pub mod cuts;
 pub mod function;
@@ -24,6 +26,7 @@ pub mod loops;
 pub mod memory;
 pub mod primitive;
 mod reduce;
+mod row_blocks;
 pub mod runs;
 pub mod strips;
 

@@ -1,15 +1,30 @@
 //! Reductions, along lanes and otherwise.
 //!
 //! One along the lanes is computed per vector element; the registers of a wide vector are combined pairwise, then their
-//! lanes in order, and the parts are added in the order wide, four, one.
+//! lanes in order, and the parts are added in the order wide, four, one. Long sums are cut into blocks: see
+//! [`super::cascade`].
 
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use ir::{Accumulator, AxisId, DType, ReduceOp};
 use smallvec::{SmallVec, smallvec};
 
+use super::cascade::is_rounded;
 use super::primitive::{self, Regs};
+use super::runs::rounds;
 use super::{Emitter, Limit, Val};
 use crate::nest::Node;
+
+/// The most elements along the lanes that are reduced in one go: with the fewest lanes and accumulators, of four lanes and one,
+/// as many additions one after the other as the longest sums of a contraction have.
+const RUN: usize = 16 << 10;
+
+/// A reduction along the lanes.
+#[derive(Clone, Copy)]
+struct LaneReduction<'a> {
+    axis: AxisId,
+    accumulators: &'a [Accumulator],
+    body: &'a [Node],
+}
 
 impl Emitter<'_, '_> {
     /// Emits a reduction; its results are values from then on.
@@ -20,8 +35,9 @@ impl Emitter<'_, '_> {
         let lanes = self.vector.map_or(1, |(_, lanes)| lanes);
         let start = self.identities(accumulators, lanes);
         let counts: Vec<usize> = start.iter().map(SmallVec::len).collect();
-        let loops = self.whole(axes);
-        let totals = self.nested(&loops, start.into_iter().flatten().collect(), &mut |emitter, carried| {
+        let sums = self.rounded_sums(accumulators, &counts);
+        let start = start.into_iter().flatten().collect();
+        let totals = self.sum_over(axes, 1, &sums, start, &mut |emitter, carried| {
             emitter.nodes(body);
             let current = regroup(carried, &counts);
             emitter.combine_all(accumulators, &current, lanes).into_iter().flatten().collect()
@@ -34,51 +50,100 @@ impl Emitter<'_, '_> {
 
     /// Reduces along the last axis on lanes.
     fn reduce_along_lanes(&mut self, axes: &[AxisId], accumulators: &[Accumulator], body: &[Node]) {
-        let (outer, last) = (self.whole(&axes[..axes.len() - 1]), axes[axes.len() - 1]);
-        let extent = self.nest.extent(last) as i64;
-        let start = self.identities(accumulators, 1).into_iter().flatten().collect();
-        let totals = self.nested(&outer, start, &mut |emitter, carried| {
-            let mut totals: Regs = SmallVec::from_slice(carried);
-            let whole = [0, extent].map(|at| emitter.b.ins().iconst(types::I64, at));
-            if let Some(parts) = emitter.call_strip(last, whole.into(), body, accumulators) {
-                for ((accumulator, part), total) in accumulators.iter().zip(parts).zip(totals.iter_mut()) {
-                    let dtype = emitter.nest.dtype(accumulator.value);
-                    *total = emitter.combine_two(accumulator.op, dtype, *total, part);
-                }
-                return totals;
-            }
-            let mut at = 0;
-            for width in emitter.widths() {
-                let until = extent - (extent - at) % width as i64;
-                if until == at {
-                    continue;
-                }
-                let start = emitter.identities(accumulators, width);
-                let counts: Vec<usize> = start.iter().map(SmallVec::len).collect();
-                let limits = (Limit::Static(at), Limit::Static(until));
-                let flat = start.into_iter().flatten().collect();
-                let parts = emitter.range(last, limits, width, flat, &mut |emitter, carried| {
-                    emitter.vector = (width > 1).then_some((last, width));
-                    emitter.nodes(body);
-                    let current = regroup(carried, &counts);
-                    let next = emitter.combine_all(accumulators, &current, width);
-                    emitter.vector = None;
-                    next.into_iter().flatten().collect()
+        let (outer, last) = (&axes[..axes.len() - 1], axes[axes.len() - 1]);
+        let extent = self.nest.extent(last);
+        let start: Regs = self.identities(accumulators, 1).into_iter().flatten().collect();
+        let sums = self.rounded_sums(accumulators, &vec![1; accumulators.len()]);
+        let run = LaneReduction { axis: last, accumulators, body };
+        let totals = if extent <= RUN || sums.is_empty() {
+            self.sum_over(outer, 1, &sums, start, &mut |emitter, carried| {
+                emitter.reduce_run(run, (Limit::Static(0), extent), carried)
+            })
+        } else {
+            let blocks = rounds(self.nest, outer) * extent.div_ceil(RUN);
+            let cascade = self.start_cascade(blocks, &sums, &start);
+            let (outer, whole) = (self.whole(outer), extent / RUN * RUN);
+            let last = self.nested(&outer, start, &mut |emitter, carried| {
+                let carried = emitter.each_block(whole, RUN, carried, &mut |emitter, (from, _), carried| {
+                    let carried = emitter.reduce_run(run, (from, RUN), carried);
+                    emitter.end_block(&cascade, &carried)
                 });
-                for ((accumulator, part), total) in
-                    accumulators.iter().zip(regroup(&parts.1, &counts)).zip(totals.iter_mut())
-                {
-                    let dtype = emitter.nest.dtype(accumulator.value);
-                    let part = emitter.across_lanes(accumulator.op, dtype, &part, width);
-                    *total = emitter.combine_two(accumulator.op, dtype, *total, part);
+                if whole == extent {
+                    return carried;
                 }
-                at = until;
-            }
-            totals
-        });
+                let rest = (Limit::Static(whole as i64), extent - whole);
+                let carried = emitter.reduce_run(run, rest, &carried);
+                emitter.end_block(&cascade, &carried)
+            });
+            self.finish_cascade(&cascade, last)
+        };
         for (accumulator, &total) in accumulators.iter().zip(&totals) {
             self.vals[accumulator.result.0 as usize] = Some(Val::Uniform(total));
         }
+    }
+
+    /// Reduces so many elements along an axis from an index on, and combines the results with `totals`.
+    fn reduce_run(
+        &mut self,
+        run: LaneReduction<'_>,
+        (from, count): (Limit, usize),
+        totals: &[Value],
+    ) -> Regs {
+        let LaneReduction { axis, accumulators, body } = run;
+        let mut totals: Regs = SmallVec::from_slice(totals);
+        let whole = (self.limit(from), self.b.ins().iconst(types::I64, count as i64));
+        if let Some(parts) = self.call_strip(axis, whole, body, accumulators) {
+            for ((accumulator, part), total) in accumulators.iter().zip(parts).zip(totals.iter_mut()) {
+                let dtype = self.nest.dtype(accumulator.value);
+                *total = self.combine_two(accumulator.op, dtype, *total, part);
+            }
+            return totals;
+        }
+        let mut done = 0;
+        for width in self.widths() {
+            let until = count - (count - done) % width;
+            if until == done {
+                continue;
+            }
+            let start = self.identities(accumulators, width);
+            let counts: Vec<usize> = start.iter().map(SmallVec::len).collect();
+            let limits = [done, until].map(|at| self.behind(from, at as i64));
+            let flat = start.into_iter().flatten().collect();
+            let parts = self.range(axis, limits.into(), width, flat, &mut |emitter, carried| {
+                emitter.vector = (width > 1).then_some((axis, width));
+                emitter.nodes(body);
+                let current = regroup(carried, &counts);
+                let next = emitter.combine_all(accumulators, &current, width);
+                emitter.vector = None;
+                next.into_iter().flatten().collect()
+            });
+            for ((accumulator, part), total) in
+                accumulators.iter().zip(regroup(&parts.1, &counts)).zip(totals.iter_mut())
+            {
+                let dtype = self.nest.dtype(accumulator.value);
+                let part = self.across_lanes(accumulator.op, dtype, &part, width);
+                *total = self.combine_two(accumulator.op, dtype, *total, part);
+            }
+            done = until;
+        }
+        totals
+    }
+
+    /// The index so many steps behind another.
+    fn behind(&mut self, from: Limit, steps: i64) -> Limit {
+        match from {
+            Limit::Static(at) => Limit::Static(at + steps),
+            Limit::Dynamic(at) => Limit::Dynamic(self.b.ins().iadd_imm_s(at, steps)),
+        }
+    }
+
+    /// Which of the values of accumulators, each of which has so many registers, are sums of floats.
+    fn rounded_sums(&self, accumulators: &[Accumulator], counts: &[usize]) -> Vec<usize> {
+        let registers = accumulators
+            .iter()
+            .zip(counts)
+            .flat_map(|(accumulator, &count)| std::iter::repeat_n(is_rounded(self.nest, accumulator), count));
+        registers.enumerate().filter(|register| register.1).map(|register| register.0).collect()
     }
 
     /// What reductions start with.

@@ -13,7 +13,7 @@ use super::steps::{
 };
 use super::{Chunk, WinogradPlan};
 use crate::Target;
-use crate::contraction::parts::{emit_panel_at_lines, packed_bytes};
+use crate::contraction::parts::{emit_panel_at_lines, scratch_bytes};
 use crate::emit::Emitter;
 use crate::emit::function::{Call, Emitted, emit_function};
 use crate::emit::loops::each;
@@ -139,7 +139,7 @@ fn take_scratch(
         sums: take((outputs * POINTS) as i64 * sizes.sums),
         matrix: take((OUTPUTS * POINTS * 4) as i64),
         greatest: take(plan.isa.vector_bytes() as i64),
-        packed: take(packed_bytes(&plan.direct) as i64),
+        packed: take(scratch_bytes(&plan.direct) as i64),
     }
 }
 

@@ -24,6 +24,7 @@ use super::steps::register_tile;
 use super::{Spatial, is_plane};
 use crate::Target;
 use crate::contraction::parts::plan_in_parts;
+use crate::contraction::tree::MOST_PRODUCTS;
 use crate::contraction::{Contraction, ContractionPlan, recognise as recognise_contraction};
 use crate::nest::Nest;
 use crate::wide::Isa;
@@ -125,7 +126,9 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<GradientPlan<'a>> {
     let rows = plan.rows_of_tiles(nest);
     plan.block = rows_of_block(&plan, target).min(rows);
     let tiles = plan.block * plan.horizontal.tiles();
-    let is_narrow = is_plane(tiles, plan.channels.1.max(plan.columns.1));
+    // A row of tiles is never cut, so it is no longer than what is added one after the other.
+    let is_narrow =
+        plan.horizontal.tiles() <= MOST_PRODUCTS && is_plane(tiles, plan.channels.1.max(plan.columns.1));
     (fits && is_narrow).then_some(plan)
 }
 

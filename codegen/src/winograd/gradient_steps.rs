@@ -10,14 +10,15 @@ use super::steps::{
     tile_spec, transform_at_points, zero,
 };
 use crate::Target;
-use crate::contraction::parts::{emit_panel_at_lines, packed_bytes};
+use crate::contraction::parts::{emit_panel_at_lines, scratch_bytes};
+use crate::contraction::tree::{self, MOST_PRODUCTS, Tree, Waiting};
 use crate::emit::Emitter;
 use crate::emit::function::{Call, Emitted, emit_function};
 use crate::emit::loops::each;
 use crate::emit::strips::StripBuilder;
 use crate::nest::Nest;
 use crate::wide::tile::depth::{Count, Level};
-use crate::wide::tile::sums::{SUMS_ARE_WAITING, SUMS_WAIT_AGAIN};
+use crate::wide::tile::sums::SUMS_WAIT_AGAIN;
 use crate::wide::tile::{TileSpec, emit_tile};
 use crate::wide::transform::{Matrix, TransformSpec, emit_transform};
 
@@ -72,7 +73,7 @@ struct Scratch {
     /// Rows and columns of the register tiles of products, and how many of them are below each other.
     tile: (usize, usize),
     tiles_below: usize,
-    /// The sums: `[36, parts of a panel, rows of tiles, columns of a tile]`.
+    /// The sums: `[36, parts of a panel, rows of tiles, columns of a tile]`, and behind them the levels of their tree.
     sums: Value,
     /// The sums transformed along the rows: `[3, channels, 6, columns]`.
     taps: Value,
@@ -115,11 +116,12 @@ impl Scratch {
         let tiles_below = image.channels.div_ceil(most_rows);
         let tile = (image.channels.div_ceil(tiles_below), columns);
         let rows = tile.0 * tiles_below;
-        let sums = call.take_scratch(emitter, PRODUCTS * rows * gradient.channels * 4);
+        let pieces = tree::pieces(Blocks::of(plan, emitter.nest()).tree);
+        let sums = call.take_scratch(emitter, pieces * PRODUCTS * rows * gradient.channels * 4);
         let taps = call.take_scratch(emitter, TAPS * POINTS * image.channels * gradient.channels * 4);
         let matrix = call.take_scratch(emitter, TAPS * POINTS * 4);
         let greatest = call.take_scratch(emitter, plan.isa.vector_bytes());
-        let packed = call.take_scratch(emitter, packed_bytes(&plan.direct));
+        let packed = call.take_scratch(emitter, scratch_bytes(&plan.direct));
         Scratch { image, gradient, tiles, tile, tiles_below, sums, taps, matrix, greatest, packed }
     }
 
@@ -128,9 +130,37 @@ impl Scratch {
         4 * (self.tile.0 * self.tiles_below * self.tile.1) as i64
     }
 
+    /// All sums, in bytes.
+    fn piece_bytes(&self) -> usize {
+        PRODUCTS * self.parts() * self.sums_bytes() as usize
+    }
+
     /// The parts of a panel, which are the columns of a register tile.
     fn parts(&self) -> usize {
         self.gradient.channels / self.tile.1
+    }
+}
+
+/// The blocks of tiles that are multiplied one after the other.
+struct Blocks {
+    /// Rows of tiles.
+    rows: usize,
+    /// Rows of a block, but for the last.
+    size: usize,
+    count: usize,
+    /// How their sums are added, where there are many tiles.
+    tree: Option<Tree>,
+}
+
+impl Blocks {
+    /// The blocks that [`each_block`] goes through.
+    fn of(plan: &GradientPlan<'_>, nest: &Nest) -> Blocks {
+        let rows = plan.rows_of_tiles(nest);
+        let count = rows.div_ceil(plan.block);
+        let size = rows.div_ceil(count);
+        let tiles = plan.horizontal.tiles();
+        let tree = (rows * tiles > MOST_PRODUCTS).then(|| Tree::of(count, size * tiles)).flatten();
+        Blocks { rows, size, count, tree }
     }
 }
 
@@ -165,7 +195,8 @@ fn emit_chunk(
     scratch: &Scratch,
     (channel, column): (Value, Value),
 ) {
-    let [none, rows] = [0, plan.rows_of_tiles(emitter.nest())].map(|at| number(emitter, at));
+    let blocks = Blocks::of(plan, emitter.nest());
+    let [none, rows] = [0, blocks.rows].map(|at| number(emitter, at));
     let sizes_of_rows = (plan.vertical.tiles(), plan.horizontal.tiles());
     each_block(emitter, (none, rows), plan.block, &mut |emitter, from, to| {
         each_row(emitter, &plan.images, sizes_of_rows, (from, to), &mut |emitter, line, first_tile| {
@@ -176,9 +207,11 @@ fn emit_chunk(
         });
         let rows = emitter.b.ins().isub(to, from);
         let tiles = emitter.b.ins().imul_imm_s(rows, sizes_of_rows.1 as i64);
-        let again = number(emitter, SUMS_WAIT_AGAIN as usize);
-        let both = number(emitter, (SUMS_WAIT_AGAIN | SUMS_ARE_WAITING) as usize);
-        let waiting = emitter.b.ins().select(from, both, again);
+        let block = emitter.b.ins().udiv_imm_u(from, blocks.size as i64);
+        let piece_bytes = scratch.piece_bytes();
+        let mut waiting = tree::waiting(emitter, blocks.tree, (block, blocks.count), piece_bytes);
+        // The transforms that follow read the sums from memory.
+        waiting.becomes = emitter.b.ins().bor_imm_s(waiting.becomes, SUMS_WAIT_AGAIN);
         multiply(emitter, plan, scratch, tiles, waiting);
     });
     clear(emitter, plan.isa, scratch.greatest);
@@ -294,14 +327,18 @@ fn multiply(
     plan: &GradientPlan<'_>,
     scratch: &Scratch,
     tiles: Value,
-    waiting: Value,
+    waiting: Waiting,
 ) {
     let (image, gradient) = (&scratch.image, &scratch.gradient);
     let strip = store_of_sum();
     let depth = [Level { count: Count::Word(0), left_step: image.place(), right_step: gradient.place() }];
     // The sums stay in memory, so the epilogue never runs.
-    let spec =
-        TileSpec { count_words: 1, is_blocked: true, ..tile_spec(scratch.tile, &depth, 4, &strip, &[0]) };
+    let spec = TileSpec {
+        count_words: 1,
+        is_blocked: true,
+        has_tree: waiting.tree.is_some(),
+        ..tile_spec(scratch.tile, &depth, 4, &strip, &[0])
+    };
     let function = emit_tile(plan.isa, &spec);
     let [none, products, parts, below] =
         [0, PRODUCTS, scratch.parts(), scratch.tiles_below].map(|at| number(emitter, at));
@@ -313,7 +350,9 @@ fn multiply(
         each(emitter, none, parts, &mut |emitter, part| {
             let right = at(emitter, right, part, 4 * scratch.tile.1 as i64);
             let sums = at(emitter, sums, part, part_sums);
-            call(emitter, function.clone(), &[left, right, below, tiles, sums, waiting, sums]);
+            let words: Vec<Value> =
+                [left, right, below, tiles, sums].into_iter().chain(waiting.words()).chain([sums]).collect();
+            call(emitter, function.clone(), &words);
         });
     });
 }

@@ -30,6 +30,7 @@ use ir::winograd::{OUTPUTS, PRODUCTS};
 use ir::{AxisId, BufferId};
 
 use crate::Target;
+use crate::contraction::tree::MOST_PRODUCTS;
 use crate::contraction::{Contraction, ContractionPlan};
 use crate::nest::Nest;
 use crate::wide::Isa;
@@ -119,8 +120,8 @@ impl WinogradPlan<'_> {
     }
 }
 
-/// Plans a convolution; `None` where the nest is none, its filters are not there transformed, vectors are not wide, or the image
-/// is too wide.
+/// Plans a convolution; `None` where the nest is none, its filters are not there transformed, vectors are not wide, the image
+/// is too wide, or there are more channels than products that are added one after the other.
 pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>> {
     let mut plan = recognise(nest, target)?;
     let rows = plan.rows_of_tiles(nest);
@@ -128,7 +129,9 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>> {
     let has_one_block = plan.block == rows && plan.filter_bytes() > target.l2_bytes / 2;
     plan.chunk = if has_one_block { Chunk::Panel } else { Chunk::Rows(rows.div_ceil(MOST_CHUNKS)) };
     let tiles = plan.block * plan.horizontal.tiles();
-    is_plane(tiles, plan.channels.max(plan.columns)).then_some(plan)
+    // Sums over channels are not cut.
+    let is_short = plan.channels <= MOST_PRODUCTS;
+    (is_short && is_plane(tiles, plan.channels.max(plan.columns))).then_some(plan)
 }
 
 /// Whether steps may be as long as so many tiles of so many channels are. A row of tiles is never cut, so those of a very wide

@@ -179,6 +179,7 @@ pub fn tile_spec<'a>(
         depth,
         count_words: 0,
         is_blocked: false,
+        has_tree: false,
         lines_ahead: 0,
         left_row_step,
         right_column_step: None,

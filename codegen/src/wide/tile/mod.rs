@@ -11,7 +11,8 @@
 //! wait in memory between them.
 //!
 //! The function does the tiles of a panel one below the other. Its frame is 64-bit words: the addresses of the left and
-//! the right operand, the number of tiles, the counts of loops, the address of waiting sums and what becomes of them, how far
+//! the right operand, the number of tiles, the counts of loops, the address of waiting sums and what becomes of them, the levels
+//! of their tree, how far
 //! ahead the right operand is fetched, the pointers of the epilogue, its uniform values.
 //!
 //! | module | what it holds |
@@ -50,6 +51,8 @@ pub struct TileSpec<'a> {
     pub count_words: usize,
     /// Whether the depth is done in blocks, between which the sums are in memory.
     pub is_blocked: bool,
+    /// Whether there are so many blocks that their sums are added as a tree, whose levels are in memory, too.
+    pub has_tree: bool,
     /// How many lines of the cache are fetched ahead of the right operand in each round of the sum, and by how many the next
     /// tile begins behind.
     pub lines_ahead: usize,
@@ -85,9 +88,15 @@ impl TileSpec<'_> {
         COUNTS + self.count_words
     }
 
+    /// The word with the levels of the tree that are added; then come how far behind the address sums wait, and how far a level is
+    /// from the next, in bytes.
+    fn tree(&self) -> usize {
+        self.waiting() + if self.is_blocked { 2 } else { 0 }
+    }
+
     /// The word that says how far ahead the first line is that is fetched, in bytes.
     fn ahead(&self) -> usize {
-        self.waiting() + if self.is_blocked { 2 } else { 0 }
+        self.tree() + if self.has_tree { 3 } else { 0 }
     }
 
     fn first_pointer(&self) -> usize {

@@ -2,13 +2,14 @@
 //! rows), and beside them registers for the vectors of the right operand and one factor of the left.
 //!
 //! They start as zeros. Where the depth is done in blocks, they wait in memory in between: in the frame are the address and
-//! the bits that say whether they come from there, and whether they go back. In which order steps are done is not here.
+//! the bits that say whether they come from there, and whether they go back. Where there are many blocks, the frame also says
+//! which levels of a tree are added before, and at which level they wait then. In which order steps are done is not here.
 
 use std::ops::Range;
 
 use iced_x86::{Code, Instruction, Register};
 
-use super::{FRAME, LEFT_AT, RIGHT_AT, ROW, Tile};
+use super::{FRAME, LEFT_AT, RIGHT_AT, ROUNDS, ROW, Tile};
 use crate::wide::assembler::Label;
 use crate::wide::isa::{self, Isa};
 use crate::wide::writer::{Operand, Unmasked, memory};
@@ -64,10 +65,16 @@ impl Tile<'_> {
         if !self.spec.is_blocked {
             return;
         }
+        if self.spec.has_tree {
+            self.add_levels();
+        }
         let finished = self.w.assembler.label();
         self.test_waiting(SUMS_WAIT_AGAIN);
         self.w.assembler.jump(Code::Je_rel32_64, finished);
         self.load_word(ROW, self.spec.waiting());
+        if self.spec.has_tree {
+            self.add_word(ROW, self.spec.tree() + 1);
+        }
         for sum in 0..self.spare() {
             let to = memory(ROW, Register::None, i64::from(sum) * self.w.isa.vector_bytes() as i64);
             let from = self.w.register(sum);
@@ -75,6 +82,34 @@ impl Tile<'_> {
         }
         self.w.assembler.jump(Code::Jmp_rel32_64, after);
         self.w.assembler.bind(finished);
+    }
+
+    /// Adds the sums that wait at some levels of the tree, the lowest first.
+    fn add_levels(&mut self) {
+        let [again, skip, done] = [(); 3].map(|()| self.w.assembler.label());
+        self.load_word(ROUNDS, self.spec.tree());
+        self.w.push(Instruction::with2(Code::Test_rm64_r64, ROUNDS, ROUNDS));
+        self.w.assembler.jump(Code::Je_rel32_64, done);
+        self.load_word(ROW, self.spec.waiting());
+        self.w.assembler.bind(again);
+        self.add_word(ROW, self.spec.tree() + 2);
+        self.w.push(Instruction::with2(Code::Test_rm32_imm32, ROUNDS.full_register32(), 1));
+        self.w.assembler.jump(Code::Je_rel32_64, skip);
+        for sum in 0..self.spare() {
+            let waiting = memory(ROW, Register::None, i64::from(sum) * self.w.isa.vector_bytes() as i64);
+            let sum = self.w.register(sum);
+            self.w.binary(isa::ADD_F32, sum, sum, Operand::Memory(waiting));
+        }
+        self.w.assembler.bind(skip);
+        self.w.push(Instruction::with2(Code::Shr_rm64_imm8, ROUNDS, 1));
+        self.w.assembler.jump(Code::Jne_rel32_64, again);
+        self.w.assembler.bind(done);
+    }
+
+    /// Adds a word of the frame to a register.
+    fn add_word(&mut self, to: Register, word: usize) {
+        let word = memory(FRAME, Register::None, 8 * word as i64);
+        self.w.push(Instruction::with2(Code::Add_r64_rm64, to, word));
     }
 
     /// Tests a bit of what becomes of the sums.
