@@ -203,6 +203,9 @@ fn models_are_refused_on_data_of_another_kind() {
     folder.cut("a.npy", 0.9);
     folder.refuses(&predict("a.npy"), "a.npy: f32[2, 64] takes 512 bytes, but only 448 follow the header; ");
     folder.refuses(&predict("none.npy"), "none.npy: cannot read: ");
+    // Class 0 would be the greatest of NaN.
+    npy::write(&folder.path("a.npy"), &Tensor::new([2, 64], vec![3e38f32; 128]).unwrap()).unwrap();
+    folder.refuses(&predict("a.npy"), "a.npy: of row 0 (from 0), logistic returns ");
     folder.refuses(
         "predict run/mlp.safetensors --input a.npy --out a.txt",
         "a.txt: what to write is not known; ",

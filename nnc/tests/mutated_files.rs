@@ -169,6 +169,20 @@ impl Random {
     }
 }
 
+/// 40 MiB of short lines, each of which takes twice its bytes in a table, in 40 KiB.
+#[test]
+fn tables_that_inflate_without_end_are_errors_in_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = b"1,2\n".repeat(1 << 20);
+    let mut member = Vec::new();
+    GzEncoder::new(&lines[..], Compression::best()).read_to_end(&mut member).unwrap();
+    assert!(member.len() < lines.len() / 500);
+    fs::write(folder.path().join("a.csv.gz"), [gzipped(b"a,b\n"), member.repeat(10)].concat()).unwrap();
+    let error = load("csv", folder.path(), "a.csv.gz").unwrap_err().to_string();
+    assert!(error.contains("it holds more than 32 MiB and 100 times its size"), "{error}");
+    assert!(peak_memory_mb().is_none_or(|peak| peak < MAX_MEMORY_MB));
+}
+
 /// Small files that inflate to 256 MiB of one byte, after a good start.
 #[test]
 fn files_that_inflate_without_end_are_errors_in_little_memory() {
