@@ -23,6 +23,8 @@ pub struct Options {
     pub target: Option<codegen::Target>,
     /// How convolutions are computed.
     pub convolution: Convolution,
+    /// Whether results are those of the graph's own operations: see [`passes::Options::strict`].
+    pub strict: bool,
 }
 
 impl Default for Options {
@@ -34,6 +36,7 @@ impl Default for Options {
             verify: cfg!(debug_assertions),
             target: None,
             convolution: Convolution::Auto,
+            strict: false,
         }
     }
 }
@@ -59,6 +62,7 @@ impl Options {
             optimize: self.optimize,
             verify: self.verify,
             convolution,
+            strict: self.strict,
             ..passes::Options::default()
         }
     }

@@ -195,6 +195,16 @@ fn dump_prints_what_each_pass_leaves() {
 }
 
 #[test]
+fn strict_programs_keep_the_functions_that_they_name() {
+    let folder = Folder::new();
+    let text = "graph @root { %x = input : f32[3]\n%1 = constant value=1.0 : f32[3]\n%s = sqrt %x\n%y = div %1, %s\noutput y = %y }";
+    fs::write(folder.path("root.nnir"), text).unwrap();
+    assert!(folder.stdout("dump root.nnir --stage canonical").contains("rsqrt"));
+    let strict = folder.stdout("dump root.nnir --stage canonical --strict");
+    assert!(!strict.contains("rsqrt") && strict.contains("div"), "{strict}");
+}
+
+#[test]
 fn dump_draws_graphs_and_writes_files() {
     let folder = Folder::new();
     let dot = folder.stdout("dump mlp --format dot");

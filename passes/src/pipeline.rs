@@ -39,9 +39,15 @@ pub static PASSES: &[Pass] = &[
         Run::Graph(|graph, options| fold(graph, options.fold_budget)),
     )
     .optional(),
-    Pass::new("scale_weights", Differentiated, Differentiated, Run::Graph(|graph, _| scale_weights(graph)))
+    Pass::new("scale_weights", Differentiated, Differentiated, Run::Graph(scale_weights_where_allowed))
         .optional(),
-    Pass::new("simplify", Differentiated, Differentiated, Run::Graph(|graph, _| simplify(graph))).optional(),
+    Pass::new(
+        "simplify",
+        Differentiated,
+        Differentiated,
+        Run::Graph(|graph, options| simplify(graph, options.strict)),
+    )
+    .optional(),
     Pass::new("pad", Differentiated, Differentiated, Run::Graph(|graph, _| pad(graph))).optional(),
     Pass::new("cse", Differentiated, Differentiated, Run::Graph(|graph, _| cse(graph))).optional(),
     Pass::new("dce", Differentiated, Canonical, Run::Graph(|graph, _| Ok(dce(graph)))),
@@ -59,10 +65,14 @@ pub static PASSES: &[Pass] = &[
     ),
 ];
 
+fn scale_weights_where_allowed(graph: &Graph, options: &Options) -> Result<Graph, Error> {
+    if options.strict { Ok(graph.clone()) } else { scale_weights(graph) }
+}
+
 fn winograd_where_allowed(plan: Plan, options: &Options) -> Plan {
     match options.convolution {
-        Convolution::Auto => winograd(plan),
-        Convolution::Direct => plan,
+        Convolution::Auto if !options.strict => winograd(plan),
+        Convolution::Auto | Convolution::Direct => plan,
     }
 }
 
@@ -140,6 +150,9 @@ pub struct Options {
     pub verify: bool,
     /// How convolutions are computed.
     pub convolution: Convolution,
+    /// Whether nothing is rewritten that rounds otherwise, and no convolution is computed by Winograd's algorithm: what that
+    /// promises is in `docs/IR.md` under "Algebra".
+    pub strict: bool,
 }
 
 /// How convolutions are computed.
@@ -160,6 +173,7 @@ impl Default for Options {
             fold_budget: 4096,
             verify: cfg!(debug_assertions),
             convolution: Convolution::Auto,
+            strict: false,
         }
     }
 }

@@ -1,13 +1,20 @@
-//! Pass `scale_weights`: factors that follow a contraction move into its weight, and what is added becomes one bias, where
-//! weight, factors and addends are the same in each run.
+//! Pass `scale_weights`: the factor of a batch normalisation that follows a contraction moves into its weight, and what is
+//! added becomes one bias, where weight, factor and addends are the same in each run.
 //!
 //! In and out: a graph without `grad`. A value is *fixed* where it follows from constants and from states that the graph
 //! never writes. `y * s = conv(x, w * s)` for a fixed weight `w` and a fixed factor `s` per output channel, so batch
 //! normalisation in use, `(conv(x, w) - mean) * scale + shift`, becomes `conv(x, w * scale) + (shift - mean * scale)`: the
 //! scaled weight and the bias are computed once (pass `prepack`), and a run has the sum alone. Results differ by rounding.
 //!
-//! Each contraction is looked at once, with all fixed steps that follow it as its only use. They become one sum, or nothing,
-//! and stay as they are where that is no less. What nothing needs any more is left for pass `dce`.
+//! No other factor moves, and no constants are added up: `w * s` can overflow or become 0 where `y * s` does not, and
+//! `(y + c) - c` is not `y`. A batch normalisation is known by its factor, which has a `1 / sqrt(variance + eps)` in it, with
+//! a constant `eps` above 0, and by its addends, which are states. Its variance is that of `y`, so `y * s` is about 1 and
+//! `w * s` about `1 / x`: a number like others unless the image is none. Whatever the variance is, `|s|` is at most
+//! `|gain| / sqrt(eps)`, so nothing overflows where `|w * gain| < 3e38 * sqrt(eps)`. Where that is not enough, programs are
+//! compiled strictly, without this pass.
+//!
+//! Each contraction is looked at once, with the fixed steps that follow it as its only use: at most two addends (a bias of
+//! its own, and the mean), the factor, and an addend. What nothing needs any more is left for pass `dce`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,7 +26,7 @@ use ir::{
 use crate::access::lowering;
 use crate::rewrite::rebuild;
 
-/// Moves fixed factors into fixed weights.
+/// Moves the factors of batch normalisations into fixed weights.
 pub fn scale_weights(graph: &Graph) -> Result<Graph, Error> {
     let chains = chains(graph);
     let mut operands_of: Vec<Operands> = Vec::with_capacity(graph.len());
@@ -57,6 +64,7 @@ struct Step {
 /// The chains that are worth rewriting, by their last node.
 fn chains(graph: &Graph) -> BTreeMap<NodeId, Chain> {
     let is_fixed = fixed_nodes(graph);
+    let is_parameter = parameters(graph, &is_fixed);
     let mut is_root = vec![false; graph.len()];
     graph.roots().for_each(|value| is_root[value.node.0 as usize] = true);
     let only_user = |id: NodeId| -> Option<NodeId> {
@@ -74,12 +82,11 @@ fn chains(graph: &Graph) -> BTreeMap<NodeId, Chain> {
         };
         let mut chain = Chain::new(id, weight);
         while let Some(user) = only_user(chain.last())
-            && chain.extend(graph, user, &is_fixed)
+            && chain.extend(graph, user, &is_parameter)
         {}
-        let has_factors = chain.steps.iter().any(|step| step.function == ScalarFn::Mul);
-        let is_less = has_factors || chain.steps.len() > 1;
-        let is_worth_it = is_less && node.results[0].dtype.is_float() && node.results[0].shape.elements() > 0;
-        is_worth_it.then(|| (chain.last(), chain))
+        let is_normalisation =
+            chain.has_factor() && node.results[0].dtype.is_float() && node.results[0].shape.elements() > 0;
+        is_normalisation.then(|| (chain.last(), chain))
     };
     graph.nodes().filter_map(chain).collect()
 }
@@ -100,6 +107,65 @@ fn fixed_nodes(graph: &Graph) -> Vec<bool> {
     is_fixed
 }
 
+/// For each node, whether its results follow from states that the graph never writes, not from constants alone.
+fn parameters(graph: &Graph, is_fixed: &[bool]) -> Vec<bool> {
+    let mut has_state: Vec<bool> = Vec::with_capacity(graph.len());
+    for (_, node) in graph.nodes() {
+        let mut operands = node.operands.iter();
+        let has =
+            matches!(node.op, Op::State(_)) || operands.any(|operand| has_state[operand.node.0 as usize]);
+        has_state.push(has);
+    }
+    has_state.iter().zip(is_fixed).map(|(&has_state, &is_fixed)| has_state && is_fixed).collect()
+}
+
+/// Whether a factor has the inverse root of a sum with a constant above 0 in it, as that of a batch normalisation has.
+fn has_inverse_deviation(graph: &Graph, factor: Value) -> bool {
+    /// How far below the factor it is looked for, views not counted.
+    const DEPTH: usize = 4;
+    let mut candidates = vec![(factor, DEPTH)];
+    while let Some((value, depth)) = candidates.pop() {
+        let node = graph.node(view_source(graph, value).node);
+        let Lowering::Apply(function) = lowering(graph, node) else { continue };
+        match function {
+            ScalarFn::Rsqrt if is_variance(graph, node.operands[0]) => return true,
+            ScalarFn::Div => {
+                let divisor = graph.node(view_source(graph, node.operands[1]).node);
+                let is_root = matches!(lowering(graph, divisor), Lowering::Apply(ScalarFn::Sqrt));
+                if is_root && is_variance(graph, divisor.operands[0]) {
+                    return true;
+                }
+            }
+            ScalarFn::Mul if depth > 0 => {
+                candidates.extend(node.operands.iter().map(|&operand| (operand, depth - 1)));
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Whether a value is a sum with a constant above 0.
+fn is_variance(graph: &Graph, value: Value) -> bool {
+    let node = graph.node(view_source(graph, value).node);
+    let is_eps = |&operand: &Value| match &graph.node(view_source(graph, operand).node).op {
+        Op::Constant(constant) => {
+            let tensor = &constant.tensor;
+            (0..tensor.shape().elements()).all(|at| tensor.get(at).as_f64() > 0.0)
+        }
+        _ => false,
+    };
+    matches!(lowering(graph, node), Lowering::Apply(ScalarFn::Add)) && node.operands.iter().any(is_eps)
+}
+
+/// What a value is a reshape or a broadcast of.
+fn view_source(graph: &Graph, mut value: Value) -> Value {
+    while let Op::Broadcast(_) | Op::Reshape(_) = &graph.node(value.node).op {
+        value = graph.node(value.node).operands[0];
+    }
+    value
+}
+
 impl Chain {
     fn new(contraction: NodeId, weight: usize) -> Chain {
         Chain { contraction, weight, weight_axes: vec![], reshapes: vec![], steps: vec![], axes: 0..0 }
@@ -111,8 +177,23 @@ impl Chain {
         steps.or(self.reshapes.last().copied()).unwrap_or(self.contraction)
     }
 
+    /// Whether the factor is among the steps.
+    fn has_factor(&self) -> bool {
+        self.steps.iter().any(|step| step.function == ScalarFn::Mul)
+    }
+
+    /// Whether a step is the one that a batch normalisation goes on with.
+    fn takes(&self, graph: &Graph, function: ScalarFn, term: Value) -> bool {
+        let is_last_addend = |step: &Step| step.function != ScalarFn::Mul && self.has_factor();
+        match function {
+            ScalarFn::Mul => !self.has_factor() && has_inverse_deviation(graph, term),
+            _ if self.has_factor() => !self.steps.last().is_some_and(is_last_addend),
+            _ => self.steps.len() < 2,
+        }
+    }
+
     /// Adds the one user of the chain to it, if that is possible.
-    fn extend(&mut self, graph: &Graph, user: NodeId, is_fixed: &[bool]) -> bool {
+    fn extend(&mut self, graph: &Graph, user: NodeId, is_parameter: &[bool]) -> bool {
         let node = graph.node(user);
         let function = match lowering(graph, node) {
             Lowering::Alias if self.steps.is_empty() && matches!(node.op, Op::Reshape(_)) => {
@@ -122,7 +203,10 @@ impl Chain {
             Lowering::Apply(function) => function,
             _ => return false,
         };
-        let is_term = |&at: &usize| is_fixed[node.operands[at].node.0 as usize];
+        let is_term = |&at: &usize| {
+            let operand = node.operands[at];
+            is_parameter[operand.node.0 as usize] && self.takes(graph, function, operand)
+        };
         let terms = match function {
             ScalarFn::Mul | ScalarFn::Add => 0..2,
             ScalarFn::Sub => 1..2,

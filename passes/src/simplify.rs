@@ -13,38 +13,41 @@ use smallvec::SmallVec;
 use crate::cost::cost;
 use crate::fold::{folded, push};
 use crate::rewrite::rebuild;
-use crate::rules::{Expr, FAMILIES, Match};
+use crate::rules::{Expr, FAMILIES, Match, Rule, rounding};
 
 /// How far below a node rules look.
 const DEPTH: usize = 3;
 
-/// Simplifies a graph.
-pub fn simplify(graph: &Graph) -> Result<Graph, Error> {
+/// Simplifies a graph; strictly, by the rules alone that keep every bit of all results.
+pub fn simplify(graph: &Graph, is_strict: bool) -> Result<Graph, Error> {
+    let families: Vec<&[Rule]> =
+        FAMILIES.iter().copied().chain((!is_strict).then_some(rounding::RULES)).collect();
+    let rules = families.as_slice();
     rebuild(graph, |builder, node, operands| {
         if operands.is_empty() {
             return Ok(None);
         }
         let candidate =
             Node { operands: Operands::from_slice(operands), body: None, name: None, ..node.clone() };
-        match replacement(builder.graph(), &candidate) {
+        match replacement(builder.graph(), &candidate, rules) {
             None => Ok(None),
-            Some(expr) => Ok(Some(Operands::from_elem(build(builder, expr)?, 1))),
+            Some(expr) => Ok(Some(Operands::from_elem(build(builder, expr, rules)?, 1))),
         }
     })
 }
 
 /// Adds an expression to the graph, simplified; what turns out to be a constant of one value is folded.
-fn build(builder: &mut Builder, expr: Expr) -> Result<Value, Error> {
+fn build(builder: &mut Builder, expr: Expr, families: &[&[Rule]]) -> Result<Value, Error> {
     let (op, parts) = match expr {
         Expr::Value(value) => return Ok(value),
         Expr::Op(op, parts) => (op, parts),
     };
     let operands: Operands =
-        parts.into_iter().map(|part| build(builder, part)).collect::<Result<_, Error>>()?;
+        parts.into_iter().map(|part| build(builder, part, families)).collect::<Result<_, Error>>()?;
     let results = op.infer(&types(builder.graph(), &operands), None)?;
     let candidate = Node { op, operands, results, name: None, body: None };
-    if let Some(expr) = replacement(builder.graph(), &candidate) {
-        return build(builder, expr);
+    if let Some(expr) = replacement(builder.graph(), &candidate, families) {
+        return build(builder, expr, families);
     }
     match folded(builder.graph(), &candidate, &candidate.operands, 0) {
         Some(results) => Ok(push(builder, results, &candidate.results)?[0]),
@@ -53,14 +56,14 @@ fn build(builder: &mut Builder, expr: Expr) -> Result<Value, Error> {
 }
 
 /// What the first rule puts in the place of a node that matches and gives something cheaper.
-fn replacement(graph: &Graph, node: &Node) -> Option<Expr> {
+fn replacement(graph: &Graph, node: &Node, families: &[&[Rule]]) -> Option<Expr> {
     let all = types(graph, &node.operands).into_iter().chain(&node.results);
     let is_empty = all.map(|ty| ty.shape.elements()).any(|elements| elements == 0);
     if node.results.len() != 1 || node.operands.is_empty() || is_empty {
         return None; // what has no elements costs nothing to compute
     }
     let candidate = Match { graph, node };
-    let rules = FAMILIES.iter().flat_map(|family| family.iter());
+    let rules = families.iter().flat_map(|family| family.iter());
     rules.filter_map(|rule| Some((rule, (rule.apply)(&candidate)?))).find_map(|(rule, expr)| {
         let fails = |problem: &dyn Display| -> ! {
             panic!("pass simplify, rule {}: {problem}\nin place of {node:?}:\n{expr:?}", rule.name)

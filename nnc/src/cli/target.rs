@@ -14,6 +14,9 @@ pub struct TargetArg {
     /// How convolutions are computed
     #[arg(long, default_value = "auto")]
     convolution: Algorithm,
+    /// Compute what the program says, operation by operation: no reassociation, no Winograd
+    #[arg(long)]
+    strict: bool,
 }
 
 /// See [`Convolution`].
@@ -37,6 +40,6 @@ impl TargetArg {
             Algorithm::Auto => Convolution::Auto,
             Algorithm::Direct => Convolution::Direct,
         };
-        Options { target: Some(self.target.clone()), convolution, ..Options::default() }
+        Options { target: Some(self.target.clone()), convolution, strict: self.strict, ..Options::default() }
     }
 }

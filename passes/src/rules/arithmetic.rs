@@ -18,8 +18,6 @@ pub const RULES: &[Rule] = &[
     Rule { name: "sub_neg", formula: "a - -b = a + b", apply: sub_neg },
     Rule { name: "product_of_negs", formula: "-a * -b = a * b; -a / -b = a / b", apply: product_of_negs },
     Rule { name: "div_power_of_two", formula: "x / 2^n = x * 2^-n", apply: div_power_of_two },
-    Rule { name: "pow_constant", formula: "x^1 = x; x^2 = square(x)", apply: pow_constant },
-    Rule { name: "div_sqrt", formula: "1 / sqrt(x) = rsqrt(x), which rounds once", apply: div_sqrt },
     Rule { name: "product_with_itself", formula: "x * x = square(x)", apply: product_with_itself },
     Rule { name: "even_function", formula: "f(-x) = f(x) for abs, square, cos", apply: even_function },
     Rule { name: "square_of_abs", formula: "square(abs(x)) = square(x)", apply: square_of_abs },
@@ -115,20 +113,6 @@ fn exact_reciprocal(divisor: Scalar) -> Option<Scalar> {
         _ => false,
     };
     (has_no_fraction_bits && is_normal).then_some(reciprocal)
-}
-
-fn pow_constant(m: &Match<'_>) -> Option<Expr> {
-    let [x, exponent] = m.operands_of(ScalarFn::Pow)?;
-    if m.is_splat(exponent, 2.0) {
-        return Some(apply(ScalarFn::Square, [x]));
-    }
-    m.is_splat(exponent, 1.0).then_some(x.into())
-}
-
-fn div_sqrt(m: &Match<'_>) -> Option<Expr> {
-    let [one, root] = m.operands_of(ScalarFn::Div)?;
-    let [x] = m.computed_by(root, ScalarFn::Sqrt)?;
-    m.is_splat(one, 1.0).then(|| apply(ScalarFn::Rsqrt, [x]))
 }
 
 fn product_with_itself(m: &Match<'_>) -> Option<Expr> {

@@ -1,9 +1,10 @@
 //! Algebra as a table of rules, by family. A rule looks at a node and the few nodes below it, and answers with what
 //! may stand in their place; it changes nothing itself.
 //!
-//! A rule keeps every bit of the result, infinities, NaN and the sign of zero included, with these exceptions, which
-//! are stated where they occur: a sum may be rounded in another order and lose the sign of a zero, and a function may
-//! be replaced by one that is at least as accurate. So `x + 0.0` stays (it turns -0.0 into 0.0), as does `x * 0.0`.
+//! A rule keeps every bit of the result, infinities, NaN and the sign of zero included: `x + 0.0` stays (it turns -0.0
+//! into 0.0), as does `x * 0.0`. The rules of family [`rounding`] do not, and are left out where a program is compiled
+//! strictly. No rule moves a factor or an addend past another operation on floats: that changes what overflows, what
+//! becomes 0, and which digits cancel.
 
 mod arithmetic;
 mod boolean;
@@ -11,11 +12,12 @@ mod conversion;
 mod layout;
 mod matmul;
 mod reduce;
+pub mod rounding;
 
 use ir::ops::{Broadcast, Constant, Elementwise};
 use ir::{Graph, Node, Op, Scalar, ScalarFn, Shape, Tensor, Type, Value};
 
-/// All rules; of several that match, the first that gives something cheaper is taken.
+/// All rules that keep every bit; of several that match, the first that gives something cheaper is taken.
 pub static FAMILIES: &[&[Rule]] =
     &[arithmetic::RULES, boolean::RULES, conversion::RULES, layout::RULES, matmul::RULES, reduce::RULES];
 

@@ -1,4 +1,4 @@
-//! Rules for reductions.
+//! Rules for reductions. Those of sums of floats are in [`super::rounding`].
 
 use ir::ops::{Elementwise, Reduce, Reshape};
 use ir::{Op, ReduceOp, Scalar, ScalarFn, Shape, Value};
@@ -10,24 +10,32 @@ use super::{Expr, Match, Rule, broadcast, op, splat};
 pub const RULES: &[Rule] = &[
     Rule {
         name: "reduce_of_nothing",
-        formula: "reduce(x) = reshape(x) where the reduced extents are 1 (a sum of -0.0 alone may stay -0.0)",
-        apply: reduce_of_nothing,
+        formula: "reduce(x) = reshape(x) where the reduced extents are 1",
+        apply: |m| keeps_bits(m).then(|| of_nothing(m)).flatten(),
     },
     Rule {
         name: "reduce_of_broadcast",
-        formula: "sum(broadcast(x)) = n * sum(x), rounded once; max(broadcast(x)) = max(x); so min",
-        apply: reduce_of_broadcast,
+        formula: "max(broadcast(x)) = max(x); so min; sum(broadcast(x)) = n * sum(x) (integers)",
+        apply: |m| keeps_bits(m).then(|| of_repeated(m)).flatten(),
     },
 ];
 
-fn reduce_of_nothing(m: &Match<'_>) -> Option<Expr> {
+/// Whether the rules of this family keep all bits: integers wrap, and extremes do not round.
+fn keeps_bits(m: &Match<'_>) -> bool {
+    let is_sum = matches!(m.node.op, Op::Reduce(Reduce { op: ReduceOp::Add, .. }));
+    !(is_sum && m.result().dtype.is_float())
+}
+
+/// A reduction of one element each, as a reshape.
+pub fn of_nothing(m: &Match<'_>) -> Option<Expr> {
     let Op::Reduce(Reduce { axes, .. }) = &m.node.op else { return None };
     let shape = m.shape(m.operand(0));
     let is_copy = axes.iter().all(|&axis| shape[axis] == 1);
     is_copy.then(|| reshaped(m.operand(0).into(), shape, &m.result().shape))
 }
 
-fn reduce_of_broadcast(m: &Match<'_>) -> Option<Expr> {
+/// A reduction of what was repeated, as one of what was not.
+pub fn of_repeated(m: &Match<'_>) -> Option<Expr> {
     let Op::Reduce(Reduce { op: reduction, axes }) = &m.node.op else { return None };
     let wide = m.operand(0);
     let source = m.broadcast_source(wide)?;
