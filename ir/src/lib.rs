@@ -54,5 +54,5 @@ pub use plan::{AxisOrder, KernelId, Place, Plan, Slot, SlotId, Step};
 pub use scalar::{Num, ScalarFn};
 pub use shape::{Shape, Type};
 pub use tensor::{Element, Elements, Scalar, Tensor};
-pub use vector::{Comparison, Primitive, VectorInst, VectorProgram, VectorValue};
+pub use vector::{ColdFn, Comparison, Primitive, VectorInst, VectorProgram, VectorValue};
 pub use verify::{Stage, VerifiedPlan};

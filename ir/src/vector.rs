@@ -3,8 +3,10 @@
 //! The expansion of an elementwise function (`scalar::Row::expand`) builds one; so do the innermost parts of
 //! kernels. A program of one lane is scalar code with the same meaning, so every width gives the same bits.
 
+mod cold;
 mod interpret;
 
+pub use cold::ColdFn;
 use smallvec::SmallVec;
 
 use crate::{DType, Scalar};
@@ -87,6 +89,9 @@ pub enum Primitive {
     Compare(Comparison),
     /// `(bool, a, b)`: a where true, else b.
     Select,
+    /// `(bool, usual, x)`: the cold function of x where true, else `usual`. Emitters branch around the function where it is
+    /// true in no lane.
+    Cold(ColdFn),
     /// The same bits as a dtype of the same size (`f32` and `i32`, `f64` and `i64`).
     Bitcast(DType),
     /// Conversion as [`Scalar::from_f64`] and [`Scalar::from_i64`] define it: floats to integers saturate and send

@@ -7,3 +7,4 @@ pub mod large_graphs;
 pub mod random_graph;
 pub mod run_plan;
 pub mod targets;
+pub mod worst;

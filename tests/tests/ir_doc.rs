@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use ir::eval::{Bindings, evaluate};
 use ir::scalar::Signature;
 use ir::text::{Module, parse_file};
 use ir::verify::{verify_graph, verify_kernel, verify_plan};
-use ir::{Graph, Op, Scalar, ScalarFn, Tensor, Type};
+use ir::{DType, Graph, Op, Scalar, ScalarFn, Tensor, Type};
+use tests::worst::{WORST, Worst};
 
 fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/IR.md")
@@ -146,15 +148,45 @@ fn table() -> String {
     table
 }
 
-/// With `BLESS=1` in the environment, the table of the page is written anew.
+/// The greatest errors as the page shows them, one line per function.
+fn errors() -> String {
+    let mut table = String::from("| name | `f32` | at | `f64` | at |\n|---|---|---|---|---|\n");
+    for &function in ScalarFn::ALL.iter().filter(|function| function.row().ulp > 0.0) {
+        let of = |dtype| {
+            let is_it = |worst: &&Worst| worst.function == function && worst.dtype == dtype;
+            let worst = WORST.iter().find(is_it).expect("every function that is not exact has an entry");
+            let operands: Vec<String> = worst.operands.iter().map(|x| format!("{x:e}")).collect();
+            format!("{:.2} | {}", worst.ulp, operands.join(", "))
+        };
+        writeln!(table, "| `{}` | {} | {} |", function.name(), of(DType::F32), of(DType::F64))
+            .expect("a String takes all text");
+    }
+    table
+}
+
 #[test]
 fn the_table_of_functions_is_that_of_the_program() {
-    const START: &str = "compares this with the table of the program -->\n";
-    const END: &str = "<!-- end of elementwise functions -->";
+    compare("elementwise functions", &table());
+}
+
+#[test]
+fn the_table_of_errors_is_that_of_the_program() {
+    compare("greatest errors", &errors());
+}
+
+/// Compares a table of the page, between two marks of this name, with that of the program. With `BLESS=1` in the
+/// environment, it is written anew.
+fn compare(name: &str, table: &str) {
+    let start =
+        format!("<!-- {name}: tests/tests/ir_doc.rs compares this with the table of the program -->\n");
+    let end = format!("<!-- end of {name} -->");
+    // One test at a time writes the page.
+    static PAGE: Mutex<()> = Mutex::new(());
+    let _page = PAGE.lock().expect("no test panics with it, or all fail");
     let document = document();
-    let start = document.find(START).expect("the mark is there") + START.len();
-    let end = start + document[start..].find(END).expect("the mark is there");
-    let expected = format!("\n{}\n", table());
+    let start = document.find(&start).expect("the mark is there") + start.len();
+    let end = start + document[start..].find(&end).expect("the mark is there");
+    let expected = format!("\n{table}\n");
     if std::env::var_os("BLESS").is_some() {
         let blessed = format!("{}{expected}{}", &document[..start], &document[end..]);
         std::fs::write(path(), blessed).expect("docs/IR.md can be written");

@@ -15,10 +15,12 @@
 //! | `columns`, `row_blocks` | reductions of columns, as strips; the blocks of long ones |
 //! | `access` | loads and stores |
 //! | [`primitive`] | the instructions of each primitive |
+//! | `cold` | what few lanes want, in blocks out of the way |
 //! | [`memory`] | flags of loads and stores |
 
 mod access;
 pub mod cascade;
+mod cold;
 mod columns;
 pub mod cuts;
 pub mod function;
@@ -360,6 +362,16 @@ pub fn run_program(
         .collect();
     let last = *dtypes.last().expect("functions have operands");
     let result = (function.row().expand)(&mut program, last, &arguments);
+    values_of_program(b, &program, operands, lanes).swap_remove(result.0 as usize)
+}
+
+/// Emits a vector program on operands of `lanes` lanes; the value of each instruction.
+fn values_of_program(
+    b: &mut FunctionBuilder<'_>,
+    program: &VectorProgram,
+    operands: &[Regs],
+    lanes: usize,
+) -> Vec<Regs> {
     let mut values: Vec<Regs> = Vec::with_capacity(program.insts().len());
     for inst in program.insts() {
         let value = match inst.primitive {
@@ -374,5 +386,5 @@ pub fn run_program(
         };
         values.push(value);
     }
-    values.swap_remove(result.0 as usize)
+    values
 }

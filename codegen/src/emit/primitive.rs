@@ -10,6 +10,8 @@ use cranelift_frontend::FunctionBuilder;
 use ir::{Comparison, DType, Primitive, Scalar};
 use smallvec::{SmallVec, smallvec};
 
+use super::cold;
+
 /// A value: one scalar, or the registers that hold its lanes in order.
 pub type Regs = SmallVec<[Value; 4]>;
 
@@ -145,6 +147,7 @@ pub fn apply(
             .map(|&x| bitcast(b, if lanes == 1 { scalar_type(to) } else { vector_type(to) }, x))
             .collect(),
         Primitive::Select => select(b, from, lanes, operands),
+        Primitive::Cold(function) => cold::apply(b, function, from, lanes, operands),
         Primitive::Compare(how) => {
             let masks = zip(operands, |x| compare(b, how, from, x[0], x[1]));
             if lanes > 1 && from.size_bytes() == 8 { narrow_masks(b, &masks) } else { masks }

@@ -234,7 +234,7 @@ impl Function<'_> {
     fn leave(mut self, stack: usize) -> WideFunction {
         restore(&mut self.w, saved(self.strip.pointers.min(POINTERS.len())));
         let bytes = self.taken.slots * self.isa().vector_bytes();
-        self.w.assembler.finish(Kind::Strip, &[(stack, bytes.next_multiple_of(64) as i32)])
+        self.w.finish(Kind::Strip, &[(stack, bytes.next_multiple_of(64) as i32)])
     }
 
     fn compare_left(&mut self, elements: usize, jump: Code, to: Label) {

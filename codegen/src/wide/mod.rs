@@ -13,11 +13,13 @@
 //! | [`body`] | a vector program as straight-line code |
 //! | `registers` | where its values are |
 //! | `primitive` | the instructions of each primitive |
+//! | `cold` | what few lanes want, behind the code |
 //! | [`isa`] | the instruction sets, a row per instruction |
 //! | [`writer`], [`assembler`] | instructions to bytes |
 
 pub mod assembler;
 pub mod body;
+mod cold;
 pub mod function;
 pub mod isa;
 pub mod pack;

@@ -86,6 +86,7 @@ impl Body<'_> {
             Primitive::Compare(how) => self.compare(how, is_float, x[0], x[1]),
             Primitive::Select if is_mask => self.select_mask(x[0], x[1], x[2]),
             Primitive::Select => self.select(x[0], x[1], x[2]),
+            Primitive::Cold(function) => self.cold(function, x[0], x[1], x[2]),
             Primitive::Convert(to) => self.convert(from, to, x[0]),
         }
     }

@@ -1,7 +1,7 @@
 //! Random strips against the interpreter of vector programs, element by element and bit by bit.
 #![allow(unsafe_code, reason = "calling compiled strips")]
 
-use ir::{Comparison, DType, Primitive, ReduceOp, Scalar, VectorProgram, VectorValue};
+use ir::{ColdFn, Comparison, DType, Primitive, ReduceOp, Scalar, VectorProgram, VectorValue};
 
 use super::Isa;
 use super::function::{FrameLayout, emit_strip, unroll};
@@ -119,7 +119,7 @@ fn random_value(random: &mut Random, p: &mut VectorProgram, values: &[Vec<Vector
     let how = random.pick(&COMPARISONS);
     let by = 1 + random.below(31) as u32;
     let of_kind = |kind: usize| [(x, y), (i, j), (a, b)][kind];
-    match random.below(40) {
+    match random.below(41) {
         0 => p.add(x, y),
         1 => p.sub(x, y),
         2 => p.mul(x, y),
@@ -185,6 +185,10 @@ fn random_value(random: &mut Random, p: &mut VectorProgram, values: &[Vec<Vector
             let exponent = p.add(exponent, quarter);
             let exponent = p.apply(Primitive::Convert(DType::F32), &[exponent]);
             p.scale(number, exponent)
+        }
+        39 => {
+            let function = random.pick(&[ColdFn::SineOfLarge, ColdFn::CosineOfLarge]);
+            p.apply(Primitive::Cold(function), &[c, x, y])
         }
         _ => p.constant(match random.below(3) {
             0 => Scalar::F32(f32::from_bits(random.bits())),

@@ -3,6 +3,7 @@
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 
 use super::assembler::{Assembler, Constant};
+use super::cold::ColdSite;
 use super::isa::{Isa, Op};
 
 /// The last operand of an instruction.
@@ -22,6 +23,8 @@ pub struct Writer {
     pub isa: Isa,
     /// The code.
     pub assembler: Assembler,
+    /// The places so far that may need a cold function.
+    pub(super) cold: Vec<ColdSite>,
 }
 
 /// Memory at `base + index + displacement`.
@@ -39,7 +42,7 @@ pub fn broadcast(mut operand: MemoryOperand) -> MemoryOperand {
 impl Writer {
     /// No code.
     pub fn new(isa: Isa) -> Writer {
-        Writer { isa, assembler: Assembler::default() }
+        Writer { isa, assembler: Assembler::default(), cold: Vec::new() }
     }
 
     /// The register of this number.

@@ -1,6 +1,6 @@
 //! Arithmetic: the functions that are exact, or one rounding.
 
-use super::{Derivative, EVERYWHERE, Num, Row, Signature};
+use super::{Derivative, Num, Row, Signature};
 use crate::{Builder, Comparison, DType, Error, Primitive, Value, VectorProgram, VectorValue};
 
 /// Where arithmetic is sampled.
@@ -60,7 +60,6 @@ pub const NEG: Row = Row {
     expand: |p, _, x| p.neg(x[0]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -69,7 +68,7 @@ pub const ABS: Row = Row {
     name: "abs",
     arity: 1,
     signature: Signature::Number,
-    doc: "`|x|`; the least integer is its own.",
+    doc: "`|x|`; the least integer is its own. The gradient at 0 is 0.",
     eval: |dtype, x| number(dtype, x, |a, _| a.abs(), |a, _| if a < 0 { a.wrapping_neg() } else { a }),
     derivative: Derivative::Rule(|b, x, _, g| {
         let sign = b.sign(x[0])?;
@@ -78,7 +77,6 @@ pub const ABS: Row = Row {
     expand: |p, _, x| p.abs(x[0]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -87,7 +85,7 @@ pub const SIGN: Row = Row {
     name: "sign",
     arity: 1,
     signature: Signature::Number,
-    doc: "-1, 0 or 1; of a zero or a NaN, itself.",
+    doc: "-1, 0 or 1; of a zero or a NaN, itself. The gradient is 0.",
     eval: |dtype, x| {
         number(dtype, x, |a, _| if a == 0.0 || a.is_nan() { a } else { a.signum() }, |a, _| a.signum())
     },
@@ -101,7 +99,6 @@ pub const SIGN: Row = Row {
     },
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -116,7 +113,6 @@ pub const ADD: Row = Row {
     expand: |p, _, x| p.add(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -131,7 +127,6 @@ pub const SUB: Row = Row {
     expand: |p, _, x| p.sub(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -146,7 +141,6 @@ pub const MUL: Row = Row {
     expand: |p, _, x| p.mul(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -165,7 +159,6 @@ pub const DIV: Row = Row {
     expand: |p, _, x| p.div(x[0], x[1]),
     domain: &[(-8.0, 8.0), (0.25, 4.0)],
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -182,7 +175,6 @@ pub const FMA: Row = Row {
     expand: |p, _, x| p.fma(x[0], x[1], x[2]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -204,7 +196,6 @@ pub const MAX: Row = Row {
     expand: |p, _, x| p.max(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -219,7 +210,6 @@ pub const MIN: Row = Row {
     expand: |p, _, x| p.min(x[0], x[1]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -228,19 +218,27 @@ pub const CLAMP: Row = Row {
     name: "clamp",
     arity: 3,
     signature: Signature::Number,
-    doc: "`min(max(x, low), high)`. The gradient is x's within the bounds, these included, else the bound's.",
+    doc: "`min(max(x, low), high)`, so `high` where `low` is above it. The gradient is x's where `low <= x <= high`, the bounds \
+          included; else it is that of `low` where `x < low < high`, and that of `high` where `x > high` or `low >= high`.",
     eval: |dtype, x| {
         let above = number(dtype, &x[..2], maximum, i64::max);
         number(dtype, &[above, x[2]], minimum, i64::min)
     },
     derivative: Derivative::Rule(|b, x, _, g| {
         let zero = b.zeros_like(g)?;
-        let above = b.gt(x[0], x[2])?;
-        let below = b.lt(x[0], x[1])?;
-        let outside = b.logical_or(above, below)?;
-        let low = b.select(below, g, zero)?;
-        let low = b.select(above, zero, low)?;
-        Ok(vec![Some(b.select(outside, zero, g)?), Some(low), Some(b.select(above, g, zero)?)])
+        let [value, low, high] = [x[0], x[1], x[2]];
+        let (is_above_low, is_below_high) = (b.ge(value, low)?, b.le(value, high)?);
+        let is_inside = b.logical_and(is_above_low, is_below_high)?;
+        let (is_below, is_apart) = (b.lt(value, low)?, b.lt(low, high)?);
+        let takes_low = b.logical_and(is_below, is_apart)?;
+        let (is_above, is_crossed) = (b.gt(value, high)?, b.ge(low, high)?);
+        let takes_high = b.logical_or(is_above, is_crossed)?;
+        let to_high = b.select(takes_high, g, zero)?;
+        Ok(vec![
+            Some(b.select(is_inside, g, zero)?),
+            Some(b.select(takes_low, g, zero)?),
+            Some(b.select(is_inside, zero, to_high)?),
+        ])
     }),
     expand: |p, _, x| {
         let above = p.max(x[0], x[1]);
@@ -248,7 +246,6 @@ pub const CLAMP: Row = Row {
     },
     domain: &[(-8.0, 8.0), (-3.0, -1.0), (1.0, 3.0)],
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -270,7 +267,6 @@ pub const RELU: Row = Row {
     },
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: "exact",
 };
 
@@ -289,7 +285,6 @@ pub const SQUARE: Row = Row {
     expand: |p, _, x| p.mul(x[0], x[0]),
     domain: WIDE,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -298,7 +293,7 @@ pub const SQRT: Row = Row {
     name: "sqrt",
     arity: 1,
     signature: Signature::Float,
-    doc: "The square root; NaN below 0.",
+    doc: "The square root; -0 of -0, NaN below. The gradient at 0 is infinite, or NaN where that of the result is 0.",
     eval: |_, x| Num::Float(float(x[0]).sqrt()),
     derivative: Derivative::Rule(|b, _, y, g| {
         let half = b.float_like(g, 0.5);
@@ -308,7 +303,6 @@ pub const SQRT: Row = Row {
     expand: |p, _, x| p.sqrt(x[0]),
     domain: &[(0.1, 8.0)],
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -317,7 +311,8 @@ pub const RSQRT: Row = Row {
     name: "rsqrt",
     arity: 1,
     signature: Signature::Float,
-    doc: "`1 / sqrt(x)`.",
+    doc: "`1 / sqrt(x)`; infinities of zeros, of their sign, NaN below. The gradient at 0 is infinite, or NaN where that of \
+          the result is 0.",
     eval: |_, x| Num::Float(1.0 / float(x[0]).sqrt()),
     derivative: Derivative::Rule(|b, _, y, g| {
         let scale = b.float_like(g, -0.5);
@@ -329,7 +324,6 @@ pub const RSQRT: Row = Row {
     expand: |p, _, x| rsqrt(p, x[0]),
     domain: &[(0.1, 8.0)],
     ulp: 1.0,
-    accurate: EVERYWHERE,
     source: "the root of the reciprocal, scaled by powers of two: half of the first rounding is left, and one of its own",
 };
 

@@ -1,7 +1,7 @@
 //! Conversions between element types.
 
 use super::arithmetic::wrap;
-use super::{Derivative, EVERYWHERE, Num, Row, Signature};
+use super::{Derivative, Num, Row, Signature};
 use crate::{DType, Primitive};
 
 /// The reference: floats to integers saturate toward zero and send NaN to 0; integers wrap; `bool` is "not 0".
@@ -35,7 +35,6 @@ macro_rules! cast {
             },
             domain: &[(-100.0, 100.0)],
             ulp: 0.0,
-            accurate: EVERYWHERE,
             source: "exact: one rounding",
         };
     };

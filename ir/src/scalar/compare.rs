@@ -1,6 +1,6 @@
 //! Comparisons, logic and selection.
 
-use super::{Derivative, EVERYWHERE, Num, Row, Signature};
+use super::{Derivative, Num, Row, Signature};
 use crate::{Comparison, Primitive};
 
 const DOMAIN: &[(f64, f64)] = &[(-4.0, 4.0)];
@@ -29,7 +29,6 @@ macro_rules! comparison {
             expand: |p, _, x| p.apply(Primitive::Compare(Comparison::$comparison), x),
             domain: DOMAIN,
             ulp: 0.0,
-            accurate: EVERYWHERE,
             source: EXACT,
         };
     };
@@ -55,7 +54,6 @@ macro_rules! logic {
             expand: |p, _, x| p.apply(Primitive::$primitive, x),
             domain: DOMAIN,
             ulp: 0.0,
-            accurate: EVERYWHERE,
             source: EXACT,
         };
     };
@@ -76,7 +74,6 @@ pub const NOT: Row = Row {
     expand: |p, _, x| p.not(x[0]),
     domain: DOMAIN,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };
 
@@ -85,7 +82,7 @@ pub const SELECT: Row = Row {
     name: "select",
     arity: 3,
     signature: Signature::Select,
-    doc: "The second operand where the first is true, else the third.",
+    doc: "The second operand where the first is true, else the third. The gradient is that of the one that is taken.",
     eval: |_, x| if truth(x[0]) { x[1] } else { x[2] },
     derivative: Derivative::Rule(|b, x, _, g| {
         let zero = b.zeros_like(g)?;
@@ -94,6 +91,5 @@ pub const SELECT: Row = Row {
     expand: |p, _, x| p.select(x[0], x[1], x[2]),
     domain: DOMAIN,
     ulp: 0.0,
-    accurate: EVERYWHERE,
     source: EXACT,
 };

@@ -2,7 +2,7 @@
 
 use super::expansion::{at_most, compare_with, float, polynomial, with_sign};
 use super::exponential::exp_of_small;
-use super::{Derivative, EVERYWHERE, Num, Row, Signature};
+use super::{Derivative, Num, Row, Signature};
 use crate::{Comparison, DType, VectorProgram, VectorValue};
 
 /// `x + x s(x^2)` for small |x|, `1 - e^l(|x|)` for others.
@@ -112,7 +112,6 @@ pub const ERF: Row = Row {
     expand: |p, _, x| erf(p, x[0]),
     domain: &[(-3.0, 3.0)],
     ulp: 2.0,
-    accurate: EVERYWHERE,
     source: "polynomials for erf(x)/x and log(erfc(x)) fitted by weighted least squares",
 };
 

@@ -9,6 +9,7 @@ mod error_function;
 mod expansion;
 mod exponential;
 mod logarithm;
+mod payne_hanek;
 mod power;
 mod random;
 mod rounding;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use random::{normal, philox4x32_10, uniform};
+pub(crate) use trigonometric::sine_of_large;
 
 use crate::{Builder, DType, Error, Value, VectorProgram, VectorValue};
 
@@ -71,16 +73,12 @@ pub struct Row {
     pub expand: fn(program: &mut VectorProgram, dtype: DType, operands: &[VectorValue]) -> VectorValue,
     /// Where `f32` and `f64` operands are sampled by tests: an interval per operand.
     pub domain: &'static [(f64, f64)],
-    /// The largest error in units in the last place over all `f32` inputs in `accurate` (not only the domain); 0 is exact.
+    /// The bound on the error in units in the last place, over all `f32` inputs (not only the domain); 0 is exact. What
+    /// sweeps found is in docs/IR.md.
     pub ulp: f64,
-    /// Where the bound holds: everywhere, unless the row says why not.
-    pub accurate: (f64, f64),
     /// Where the expansion comes from: paper, equation, or how its constants were fitted.
     pub source: &'static str,
 }
-
-/// All floats.
-pub const EVERYWHERE: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
 
 /// A gradient rule: from operands, result and the gradient of the result, the gradient of each operand.
 pub type DerivativeRule = fn(

@@ -8,7 +8,7 @@ use super::expansion::{
 };
 use super::exponential::exp_of_sum;
 use super::logarithm::{LN_2_PARTS, split, split_normal};
-use super::{Derivative, EVERYWHERE, Num, Row, Signature};
+use super::{Derivative, Num, Row, Signature};
 use crate::{Comparison, DType, Primitive, VectorProgram, VectorValue};
 
 /// `log2(1 + f) / s` in `s^2` with `s = f / (2 + f)`, for `1 + f` between `sqrt(1/2)` and `sqrt(2)`: least squares on
@@ -200,7 +200,8 @@ pub const POW: Row = Row {
     name: "pow",
     arity: 2,
     signature: Signature::Float,
-    doc: "`a^b`, special cases as IEEE 754-2019 has them. Where a is 0, the gradient of b is 0.",
+    doc: "`a^b`, special cases as IEEE 754-2019 has them. The gradient of a is 0 where a and b \
+          are; that of b is 0 where a is 0, NaN where a is below.",
     eval: |_, x| Num::Float(float(x[0]).powf(float(x[1]))),
     derivative: Derivative::Rule(|b, x, y, g| {
         let (zero, one) = (b.zeros_like(g)?, b.float_like(g, 1.0));
@@ -224,7 +225,6 @@ pub const POW: Row = Row {
     expand: |p, _, x| pow(p, x[0], x[1]),
     domain: &[(0.2, 4.0), (-3.0, 3.0)],
     ulp: 1.0,
-    accurate: EVERYWHERE,
     source: "e^(b log a); for f32 in double precision, for f64 with the logarithm in two parts (after T. J. Dekker 1971)",
 };
 

@@ -3,7 +3,7 @@
 
 use std::f64::consts::PI;
 
-use super::{Derivative, EVERYWHERE, Num, Row, Signature};
+use super::{Derivative, Num, Row, Signature};
 use crate::{DType, VectorProgram, VectorValue};
 
 /// The multipliers (table 2 of the paper).
@@ -97,7 +97,6 @@ macro_rules! philox {
             expand: |p, _, x| expand(p, x, $word),
             domain: &[(-2.0e9, 2.0e9)],
             ulp: 0.0,
-            accurate: EVERYWHERE,
             source: "Salmon et al. 2011, section 2.2.3",
         };
     };

@@ -1,6 +1,6 @@
 //! Rounding to integers.
 
-use super::{Derivative, EVERYWHERE, Num, Row, Signature};
+use super::{Derivative, Num, Row, Signature};
 
 fn float(num: Num) -> f64 {
     let Num::Float(x) = num else { panic!("a float function of {num:?}") };
@@ -20,7 +20,6 @@ macro_rules! rounding {
             expand: |p, _, x| p.$primitive(x[0]),
             domain: &[(-9.0, 9.0)],
             ulp: 0.0,
-            accurate: EVERYWHERE,
             source: "exact",
         };
     };

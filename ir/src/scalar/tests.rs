@@ -12,7 +12,7 @@ const TUPLES: usize = if cfg!(debug_assertions) { 10_000 } else { 300_000 };
 const F64_ULP: f64 = 4.0;
 
 /// Numbers at which functions break.
-const SPECIAL: [f64; 46] = [
+const SPECIAL: [f64; 48] = [
     0.0,
     -0.0,
     1.0,
@@ -59,6 +59,8 @@ const SPECIAL: [f64; 46] = [
     9_007_199_254_740_993.0,
     2_147_483_648.0,
     -9.3e18,
+    1.7e9,
+    -1e20,
 ];
 
 /// A pseudo-random sequence (xorshift64*, S. Vigna 2016).
@@ -216,7 +218,7 @@ fn each_row_says_where_it_comes_from() {
 fn rows_are_right_at_special_values() {
     for compiled in all() {
         let tuples = special_tuples(&compiled.dtypes).into_iter();
-        compiled.check(tuples.filter(|x| is_swept(compiled.function, x[0])));
+        compiled.check(tuples);
     }
 }
 
@@ -224,15 +226,8 @@ fn rows_are_right_at_special_values() {
 fn rows_of_one_operand_are_right_over_all_f32() {
     for compiled in all().filter(|compiled| compiled.dtypes == [DType::F32]) {
         let patterns = (0..=u32::MAX).step_by(STRIDE).map(|bits| vec![Scalar::F32(f32::from_bits(bits))]);
-        compiled.check(patterns.filter(|x| is_swept(compiled.function, x[0])));
+        compiled.check(patterns);
     }
-}
-
-/// Whether the row promises its bound there.
-fn is_swept(function: ScalarFn, x: Scalar) -> bool {
-    let (low, high) = function.row().accurate;
-    let x = x.as_f64();
-    !x.is_finite() || (low..=high).contains(&x)
 }
 
 #[test]
@@ -251,7 +246,7 @@ fn rows_are_right_at_random_operands() {
                     compiled.dtypes.iter().enumerate().map(draw).collect()
                 })
                 .collect();
-            compiled.check(tuples.into_iter().filter(|x| x.iter().all(|&x| is_swept(compiled.function, x))));
+            compiled.check(tuples.into_iter());
         }
     }
 }
@@ -263,11 +258,9 @@ fn print_errors() {
         let function = compiled.function;
         let mut random = Random(7);
         let operands: Vec<Vec<Scalar>> = match compiled.dtypes[..] {
-            [DType::F32] => (0..=u32::MAX)
-                .step_by(1009)
-                .map(|bits| vec![Scalar::F32(f32::from_bits(bits))])
-                .filter(|x| is_swept(function, x[0]))
-                .collect(),
+            [DType::F32] => {
+                (0..=u32::MAX).step_by(1009).map(|bits| vec![Scalar::F32(f32::from_bits(bits))]).collect()
+            }
             _ => (0..2_000_000)
                 .map(|i| {
                     let draw = |(j, &dtype): (usize, &DType)| {
@@ -278,7 +271,6 @@ fn print_errors() {
                     };
                     compiled.dtypes.iter().enumerate().map(draw).collect::<Vec<_>>()
                 })
-                .filter(|x| x.iter().all(|&x| is_swept(function, x)))
                 .collect(),
         };
         let (error, at) = compiled.worst(operands.into_iter());

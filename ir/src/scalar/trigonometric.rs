@@ -1,11 +1,9 @@
 //! Sine and cosine.
 
-use super::expansion::{compare, float, layout, nearest, polynomial};
+use super::expansion::{compare, compare_with, float, from_bits, layout, nearest, polynomial, to_bits};
+use super::payne_hanek::reduce_large;
 use super::{Derivative, Num, Row, Signature};
-use crate::{Comparison, DType, VectorProgram, VectorValue};
-
-/// Where the reduction by pi/2 keeps the digits of an `f32`: |x| <= 2^20.
-const REDUCED: (f64, f64) = (-1_048_576.0, 1_048_576.0);
+use crate::{ColdFn, Comparison, DType, Primitive, VectorProgram, VectorValue};
 
 /// `(sin r - r) / r^3` in `r^2` for `|r| <= pi/4`: least squares on Chebyshev nodes, reweighted towards the minimax
 /// (Lawson); relative error of the sine: 4.0e-9.
@@ -37,11 +35,20 @@ const COSINE_F64: [f64; 8] = [
     1.0,
 ];
 
-/// `x = n pi/2 + r`: n in the low bits of an integer, and r. pi/2 is the sum of three numbers, so that with fused
-/// multiply-adds r keeps its digits even where x is close to a multiple (after Cody and Waite 1980).
-fn reduce(p: &mut VectorProgram, x: VectorValue) -> (VectorValue, VectorValue) {
+/// Beyond this |x| the reduction by three parts of pi/2 has too few digits, and that of Payne and Hanek takes over.
+fn limit(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => 30f64.exp2(),
+        _ => 17f64.exp2(),
+    }
+}
+
+/// `x = n pi/2 + r` for |x| up to the limit: `n + quarter` in the low bits of an integer, and r. pi/2 is the sum of three
+/// numbers, so that with fused multiply-adds r keeps its digits even where x is close to a multiple (after Cody and Waite
+/// 1980).
+fn reduce(p: &mut VectorProgram, x: VectorValue, quarter: i64) -> (VectorValue, VectorValue) {
     let dtype = p.dtype(x);
-    let (n, bits) = nearest(p, x, std::f64::consts::FRAC_2_PI, 0);
+    let (n, bits) = nearest(p, x, std::f64::consts::FRAC_2_PI, quarter);
     // Each part is rounded toward 0, so that all have one sign and a zero keeps its own.
     let parts: [f64; 3] = match dtype {
         DType::F64 => {
@@ -56,32 +63,55 @@ fn reduce(p: &mut VectorProgram, x: VectorValue) -> (VectorValue, VectorValue) {
     (bits, r)
 }
 
-/// The sine of `x + quarter * pi/2`.
-fn sine(p: &mut VectorProgram, x: VectorValue, quarter: i64) -> VectorValue {
-    let dtype = p.dtype(x);
+/// The sine of `n pi/2 + r`, where n is the low two bits of an integer.
+fn sine_of_reduced(p: &mut VectorProgram, n: VectorValue, r: VectorValue) -> VectorValue {
+    let dtype = p.dtype(r);
     let int = layout(dtype).int;
     let (sine, cosine): (&[f64], &[f64]) = match dtype {
         DType::F64 => (&SINE_F64, &COSINE_F64),
         _ => (&SINE_F32, &COSINE_F32),
     };
-    let (n, r) = reduce(p, x);
-    let quarter = p.int(int, quarter);
-    let n = p.add(n, quarter);
     let square = p.mul(r, r);
     let series = polynomial(p, square, sine);
-    // As a product, not as a sum with r, so that a zero keeps its sign.
-    let one = p.float(dtype, 1.0);
-    let ratio = p.fma(series, square, one);
-    let sine = p.mul(ratio, r);
+    // The sum makes a factor of -0 that of +0, so that a zero r keeps its sign.
+    let factor = p.mul(series, square);
+    let plus_zero = p.float(dtype, 0.0);
+    let factor = p.add(factor, plus_zero);
+    let sine = p.fma(factor, r, r);
     let cosine = polynomial(p, square, cosine);
-    let [zero, lowest, second] = [0, 1, 2].map(|bits| p.int(int, bits));
+    let [zero, lowest] = [0, 1].map(|bits| p.int(int, bits));
     let odd = p.and(n, lowest);
     let is_odd = compare(p, Comparison::Ne, odd, zero);
     let magnitude = p.select(is_odd, cosine, sine);
-    let upper = p.and(n, second);
-    let is_upper = compare(p, Comparison::Ne, upper, zero);
-    let negated = p.neg(magnitude);
-    p.select(is_upper, negated, magnitude)
+    // The second bit of n becomes the sign.
+    let sign_place = int.size_bytes() as u32 * 8 - 1;
+    let sign = p.int(int, -1 << sign_place);
+    let upper = p.apply(Primitive::ShiftLeft(sign_place - 1), &[n]);
+    let upper = p.and(upper, sign);
+    let magnitude = to_bits(p, magnitude);
+    let signed = p.xor(magnitude, upper);
+    from_bits(p, dtype, signed)
+}
+
+/// The sine of `x + quarter * pi/2`.
+fn sine(p: &mut VectorProgram, x: VectorValue, quarter: i64) -> VectorValue {
+    let (n, r) = reduce(p, x, quarter);
+    let usual = sine_of_reduced(p, n, r);
+    let size = p.abs(x);
+    let is_large = compare_with(p, size, Comparison::Gt, limit(p.dtype(x)));
+    let function = if quarter == 0 { ColdFn::SineOfLarge } else { ColdFn::CosineOfLarge };
+    p.apply(Primitive::Cold(function), &[is_large, usual, x])
+}
+
+/// The sine of `x + quarter * pi/2` for |x| beyond the limit; NaN of infinities.
+pub fn sine_of_large(p: &mut VectorProgram, x: VectorValue, quarter: i64) -> VectorValue {
+    let int = layout(p.dtype(x)).int;
+    let (n, r) = reduce_large(p, x);
+    let quarter = p.int(int, quarter);
+    let n = p.add(n, quarter);
+    let sine = sine_of_reduced(p, n, r);
+    let zero_or_nan = p.sub(x, x);
+    p.add(sine, zero_or_nan)
 }
 
 /// The sine.
@@ -89,7 +119,7 @@ pub const SIN: Row = Row {
     name: "sin",
     arity: 1,
     signature: Signature::Float,
-    doc: "The sine of x radians. Beyond |x| = 2^20 digits are lost in the reduction by pi/2.",
+    doc: "The sine of x radians. NaN of infinities.",
     eval: |_, x| Num::Float(float(x[0]).sin()),
     derivative: Derivative::Rule(|b, x, _, g| {
         let cosine = b.cos(x[0])?;
@@ -98,8 +128,7 @@ pub const SIN: Row = Row {
     expand: |p, _, x| sine(p, x[0], 0),
     domain: &[(-7.0, 7.0)],
     ulp: 2.0,
-    accurate: REDUCED,
-    source: "N. Juffa's single-precision polynomials (2016); fdlibm's kernels for f64",
+    source: "N. Juffa's single-precision polynomials (2016); fdlibm's kernels for f64; large angles after Payne and Hanek (1983)",
 };
 
 /// The cosine.
@@ -107,7 +136,7 @@ pub const COS: Row = Row {
     name: "cos",
     arity: 1,
     signature: Signature::Float,
-    doc: "The cosine of x radians. Beyond |x| = 2^20 digits are lost in the reduction by pi/2.",
+    doc: "The cosine of x radians. NaN of infinities.",
     eval: |_, x| Num::Float(float(x[0]).cos()),
     derivative: Derivative::Rule(|b, x, _, g| {
         let sine = b.sin(x[0])?;
@@ -117,6 +146,5 @@ pub const COS: Row = Row {
     expand: |p, _, x| sine(p, x[0], 1),
     domain: &[(-7.0, 7.0)],
     ulp: 2.0,
-    accurate: REDUCED,
-    source: "N. Juffa's single-precision polynomials (2016); fdlibm's kernels for f64",
+    source: "N. Juffa's single-precision polynomials (2016); fdlibm's kernels for f64; large angles after Payne and Hanek (1983)",
 };

@@ -189,6 +189,13 @@ fn ternary(primitive: Primitive, x: Scalar, y: Scalar, z: Scalar) -> Scalar {
                 b
             }
         }
+        (Primitive::Cold(function), Scalar::Bool(condition), usual, x) if usual.dtype() == x.dtype() => {
+            if condition {
+                function.run(x)
+            } else {
+                usual
+            }
+        }
         _ => panic!("{primitive:?} of {}, {} and {}", x.dtype(), y.dtype(), z.dtype()),
     }
 }

@@ -158,7 +158,7 @@ pub fn emit_tile(isa: Isa, spec: &TileSpec<'_>) -> WideFunction {
     tile.w.assembler.bind(done);
     restore(&mut tile.w, saved);
     let bytes = (slots * isa.vector_bytes()).next_multiple_of(64) as i32;
-    tile.w.assembler.finish(Kind::Tile, &[(stack, bytes)])
+    tile.w.finish(Kind::Tile, &[(stack, bytes)])
 }
 
 impl Tile<'_> {
