@@ -35,8 +35,6 @@ pub mod buffers {
     pub const SECOND: usize = 12;
     /// A result of integers.
     pub const COUNTS: usize = 13;
-    /// A result of one number.
-    pub const NUMBER: usize = 14;
 }
 
 /// What is computed.
@@ -282,14 +280,13 @@ impl Case {
         let declared =
             if self.is_gradient() { "winograd gradient" } else { "winograd %transformed of %right" };
         let columns = self.columns;
-        let (prelude, epilogue) = self.epilogue.text(&names(&result), &names(&memory), row, place);
+        let epilogue = self.epilogue.text(&names(&result), &names(&memory), row, place);
         format!(
             "kernel @k(%image: f32[{}], %right: f32[{}], %transformed: f32[{transformed}], %bias: f32[{columns}], \
              %other: f32[{}], %scalar: f32[], %rows: f32[{rows}], %row_integers: i32[{rows}], %integers: i32[{}], \
              %flag: bool[], %places: f32[{}, {columns}]) \
-             -> (%r: f32[{}], %q: f32[{}], %counts: i32[{}], %number: f32[]) {{
+             -> (%r: f32[{}], %q: f32[{}], %counts: i32[{}]) {{
                {declared}
-               {prelude}
                for {} {{
                  %sum = reduce add {} {{
                    {first}
@@ -338,7 +335,6 @@ impl Case {
             count,
             count,
             count,
-            1,
         ];
         let seed = self.seed % (1 << 32);
         let mut all: Vec<Vec<f32>> =

@@ -1,7 +1,7 @@
 //! What follows from the sum in a random kernel: its statements, and what they give.
 
 use super::case::buffers::{
-    BIAS, COUNTS, FLAG, INTEGERS, NUMBER, OTHER, PLACES, RESULT, ROW_INTEGERS, ROWS, SCALAR, SECOND,
+    BIAS, COUNTS, FLAG, INTEGERS, OTHER, PLACES, RESULT, ROW_INTEGERS, ROWS, SCALAR, SECOND,
 };
 
 /// There are fewer registers for pointers.
@@ -43,8 +43,6 @@ pub enum Epilogue {
     Place,
     /// The index of the row.
     Row,
-    /// Statements before the loop, one of which stores.
-    Prelude,
 }
 
 /// An element of the result.
@@ -68,7 +66,7 @@ pub struct Point<'a> {
 
 impl Epilogue {
     /// All.
-    pub const ALL: [Epilogue; 18] = [
+    pub const ALL: [Epilogue; 17] = [
         Epilogue::None,
         Epilogue::Bias,
         Epilogue::Layer,
@@ -86,10 +84,9 @@ impl Epilogue {
         Epilogue::UpsideDown,
         Epilogue::Place,
         Epilogue::Row,
-        Epilogue::Prelude,
     ];
 
-    /// What runs before the loop, and in it, for results with these indices, as in `at` or as in memory, and these axes of rows
+    /// What runs in the loop, for results with these indices, as in `at` or as in memory, and these axes of rows
     /// and of places with their extents.
     pub fn text(
         self,
@@ -97,14 +94,14 @@ impl Epilogue {
         memory: &str,
         (row, rows): (&str, usize),
         (place, _): (&str, usize),
-    ) -> (String, String) {
+    ) -> String {
         let upside_down: Vec<String> = at
             .split(", ")
             .map(|axis| if axis == row { format!("{} - {row}", rows - 1) } else { axis.to_owned() })
             .collect();
         let upside_down = upside_down.join(", ");
         let store = format!("store %v, %r[{memory}]");
-        let epilogue = match self {
+        match self {
             Epilogue::None => format!("store %sum, %r[{memory}]"),
             Epilogue::Bias => format!("%b = load %bias[o] %v = add %sum, %b {store}"),
             Epilogue::Layer => format!(
@@ -161,13 +158,7 @@ impl Epilogue {
             }
             Epilogue::Place => format!("%p = axis {place} : f32 %v = add %sum, %p {store}"),
             Epilogue::Row => format!("%p = axis {row} : f32 %v = add %sum, %p {store}"),
-            Epilogue::Prelude => format!("%v = mul %sum, %double {store}"),
-        };
-        let prelude = match self {
-            Epilogue::Prelude => "%s = load %scalar[] %double = add %s, %s store %double, %number[]",
-            _ => "",
-        };
-        (prelude.to_owned(), epilogue)
+        }
     }
 
     /// What an element is to be, and what rounding is relative to, for each buffer.
@@ -228,10 +219,6 @@ impl Epilogue {
             Epilogue::UpsideDown => plus(number(OTHER, point.mirrored)),
             Epilogue::Place => plus(point.place as f64),
             Epilogue::Row => plus(point.row as f64),
-            Epilogue::Prelude => {
-                let factor = 2.0 * scalar;
-                vec![(RESULT, memory, sum * factor, size * factor.abs()), (NUMBER, 0, factor, factor.abs())]
-            }
         }
     }
 }
