@@ -128,6 +128,7 @@ pub fn compile(plan: &VerifiedPlan, target: &Target) -> Result<Code, Error> {
 /// # Errors
 /// See [`Error`].
 pub fn compile_with(plan: &VerifiedPlan, target: &Target, options: CompileOptions) -> Result<Code, Error> {
+    target.check()?;
     let start = Instant::now();
     let parts = cache::compile_all(&plan.kernels, target, options)?;
     let mut times = CompileTimes { kernels: start.elapsed(), ..parts.times };

@@ -264,6 +264,19 @@ impl Target {
         cfg!(target_arch = "x86_64") && self.vector_bytes == 16
     }
 
+    /// Checks that its vectors are those of its row, and that the machine has them: the fields can be written to.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let level = LEVELS.iter().find(|level| level.name == self.name);
+        level.map_or(Ok(()), Level::check)?;
+        let has_fma = level.map_or(!cfg!(target_arch = "x86_64"), |level| level.has_fma);
+        let (bytes, registers) = level.map_or((16, 16), |level| (level.vector_bytes, level.vector_registers));
+        if (self.vector_bytes, self.vector_registers, self.has_fma) == (bytes, registers, has_fma) {
+            return Ok(());
+        }
+        let problem = format!("`{}` does not have {}-byte vectors like these", self.name, self.vector_bytes);
+        Err(Error::Target(problem))
+    }
+
     /// All that code for it depends on.
     pub(crate) fn key(&self) -> String {
         let Target { name, vector_bytes, vector_registers, has_fma, l1_bytes, l2_bytes, l3_bytes, isa } =
@@ -329,6 +342,19 @@ mod tests {
     fn the_widest_available_target_is_that_of_the_host() {
         let targets = Target::available();
         assert_eq!(targets.last().map(|target| target.name), Target::host().ok().map(|target| target.name));
+    }
+
+    #[test]
+    fn a_target_whose_vectors_were_changed_makes_no_code() {
+        let host = Target::host().expect("tests run where code can be made");
+        assert!(host.check().is_ok());
+        let wider = Target { vector_bytes: 128, ..host.clone() };
+        let fused = Target { has_fma: !host.has_fma, ..host.clone() };
+        let more = Target { vector_registers: 64, ..host };
+        for changed in [wider, fused, more] {
+            let error = changed.check().expect_err("it was changed").to_string();
+            assert!(error.contains("does not have"), "{error}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod ops;
 
+use std::collections::HashSet;
+
 use smallvec::SmallVec;
 
 use crate::ops::{Constant, Input, State};
@@ -25,17 +27,21 @@ use crate::{Types, Update, Value};
 /// ```
 pub struct Builder {
     graph: Graph,
+    output_names: HashSet<String>,
+    updated: HashSet<NodeId>,
 }
 
 impl Builder {
     /// A builder of an empty graph of this name.
     pub fn new(name: impl Into<String>) -> Builder {
-        Builder { graph: Graph::new(name) }
+        Builder::resume(Graph::new(name))
     }
 
     /// A builder that appends to `graph`.
     pub fn resume(graph: Graph) -> Builder {
-        Builder { graph }
+        let output_names = graph.outputs.iter().map(|output| output.name.clone()).collect();
+        let updated = graph.updates.iter().map(|update| update.state).collect();
+        Builder { graph, output_names, updated }
     }
 
     /// The graph so far.
@@ -131,7 +137,7 @@ impl Builder {
     /// Returns `value` from each run under this name.
     pub fn output(&mut self, name: &str, value: Value) -> Result<(), Error> {
         check_name(name)?;
-        if self.graph.outputs.iter().any(|output| output.name == name) {
+        if !self.output_names.insert(name.to_owned()) {
             return Err(Error::new(
                 name,
                 "there is an output of this name",
@@ -153,7 +159,7 @@ impl Builder {
             let problem = format!("the state is {}, its update {}", self.ty(state), self.ty(value));
             return Err(Error::new(name, problem, "give an update of the state's own type"));
         }
-        if self.graph.updates.iter().any(|update| update.state == state.node) {
+        if !self.updated.insert(state.node) {
             return Err(Error::new(name, "the state is updated twice", "update each state once"));
         }
         self.graph.updates.push(Update { state: state.node, value });
@@ -191,11 +197,7 @@ impl Builder {
 
 /// Checks that results are of a size that indices of 32 bits reach.
 fn check_sizes(op: &Op, results: &Types) -> Result<(), Error> {
-    let is_within = |ty: &&Type| {
-        let extents = ty.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent.max(1)));
-        extents.is_some_and(|product| product <= MAX_ELEMENTS)
-    };
-    match results.iter().find(|ty| !is_within(ty)) {
+    match results.iter().find(|ty| !ty.is_within_limit()) {
         None => Ok(()),
         Some(ty) => {
             let help = format!("use at most {MAX_ELEMENTS}");

@@ -3,6 +3,8 @@
 //! A graph is append-only: an operand exists before the node that uses it, so the order of ids is a topological
 //! order. Passes read one graph and write another.
 
+use std::collections::BTreeMap;
+
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -75,6 +77,8 @@ pub struct Graph {
     pub updates: Vec<Update>,
     /// Edges run from the node of an operand to its user and carry the operand's position.
     nodes: DiGraph<Node, u32>,
+    /// The first node of each name.
+    by_name: BTreeMap<String, NodeId>,
 }
 
 impl Graph {
@@ -86,6 +90,7 @@ impl Graph {
             outputs: Vec::new(),
             updates: Vec::new(),
             nodes: DiGraph::new(),
+            by_name: BTreeMap::new(),
         }
     }
 
@@ -94,14 +99,18 @@ impl Graph {
     /// # Panics
     /// Where an operand is not in the graph.
     pub fn push(&mut self, node: Node) -> NodeId {
-        let operands = node.operands.clone();
+        let (operands, name) = (node.operands.clone(), node.name.clone());
         let index = self.nodes.add_node(node);
         for (position, operand) in operands.iter().enumerate() {
             let source = NodeIndex::new(operand.node.0 as usize);
             assert!(source < index, "operand {position} is not in the graph yet");
             self.nodes.add_edge(source, index, position as u32);
         }
-        NodeId(index.index() as u32)
+        let id = NodeId(index.index() as u32);
+        if let Some(name) = name {
+            self.by_name.entry(name).or_insert(id);
+        }
+        id
     }
 
     /// The number of nodes.
@@ -158,7 +167,7 @@ impl Graph {
 
     /// The node of this name.
     pub fn find(&self, name: &str) -> Option<NodeId> {
-        self.nodes().find(|(_, node)| node.name.as_deref() == Some(name)).map(|(id, _)| id)
+        self.by_name.get(name).copied()
     }
 
     /// The values that must be computed: those of outputs and updates.
@@ -169,7 +178,11 @@ impl Graph {
     /// Names a node that has no name yet.
     pub fn set_name(&mut self, id: NodeId, name: impl Into<String>) {
         let node = &mut self.nodes[NodeIndex::new(id.0 as usize)];
-        node.name.get_or_insert_with(|| name.into());
+        if node.name.is_none() {
+            let name = name.into();
+            self.by_name.entry(name.clone()).or_insert(id);
+            node.name = Some(name);
+        }
     }
 }
 

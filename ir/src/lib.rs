@@ -10,6 +10,7 @@
 //! | [`lowering`] | what an op tells the passes of how it is computed |
 //! | [`kernel`], [`affine`], [`vector`] | the kernel language, its indices, and vector programs |
 //! | [`plan`], [`init`] | ordered steps over placed memory; how states start |
+//! | [`in_place`] | when a kernel may write over what it reads |
 //! | [`text`], [`attr`] | printing and parsing |
 //! | [`verify`] | what holds at each stage |
 //! | [`visits`] | counting the work of passes |
@@ -23,6 +24,7 @@ pub mod dtype;
 pub mod error;
 pub mod eval;
 pub mod graph;
+pub mod in_place;
 pub mod init;
 pub mod kernel;
 pub mod lowering;

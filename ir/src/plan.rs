@@ -61,6 +61,11 @@ impl AxisOrder {
         AxisOrder(if is_row_major { SmallVec::new() } else { SmallVec::from_slice(order) })
     }
 
+    /// Whether it is an order of so many axes.
+    pub fn is_permutation(&self, rank: usize) -> bool {
+        self.is_row_major() || (self.0.len() == rank && (0..rank).all(|axis| self.0.contains(&axis)))
+    }
+
     /// Whether memory is row-major.
     pub fn is_row_major(&self) -> bool {
         self.0.is_empty()

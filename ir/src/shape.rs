@@ -6,6 +6,7 @@ use std::ops::Deref;
 use smallvec::SmallVec;
 
 use crate::DType;
+use crate::text::MAX_ELEMENTS;
 
 /// The extents of a tensor's axes, outermost first. Rank 0 is a scalar; an extent of 0 is an empty tensor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,9 +97,17 @@ impl Type {
         Type { dtype, shape: shape.into() }
     }
 
-    /// The size of the dense, row-major tensor in memory, in bytes.
+    /// The size of the dense, row-major tensor in memory, in bytes. It saturates.
     pub fn size_bytes(&self) -> usize {
-        self.shape.elements() * self.dtype.size_bytes()
+        self.shape.elements().saturating_mul(self.dtype.size_bytes())
+    }
+
+    /// Whether it has at most [`MAX_ELEMENTS`] elements, extents of 0 counted as 1. Then no product of some of the extents
+    /// with an element's size can overflow.
+    pub fn is_within_limit(&self) -> bool {
+        let extents =
+            self.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent.max(1)));
+        extents.is_some_and(|product| product <= MAX_ELEMENTS)
     }
 }
 

@@ -237,9 +237,10 @@ impl Tensor {
         &self.elements
     }
 
-    /// The elements, to write to.
-    pub fn elements_mut(&mut self) -> &mut Elements {
-        &mut self.elements
+    /// The address of the first element, through which all may be written, booleans as 0 or 1; their number is fixed. Where
+    /// there is none, it is not to be used.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        with_elements!(&mut self.elements, elements => elements.as_mut_ptr().cast())
     }
 
     /// The elements as a slice of `T`; `None` where the dtype is another.

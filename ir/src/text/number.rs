@@ -1,6 +1,6 @@
 //! The numbering of a kernel that its text shows.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::RESERVED_AXIS_NAMES;
 use crate::kernel::Axis;
@@ -16,11 +16,11 @@ impl Kernel {
         self.body.iter_mut().for_each(|stmt| numbering.rename(stmt));
         self.vars = numbering.var_order.iter().map(|var| dtype_of(&self.vars, *var)).collect();
         self.axes = numbering.axis_order.iter().map(|axis| axis_of(&self.axes, *axis)).collect();
-        let mut taken = RESERVED_AXIS_NAMES.map(str::to_owned).into();
+        let mut taken = RESERVED_AXIS_NAMES.map(|name| (name.to_owned(), 0)).into();
         for axis in &mut self.axes {
             axis.name = unique_name(word(&axis.name), &mut taken);
         }
-        let mut taken = HashSet::new();
+        let mut taken = HashMap::new();
         for buffer in &mut self.buffers {
             buffer.name = unique_name(std::mem::take(&mut buffer.name), &mut taken);
         }
@@ -49,13 +49,18 @@ fn word(name: &str) -> String {
     word
 }
 
-/// `stem`, with a number where it is taken.
-fn unique_name(stem: String, taken: &mut HashSet<String>) -> String {
-    let numbered = (1..).map(|number| format!("{stem}_{number}"));
-    let mut candidates = std::iter::once(stem.clone()).chain(numbered);
-    let unique = candidates.find(|candidate| !taken.contains(candidate)).expect("numbers do not end");
-    taken.insert(unique.clone());
-    unique
+/// `stem`, with a number where it is taken: the least that is free. `taken` has, for each name, the last number tried on it.
+fn unique_name(stem: String, taken: &mut HashMap<String, u32>) -> String {
+    let Some(&last) = taken.get(&stem) else {
+        taken.insert(stem.clone(), 0);
+        return stem;
+    };
+    let numbers = (last + 1..).map(|number| (number, format!("{stem}_{number}")));
+    let mut free = numbers.filter(|(_, name)| !taken.contains_key(name));
+    let (number, name) = free.next().expect("numbers do not end");
+    taken.insert(stem, number);
+    taken.insert(name.clone(), 0);
+    name
 }
 
 /// The new numbers of variables and axes.
@@ -161,6 +166,13 @@ mod tests {
     use super::*;
     use crate::text::parse_kernel;
     use crate::{Access, Type};
+
+    #[test]
+    fn names_that_meet_are_told_apart_by_the_least_free_number() {
+        let mut taken = HashMap::new();
+        let names = ["x", "x_1", "x", "x", "y", "x_1"].map(|name| unique_name(name.to_owned(), &mut taken));
+        assert_eq!(names, ["x", "x_1", "x_2", "x_3", "y", "x_1_1"]);
+    }
 
     /// Axes and variables are added in another order than the text defines them, under names that are taken or no
     /// words, and some are not used.

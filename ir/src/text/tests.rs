@@ -299,6 +299,22 @@ fn bodies_are_nested_32_deep() {
 }
 
 #[test]
+fn no_depth_of_nesting_takes_the_stack() {
+    const DEPTH: usize = 100_000;
+    let graph = format!("graph @g {{ {}", "%y = fused kind=map domain=[] reduced=[] {".repeat(DEPTH));
+    let loops = format!("kernel @k() {{ {}", "for {".repeat(DEPTH));
+    let reductions = format!("kernel @k() {{ for {{ {}", "%a = reduce add {".repeat(DEPTH));
+    let lists = format!("graph @g {{ %x = constant value={}", "[".repeat(DEPTH));
+    let shapes = format!("plan @p {{ slot %x : f32{}", "[".repeat(DEPTH));
+    for source in [graph, loops, reductions, lists, shapes] {
+        let parse = move || parse_file(&source).expect_err("it is nested too deep").to_string();
+        let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(parse);
+        let error = thread.expect("a thread").join().expect("the stack is large enough");
+        assert!(error.contains(": expected "), "{error}");
+    }
+}
+
+#[test]
 fn an_error_shows_the_line_a_caret_and_the_help() {
     let source = "graph @g {\n  %x = input : f32[2]\n  %y = exp %xx\n}\n";
     let error = parse_graph(source).expect_err("invalid");

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::text::MAX_DEPTH;
 use crate::{
     Access, AxisId, Buffer, BufferId, DType, Error, Index, Inst, Kernel, Scalar, Stmt, StoreMode, Var,
     Winograd, winograd,
@@ -12,6 +13,7 @@ use crate::{
 /// - Parameters come before local memory; top-level statements are `for`s.
 /// - Each variable is defined once, before its uses and in a block around them; its dtype is that of what defines it.
 /// - Each axis is bound by one loop, and used inside of it only.
+/// - Buffers are of sizes that indices of 32 bits reach, and blocks are nested at most [`MAX_DEPTH`] deep.
 /// - An access has one index per axis of the buffer. Without `fill` (loads) or `add` (stores), it is affine and within
 ///   the buffer for all iterations. An index read from data is `i32` or `i64`.
 /// - Filters that are transformed for Winograd's algorithm are as many as the filters ask for.
@@ -30,7 +32,12 @@ pub fn verify_kernel(kernel: &Kernel) -> Result<(), Error> {
         visible: Vec::new(),
         is_bound: vec![false; kernel.axes.len()],
         loops: Vec::new(),
+        depth: 0,
     };
+    if let Some(buffer) = kernel.buffers.iter().find(|buffer| !buffer.ty.is_within_limit()) {
+        let problem = format!("%{} has too many elements, {}", buffer.name, buffer.ty);
+        return verifier.fail(problem, "use at most 2^31");
+    }
     if first_local.is_some_and(|first| first < parameters) {
         return verifier.fail("a parameter comes after local memory", "add parameters first");
     }
@@ -41,6 +48,9 @@ pub fn verify_kernel(kernel: &Kernel) -> Result<(), Error> {
     verifier.winograd()?;
     verifier.block(&kernel.body)
 }
+
+/// No index is so far from the first element of a buffer, in elements, that the address could overflow.
+const FARTHEST: i128 = 1 << 56;
 
 /// What is known of a variable at a statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,6 +78,8 @@ struct Verifier<'a> {
     is_bound: Vec<bool>,
     /// The open loops, outermost first.
     loops: Vec<Loop>,
+    /// The number of open blocks.
+    depth: usize,
 }
 
 type Checked = Result<(), Error>;
@@ -134,6 +146,11 @@ impl Verifier<'_> {
 
     /// Opens a block of a loop over these axes; gives what [`Verifier::close`] wants.
     fn open(&mut self, axes: &[AxisId], is_sequential: bool) -> Result<[usize; 2], Error> {
+        if self.depth >= MAX_DEPTH {
+            let problem = format!("blocks are nested more than {MAX_DEPTH} deep");
+            return self.fail(problem, "give one loop several axes");
+        }
+        self.depth += 1;
         let outer = [self.visible.len(), self.loops.len()];
         for &axis in axes {
             let Some(is_bound) = self.is_bound.get_mut(axis.0 as usize) else {
@@ -160,6 +177,7 @@ impl Verifier<'_> {
             self.vars[var.0 as usize] = State::Gone;
         }
         self.loops.truncate(loops);
+        self.depth -= 1;
     }
 
     fn dtype(&self, var: Var) -> DType {
@@ -261,7 +279,11 @@ impl Verifier<'_> {
         for open in &self.loops {
             is_run &= self.kernel.extent(open.axis) > 0;
         }
-        for (position, (index, &extent)) in indices.iter().zip(buffer.ty.shape.iter()).enumerate() {
+        let mut reach = 0i128;
+        let strides = buffer.ty.shape.strides();
+        for (position, ((index, &extent), &stride)) in
+            indices.iter().zip(buffer.ty.shape.iter()).zip(&strides).enumerate()
+        {
             index.affine.terms().iter().try_for_each(|&(axis, _)| self.use_axis(axis))?;
             if let Some(var) = index.var {
                 if !self.use_var(var)?.is_int() {
@@ -275,7 +297,10 @@ impl Verifier<'_> {
                 }
             }
             let (low, high) = self.range(index);
-            if low.abs().max(high.abs()) >= 1 << 62 {
+            // Code computes the address of an element that is outside, too, before it finds that it is.
+            let offset = low.saturating_abs().max(high.saturating_abs()).saturating_mul(stride as i128);
+            reach = reach.saturating_add(offset);
+            if reach >= FARTHEST {
                 return self
                     .fail(format!("index {position} of %{name} may overflow"), "use smaller coefficients");
             }

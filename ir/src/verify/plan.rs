@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::memory::verify_memory;
 use super::{Stage, verify_kernel};
+use crate::in_place::Call;
 use crate::{Error, KernelId, Place, Plan, SlotId, Step};
 
 /// Checks a plan at stage `kernels` or `plan`.
@@ -14,7 +15,7 @@ use crate::{Error, KernelId, Place, Plan, SlotId, Step};
 /// - Of `prepare`: its steps read constants, states that the plan never writes nor updates, and what earlier ones have
 ///   written; they write to the arena, where nothing else writes to their slots.
 /// - At `plan`: every slot has a place, aligned and within the arena; values that are alive at the same time do not
-///   overlap; no update is left.
+///   overlap; a kernel that writes a value over one that it reads does so after its last read; no update is left.
 ///
 /// # Errors
 /// The first of these that does not hold.
@@ -30,7 +31,8 @@ pub fn verify_plan(plan: &Plan, stage: Stage) -> Result<(), Error> {
     if let Some(&(state, _)) = plan.updates.first() {
         return fail(&slot_name(plan, state), "its update is left", "run pass `plan_memory`");
     }
-    verify_memory(plan)
+    verify_memory(plan)?;
+    verify_in_place(plan)
 }
 
 pub(super) fn fail<T>(subject: &str, problem: impl Into<String>, help: &str) -> Result<T, Error> {
@@ -55,6 +57,16 @@ pub(super) fn numbered_steps(plan: &Plan) -> impl Iterator<Item = (String, &Step
 fn verify_slots(plan: &Plan) -> Result<(), Error> {
     let mut names = HashSet::new();
     for slot in &plan.slots {
+        if !slot.ty.is_within_limit() {
+            let problem = format!("it has too many elements, {}", slot.ty);
+            return fail(&format!("slot %{}", slot.name), problem, "use at most 2^31");
+        }
+        if let Place::State { order, .. } = &slot.place
+            && !order.is_permutation(slot.ty.shape.rank())
+        {
+            let problem = format!("its axes are not in an order of {} axes", slot.ty.shape.rank());
+            return fail(&format!("slot %{}", slot.name), problem, "name each axis once, counted from 0");
+        }
         let role = match slot.place {
             Place::Input => "input",
             Place::Output => "output",
@@ -126,6 +138,37 @@ fn verify_steps(plan: &Plan) -> Result<(), Error> {
     for (id, _) in plan.slots_where(|place| *place == Place::Output) {
         if !is_written[id.0 as usize] {
             return fail(&slot_name(plan, id), "the output is never written", "write it by a call or a copy");
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a kernel that writes a slot over one that it reads has read each element before it writes it.
+fn verify_in_place(plan: &Plan) -> Result<(), Error> {
+    // Where two slots are, as far as they can be the same memory: the arena's by offset, others by themselves.
+    let memory = |slot: SlotId| match plan.slot(slot).place {
+        Place::Arena { offset } => (None, offset),
+        _ => (Some(slot), 0),
+    };
+    let has_bytes = |slot: &SlotId| plan.slot(*slot).ty.size_bytes() > 0;
+    for (name, step) in numbered_steps(plan) {
+        let Step::Call { kernel, .. } = step else { continue };
+        let read = plan.reads(step);
+        for value in plan.writes(step).into_iter().filter(has_bytes) {
+            let mut shared =
+                read.iter().copied().filter(|&old| memory(old) == memory(value) && has_bytes(&old));
+            let Some(old) =
+                shared.find(|&old| !Call::of(plan, step).is_some_and(|call| call.may_write_over(old, value)))
+            else {
+                continue;
+            };
+            let problem = format!(
+                "@{} writes {} over {}, which it has not read to the end",
+                plan.kernel(*kernel).name,
+                slot_name(plan, value),
+                slot_name(plan, old)
+            );
+            return fail(&name, problem, "place them apart");
         }
     }
     Ok(())

@@ -154,21 +154,21 @@ pub fn little_endian_bytes(tensor: &Tensor) -> Vec<u8> {
 
 /// The tensor of type `ty` with these elements.
 fn from_little_endian(ty: &Type, bytes: &[u8]) -> Tensor {
-    let mut tensor = Tensor::zeros(ty);
-    /// Reads each element from as many bytes as it has.
-    macro_rules! fill {
-        ($elements:ident, $from:expr) => {
-            for (element, bytes) in $elements.iter_mut().zip(bytes.chunks_exact(ty.dtype.size_bytes())) {
-                *element = $from(bytes.try_into().expect("chunks have the size of an element"));
-            }
-        };
+    let size = ty.dtype.size_bytes();
+    /// The elements, each read from as many bytes as it has.
+    macro_rules! read {
+        ($from:expr) => {{
+            let elements = bytes.chunks_exact(size);
+            let read = |bytes: &[u8]| $from(bytes.try_into().expect("chunks have the size of an element"));
+            Tensor::new(ty.shape.clone(), elements.map(read).collect())
+        }};
     }
-    match tensor.elements_mut() {
-        ir::Elements::F32(x) => fill!(x, f32::from_le_bytes),
-        ir::Elements::F64(x) => fill!(x, f64::from_le_bytes),
-        ir::Elements::I32(x) => fill!(x, i32::from_le_bytes),
-        ir::Elements::I64(x) => fill!(x, i64::from_le_bytes),
-        ir::Elements::Bool(x) => fill!(x, |[byte]: [u8; 1]| byte != 0),
-    }
-    tensor
+    let tensor = match ty.dtype {
+        DType::F32 => read!(f32::from_le_bytes),
+        DType::F64 => read!(f64::from_le_bytes),
+        DType::I32 => read!(i32::from_le_bytes),
+        DType::I64 => read!(i64::from_le_bytes),
+        DType::Bool => read!(|[byte]: [u8; 1]| byte != 0),
+    };
+    tensor.expect("there are the bytes of as many elements as the type has")
 }

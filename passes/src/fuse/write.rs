@@ -1,6 +1,6 @@
 //! Writing groups as a graph.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ir::ops::{Fused, Input};
 use ir::{Error, Graph, Node, NodeId, Op, Operands, Output, Types, Update, Value};
@@ -76,7 +76,12 @@ impl Writer<'_> {
         };
         let mut members = group.members.clone();
         members.sort_unstable();
-        let mut body = Body { graph: Graph::new("body"), values: BTreeMap::new(), operands: Operands::new() };
+        let mut body = Body {
+            graph: Graph::new("body"),
+            values: BTreeMap::new(),
+            operands: Operands::new(),
+            names: HashSet::new(),
+        };
         for &id in &members {
             self.clone_into(&mut body, id);
         }
@@ -123,12 +128,13 @@ impl Writer<'_> {
         let outer = self.values[&value];
         let source = self.graph.node(value.node);
         let name = source.name.clone().filter(|_| source.operands.is_empty());
+        let name = body.unused_name(name.unwrap_or_else(|| format!("v{}", body.operands.len())));
         let ty = self.graph.ty(value).clone();
         let node = body.graph.push(Node {
             op: Op::from(Input { ty: ty.clone() }),
             operands: Operands::new(),
             results: Types::from_elem(ty, 1),
-            name: Some(name.unwrap_or_else(|| format!("v{}", body.operands.len()))),
+            name: Some(name),
             body: None,
         });
         let inner = Value { node, result: 0 };
@@ -145,6 +151,18 @@ struct Body {
     values: BTreeMap<Value, Value>,
     /// What the inputs of the body stand for, in the target.
     operands: Operands,
+    /// The names of its inputs.
+    names: HashSet<String>,
+}
+
+impl Body {
+    /// `name`, or one made of it where it is taken: the user's names and ours may meet.
+    fn unused_name(&mut self, mut name: String) -> String {
+        while !self.names.insert(name.clone()) {
+            name.push('_');
+        }
+        name
+    }
 }
 
 /// The values that are read outside of the group that computes them.

@@ -8,9 +8,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use ir::in_place::Call;
 use ir::{Place, Plan, SlotId};
-
-use super::in_place::Call;
 
 /// The greatest number of blocks that are compared pair by pair.
 const EXACT: usize = 1024;

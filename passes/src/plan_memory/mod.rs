@@ -7,11 +7,10 @@
 //!    otherwise.
 //! 2. `outputs`: a value that is copied to an output is written there to begin with.
 //! 3. `arena`: what is left gets an offset in the arena; memory is reused once its value has been read for the last
-//!    time, by the very kernel that reads it last where that kernel may (`in_place`). Results of `prepare` are kept
+//!    time, by the very kernel that reads it last where that kernel may ([`ir::in_place`]). Results of `prepare` are kept
 //!    from run to run: their memory is theirs alone.
 
 mod arena;
-mod in_place;
 mod outputs;
 mod steps;
 mod updates;

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use ir::in_place::Call;
 use ir::{Place, SlotId, Step};
 
 use super::Draft;
-use super::in_place::Call;
 use super::steps::StepId;
 
 /// Turns each update of the plan into a write in place, where `in_place` allows it and it is safe, or into a copy.

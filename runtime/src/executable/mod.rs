@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ir::{KernelId, Place, SlotId, Tensor, Type, VerifiedPlan, with_elements};
+use ir::{DType, KernelId, Place, SlotId, Tensor, Type, VerifiedPlan, with_elements};
 
 use crate::error::is_of_type;
 use crate::program::{Action, Machine, Program, output_tensor, scratch_bytes};
@@ -148,6 +148,7 @@ impl Executable {
         } else {
             self.run_actions(first)
         }
+        self.normalise_booleans();
         if self.writes_states {
             state.note_change();
             // What this program prepares depends on no state that it writes.
@@ -299,11 +300,26 @@ impl Executable {
 
     fn bind_outputs(&mut self) {
         for (output, tensor) in self.outputs.iter_mut().zip(&mut self.tensors) {
-            let address =
-                with_elements!(tensor.elements_mut(), elements => elements.as_mut_ptr().cast::<u8>());
+            let address = tensor.as_mut_ptr();
             if output.address != address {
                 output.address = address;
                 self.program.set(output.slot, address);
+            }
+        }
+    }
+
+    /// Makes every byte of outputs of `bool` 0 or 1, as Rust demands: where a plan writes a part of one alone, or copies what
+    /// kernels have written in part, the rest is whatever was in the memory.
+    fn normalise_booleans(&mut self) {
+        for output in &self.outputs {
+            let ty = &self.plan.slot(output.slot).ty;
+            if ty.dtype == DType::Bool {
+                for index in 0..ty.shape.elements() {
+                    // SAFETY: the address is that of the output's tensor, which has so many elements of a byte each.
+                    let byte = unsafe { output.address.add(index) };
+                    // SAFETY: as above; any byte is a `u8`, and nothing else refers to the tensor.
+                    unsafe { byte.write(u8::from(byte.read() != 0)) };
+                }
             }
         }
     }

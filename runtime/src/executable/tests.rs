@@ -233,3 +233,25 @@ fn a_run_without_its_states_is_an_error_and_changes_nothing() {
     assert_eq!(error.to_string(), "state `w` is f32[5], not f32[4]; give a value of its own type");
     assert_eq!(exe.outputs()[0].as_slice::<f32>().unwrap(), [0.0; 4]);
 }
+
+#[test]
+fn outputs_of_truth_values_are_truth_values_whatever_was_in_memory() {
+    let source =
+        "plan @p { arena 64  slot %x : f32[4] = input  slot %t : f32[4] = at 0  slot %b : bool[16] = at 0
+        slot %y : bool[16] = output
+        kernel @copy(%a: f32[4]) -> (%r: f32[4]) { for i in 4 { %0 = load %a[i] store %0, %r[i] } }
+        kernel @less(%a: f32[4]) -> (%r: bool[16]) {
+            for i in 4 { %0 = load %a[i] %1 = 0.0 : f32 %2 = lt %0, %1 store %2, %r[i] }
+        }
+        steps { call @copy(%x, %t) call @less(%x, %b) copy %b -> %y } }";
+    let plan = verified(ir::text::parse_plan(source).unwrap());
+    let code = codegen::compile(&plan, &codegen::Target::host().unwrap()).unwrap();
+    let mut exe = Executable::new(code, Arc::new(Pool::new(1).unwrap())).unwrap();
+    let mut state = State::new(exe.plan(), 0).unwrap();
+    exe.run(&mut state, &[&Tensor::new([4], vec![-3.7f32, 9.9, -1e30, 0.1]).unwrap()]).unwrap();
+    let truths = exe.outputs()[0].as_slice::<bool>().unwrap();
+    assert!(truths.iter().all(|&truth| u8::from(truth) <= 1), "{truths:?}");
+    assert_eq!(truths[..4], [true, false, true, false]);
+    // What no kernel has written is what was there: any byte but 0 is true.
+    assert!(truths[4..].contains(&true));
+}

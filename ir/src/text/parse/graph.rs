@@ -151,7 +151,7 @@ impl GraphParser {
             .map_err(|error| cursor.ir_error(at_fault(&error), error))?;
         let inferred = &self.builder.graph().node(node).results;
         check_types(cursor, op_token.text, &declared, inferred, type_span)?;
-        if let Some(ty) = inferred.iter().find(|ty| !is_within_limit(ty)) {
+        if let Some(ty) = inferred.iter().find(|ty| !ty.is_within_limit()) {
             let help = format!("use at most {MAX_ELEMENTS}");
             return Err(cursor.error(op_token.span(), format!("a result of too many elements, {ty}"), help));
         }
@@ -345,12 +345,6 @@ fn check_types(
     let list = |types: &[Type]| types.iter().map(Type::to_string).collect::<Vec<_>>().join(", ");
     let message = format!("`{op}` is declared {}, but it is {}", list(declared), list(inferred));
     Err(cursor.error(span, message, "correct the type, or leave it out"))
-}
-
-/// Whether a type has at most [`MAX_ELEMENTS`] elements, extents of 0 counted as 1.
-fn is_within_limit(ty: &Type) -> bool {
-    let product = ty.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent.max(1)));
-    product.is_some_and(|product| product <= MAX_ELEMENTS)
 }
 
 fn redefined(cursor: &Cursor<'_>, result: &Reference) -> crate::text::ParseError {

@@ -182,7 +182,7 @@ fn parse_order(cursor: &mut Cursor<'_>, ty: &Type) -> Parsed<AxisOrder> {
         }
     }
     let rank = ty.shape.rank();
-    if axes.len() != rank || (0..rank).any(|axis| !axes.contains(&axis)) {
+    if axes.len() != rank || !AxisOrder::new(&axes).is_permutation(rank) {
         let problem = format!("this is no order of {rank} axes");
         return Err(cursor.error(cursor.span_from(start), problem, HELP));
     }

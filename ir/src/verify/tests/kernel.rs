@@ -295,3 +295,36 @@ fn transformed_filters_exist() {
     wrong.winograd = Some(Winograd::Convolution { filters: BufferId(0), transformed: BufferId(7) });
     assert!(check(&wrong).contains("buffer 7"), "{}", check(&wrong));
 }
+
+#[test]
+fn an_address_does_not_overflow_where_no_index_does() {
+    let source = "kernel @k(%x: f32[2, 1073741824]) -> (%y: f32[2]) {
+      for i in 2147483648 { %0 = load %x[i, 0] fill 0.0 } for j in 2 { %1 = load %x[j, 0] store %1, %y[j] } }";
+    let far = parse_kernel(source).unwrap_or_else(|error| panic!("{}", error.render(source, "test")));
+    assert_eq!(check(&far), "kernel @k: index 0 of %x may overflow; use smaller coefficients");
+}
+
+#[test]
+fn buffers_are_within_the_limits_of_a_text() {
+    for shape in [&[1 << 31, 2][..], &[1 << 31, 1 << 31], &[0, 1 << 40]] {
+        let mut wrong = kernel(COPY);
+        wrong.buffer("t", Type::new(DType::F32, shape), Access::Local);
+        let expected =
+            format!("kernel @k: %t has too many elements, {}; use at most 2^31", wrong.buffers[3].ty);
+        assert_eq!(check(&wrong), expected);
+    }
+}
+
+#[test]
+fn blocks_are_nested_32_deep() {
+    let nested = |depth: usize| {
+        let mut deep = kernel(COPY);
+        for _ in 1..depth {
+            let body = std::mem::take(&mut deep.body);
+            deep.body = vec![Stmt::For { axes: Default::default(), sequential: false, body }];
+        }
+        check(&deep)
+    };
+    assert_eq!(nested(32), "valid");
+    assert_eq!(nested(33), "kernel @k: blocks are nested more than 32 deep; give one loop several axes");
+}

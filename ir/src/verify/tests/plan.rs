@@ -282,3 +282,51 @@ fn no_other_value_is_placed_over_what_is_prepared() {
     let problem = "is written over slot %h, which is alive; place them apart, or order the steps";
     assert_eq!(with_places(64, 64), format!("step 1: slot %g {problem}"), "after its last use in a run");
 }
+
+#[test]
+fn slots_are_within_the_limits_of_a_text() {
+    let mut wrong = plan(CALL);
+    wrong.slots[0].ty.shape = [1 << 31, 1 << 31].into();
+    assert_eq!(
+        check(&wrong, Stage::Plan),
+        "slot %x: it has too many elements, f32[2147483648, 2147483648]; use at most 2^31"
+    );
+}
+
+#[test]
+fn the_order_of_a_state_names_each_of_its_axes_once() {
+    for order in [&[1, 1][..], &[1], &[2, 1, 0], &[1, 2]] {
+        let mut wrong = plan(&format!("slot %s : f32[2, 3] = state constant(0) {CALL}"));
+        let Place::State { order: of_state, .. } = &mut wrong.slots[2].place else { panic!("a state") };
+        *of_state = crate::AxisOrder::new(order);
+        assert_eq!(
+            check(&wrong, Stage::Plan),
+            "slot %s: its axes are not in an order of 2 axes; name each axis once, counted from 0"
+        );
+    }
+}
+
+/// `%s` is a state and `%h`, `%g` are at one place; `@turn` reads what it has written before.
+fn in_place(steps: &str) -> String {
+    let turn =
+        "kernel @turn(%x: f32[16]) -> (%y: f32[16]) { for i in 16 { %0 = load %x[15 - i] store %0, %y[i] } }";
+    let source = format!(
+        "plan @p {{ arena 64 slot %x : f32[16] = input slot %s : f32[16] = state constant(0)
+         slot %h : f32[16] = at 0 slot %g : f32[16] = at 0 {KERNEL} {turn} steps {{ call @neg(%x, %h) {steps} }} }}"
+    );
+    let plan = parse_plan(&source).unwrap_or_else(|error| panic!("{}", error.render(&source, "test")));
+    check(&plan, Stage::Plan)
+}
+
+#[test]
+fn what_is_written_over_an_operand_has_been_read_before() {
+    assert_eq!(in_place("call @neg(%h, %g) call @turn(%g, %s) call @neg(%s, %s)"), "valid");
+    assert_eq!(
+        in_place("call @neg(%h, %g) call @turn(%s, %s)"),
+        "step 2: @turn writes slot %s over slot %s, which it has not read to the end; place them apart"
+    );
+    assert_eq!(
+        in_place("call @turn(%h, %g) call @neg(%g, %s)"),
+        "step 1: @turn writes slot %g over slot %h, which it has not read to the end; place them apart"
+    );
+}

@@ -1,8 +1,9 @@
-//! When a kernel may write a result over one of its operands.
+//! When a kernel may write a result over one of its operands: what pass `plan_memory` makes use of, and what the verifier
+//! holds every plan to.
 
 use std::collections::BTreeMap;
 
-use ir::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Plan, SlotId, Step, Stmt, Winograd};
+use crate::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Plan, SlotId, Step, Stmt, Winograd};
 use smallvec::SmallVec;
 
 /// A call of a kernel: which of its results may be in the memory of which operands.
@@ -136,7 +137,7 @@ fn is_injective(kernel: &Kernel, affine: &Affine) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ir::{Access, Accumulator, DType, Index, ReduceOp, StoreMode, Type, Var};
+    use crate::{Access, Accumulator, DType, Index, ReduceOp, StoreMode, Type, Var};
     use smallvec::smallvec;
 
     fn may_overwrite(kernel: &Kernel, read: BufferId, written: BufferId) -> bool {
