@@ -291,3 +291,161 @@ fn additions_to_memory_run_in_loops_that_are_on_lanes_otherwise() {
     let dot = |i: usize, j: usize| (0..depth).map(|k| x[i * depth + k] * w[k * columns + j]).sum::<f32>();
     check(&product, &buffers, &of(&|r, i, j| r + dot(i, j)));
 }
+
+#[test]
+fn causal_masks_of_any_length_need_one_register_for_the_index() {
+    for length in (12..=16).chain([31, 32, 48, 63, 64]) {
+        let text = format!(
+            "kernel @k(%s: f32[3, {length}, {length}]) -> (%r: f32[3, {length}, {length}]) {{
+               for n in 3, i in {length}, j in {length} {{
+                 %0 = axis j : f32
+                 %1 = axis i : f32
+                 %2 = le %0, %1
+                 %3 = load %s[n, i, j]
+                 %4 = -1e9 : f32
+                 %5 = select %2, %3, %4
+                 store %5, %r[n, i, j]
+               }}
+             }}"
+        );
+        let s = numbers(3 * length * length, 1);
+        let is_masked = |at: usize| at % length > at / length % length;
+        let expected: Vec<f32> =
+            s.iter().enumerate().map(|(at, &s)| if is_masked(at) { -1e9 } else { s }).collect();
+        check(&text, &[s, vec![0.0; 3 * length * length]], &expected);
+    }
+}
+
+#[test]
+fn more_reductions_than_registers_are_reduced() {
+    for (accumulators, columns) in [(7, 50), (8, 33), (9, 17), (15, 70), (24, 40), (33, 66)] {
+        let list =
+            |name: &str| (0..accumulators).map(|at| format!("%{name}{at}")).collect::<Vec<_>>().join(", ");
+        let ops = (0..accumulators)
+            .map(|at| if at % 3 == 0 { "add" } else { "max" })
+            .collect::<Vec<_>>()
+            .join(", ");
+        let terms: String = (0..accumulators)
+            .map(|at| format!("%c{at} = {at}.0 : f32\n %t{at} = mul %x, %c{at}\n"))
+            .collect();
+        let total: String =
+            (1..accumulators).map(|at| format!("%y{at} = add %y{}, %s{at}\n", at - 1)).collect();
+        let text = format!(
+            "kernel @k(%v: f32[5, {columns}]) -> (%r: f32[5]) {{
+               for i in 5 {{
+                 {} = reduce ({ops}) j in {columns} {{
+                   %x = load %v[i, j]
+                   {terms}
+                   yield {}
+                 }}
+                 %zero = 0.0 : f32
+                 %y0 = add %zero, %s0
+                 {total}
+                 store %y{}, %r[i]
+               }}
+             }}",
+            list("s"),
+            list("t"),
+            accumulators - 1
+        );
+        let v = whole_numbers(5 * columns, 1).iter().map(|x| x % 64.0).collect::<Vec<f32>>();
+        let expected: Vec<f32> = v
+            .chunks(columns)
+            .map(|row| {
+                let (sum, max) =
+                    (row.iter().sum::<f32>(), row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+                (0..accumulators).map(|at| at as f32 * if at % 3 == 0 { sum } else { max }).sum()
+            })
+            .collect();
+        check(&text, &[v, vec![0.0; 5]], &expected);
+    }
+}
+
+#[test]
+fn what_is_the_same_in_all_rows_is_summed_for_each_column() {
+    for (rows, columns) in [(32, 42), (17, 6), (64, 6), (70, 5), (128, 33), (20, 1100)] {
+        let text = format!(
+            "kernel @k(%x: f32[{columns}]) -> (%r: f32[{columns}], %m: f32[{columns}]) {{
+               for j in {columns} {{
+                 %0 = load %x[j]
+                 %1 = axis j : f32
+                 %2 = add %0, %1
+                 %3, %4 = reduce (add, max) i in {rows} {{
+                   yield %2, %1
+                 }}
+                 %5 = reduce add i1 in {rows} {{
+                   yield %4
+                 }}
+                 store %3, %r[j]
+                 store %5, %m[j]
+               }}
+             }}"
+        );
+        let x: Vec<f32> = whole_numbers(columns, 1).iter().map(|x| x % 64.0).collect();
+        let sums: Vec<f32> = x.iter().enumerate().map(|(j, x)| rows as f32 * (x + j as f32)).collect();
+        let expected: Vec<f32> = (0..columns).map(|j| (rows * j) as f32).collect();
+        let buffers = [x, vec![0.0; columns], vec![0.0; columns]];
+        check(&text, &buffers, &expected);
+        for target in Target::available() {
+            assert_eq!(run(&text, &target, &buffers)[1], sums, "{} of {rows} x {columns}", target.name);
+        }
+    }
+}
+
+#[test]
+fn truth_values_are_kept_for_rows() {
+    for (rows, columns) in [(19, 4), (17, 7), (40, 33), (64, 6), (18, 1100)] {
+        let text = format!(
+            "kernel @k(%x: f32[{rows}, {columns}], %b: f32[{columns}], %y: f32[{rows}, {columns}]) -> (%r: f32[{columns}]) {{
+               for j in {columns} {{
+                 %0 = load %b[j]
+                 %1 = 0.0 : f32
+                 %2 = lt %0, %1
+                 %3 = reduce max i in {rows} {{
+                   %4 = load %x[i, j]
+                   %5 = select %2, %4, %0
+                   yield %5
+                 }}
+                 %6 = gt %3, %1
+                 %7 = xor %6, %2
+                 %8 = reduce max i1 in {rows} {{
+                   %9 = load %y[i1, j]
+                   %10 = select %7, %9, %3
+                   yield %10
+                 }}
+                 store %8, %r[j]
+               }}
+             }}"
+        );
+        let (x, b, y) = (numbers(rows * columns, 1), numbers(columns, 2), numbers(rows * columns, 3));
+        let greatest = |x: &[f32], j: usize| {
+            x.iter().skip(j).step_by(columns).copied().fold(f32::NEG_INFINITY, f32::max)
+        };
+        let expected: Vec<f32> = (0..columns)
+            .map(|j| {
+                let first = if b[j] < 0.0 { greatest(&x, j) } else { b[j] };
+                if (first > 0.0) != (b[j] < 0.0) { greatest(&y, j) } else { first }
+            })
+            .collect();
+        check(&text, &[x, b, y, vec![0.0; columns]], &expected);
+    }
+}
+
+#[test]
+fn rows_that_are_gigabytes_apart_are_reduced() {
+    // Too large to run: the machine code of it is made.
+    let text = "kernel @k(%x: f32[20, 100000000]) -> (%r: f32[100000000]) {
+      for j in 100000000 {
+        %0 = reduce add i in 20 {
+          %1 = load %x[i, j]
+          yield %1
+        }
+        store %0, %r[j]
+      }
+    }";
+    let kernel = ir::text::parse_kernel(text).expect("the kernel is well-formed");
+    for target in Target::available() {
+        let code = codegen::compile(std::slice::from_ref(&kernel), &target);
+        assert!(code.is_ok(), "{}: {code:?}", target.name);
+    }
+}

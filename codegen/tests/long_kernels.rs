@@ -1,5 +1,5 @@
-//! Kernels of many statements, and of values that are all alive at once: neither a stack nor the number of registers limits
-//! them.
+//! Kernels of many statements, values that are all alive at once, accumulators and results: neither a stack nor the number of
+//! registers limits them.
 
 mod support;
 
@@ -54,5 +54,37 @@ fn many_values_may_be_alive_at_once() {
         let x: Vec<f32> = (0..extent).map(|at| (at % 5) as f32).collect();
         let sum = (VALUES * (VALUES + 1) / 2) as f32;
         check(&text, &x, &[x.iter().map(|x| x * sum).collect()]);
+    }
+}
+
+#[test]
+fn a_reduction_may_have_many_accumulators_and_a_kernel_many_results() {
+    const RESULTS: usize = 70;
+    for extent in EXTENTS {
+        let terms: String =
+            (1..=RESULTS).map(|at| format!("%f{at} = {at}.0 : f32 %p{at} = mul %0, %f{at}\n")).collect();
+        let list = |name: &str| {
+            let names: Vec<String> = (1..=RESULTS).map(|at| format!("%{name}{at}")).collect();
+            names.join(", ")
+        };
+        let parameters: Vec<String> = (1..=RESULTS).map(|at| format!("%r{at}: f32[3]")).collect();
+        let stores: String = (1..=RESULTS).map(|at| format!("store %s{at}, %r{at}[i]\n")).collect();
+        let adds = vec!["add"; RESULTS].join(", ");
+        let text = format!(
+            "kernel @k(%x: f32[3, {extent}]) -> ({}) {{
+               for i in 3 {{
+                 {} = reduce ({adds}) j in {extent} {{ %0 = load %x[i, j] {terms} yield {} }}
+                 {stores}
+               }}
+             }}",
+            parameters.join(", "),
+            list("s"),
+            list("p")
+        );
+        let x: Vec<f32> = numbers(3 * extent, 1).iter().map(|x| x.round().clamp(-4.0, 4.0)).collect();
+        let row = |i: usize| x[i * extent..(i + 1) * extent].iter().sum::<f32>();
+        let expected: Vec<Vec<f32>> =
+            (1..=RESULTS).map(|at| (0..3).map(|i| row(i) * at as f32).collect()).collect();
+        check(&text, &x, &expected);
     }
 }

@@ -79,6 +79,15 @@ pub(super) struct Rows<'a> {
     pub(super) inner: &'a [AxisId],
 }
 
+impl RowLoop<'_> {
+    /// The variables that it uses.
+    fn used(&self) -> BTreeSet<Var> {
+        let mut used = used(self.body);
+        used.extend(self.accumulators.iter().map(|accumulator| accumulator.value));
+        used
+    }
+}
+
 /// Rows that a strip reads at once: at `number` places along an axis, and at every point of the axes inside of it.
 pub(super) struct SomeRows<'a> {
     pub(super) axis: AxisId,
@@ -141,14 +150,13 @@ impl<'a> Emitter<'a, '_> {
     fn strip_of_columns(&mut self, columns: &Columns<'_>, nodes: &[&Node]) -> StripBuilder {
         let mut builder = StripBuilder::new(self.nest, columns.axis);
         let nodes: Vec<Node> = nodes.iter().map(|&node| node.clone()).collect();
-        self.load_used_rows(&mut builder, columns, &nodes);
+        self.load_used_rows(&mut builder, columns, &used(&nodes));
         self.add_to_strip(&mut builder, &nodes);
         builder
     }
 
-    /// Loads the rows that statements use.
-    fn load_used_rows(&mut self, builder: &mut StripBuilder, columns: &Columns<'_>, nodes: &[Node]) {
-        let used = used(nodes);
+    /// Loads the rows that are used.
+    fn load_used_rows(&mut self, builder: &mut StripBuilder, columns: &Columns<'_>, used: &BTreeSet<Var>) {
         for (row, &var) in columns.rows.iter().enumerate().filter(|(_, var)| used.contains(var)) {
             builder.load_row(var, self.nest.dtype(var), columns.row(row));
         }
@@ -206,7 +214,7 @@ impl<'a> Emitter<'a, '_> {
         let (width, last) = (self.nest.extent(columns.axis), rows.axes[rows.axes.len() - 1]);
         let extent = self.nest.extent(last);
         let wants = width < SHORT && !width.is_multiple_of(WHOLE) && extent >= LEAST_WIDENED;
-        let uses_rows = used(rows.body).iter().any(|var| columns.rows.contains(var));
+        let uses_rows = rows.used().iter().any(|var| columns.rows.contains(var));
         if rows.accumulators.is_empty() || !columns.is_whole || !wants || uses_rows || has_loops(rows.body) {
             return 1;
         }
@@ -262,7 +270,7 @@ impl<'a> Emitter<'a, '_> {
             })
             .collect();
         let mut builder = StripBuilder::new(self.nest, columns.axis);
-        self.load_used_rows(&mut builder, columns, rows.body);
+        self.load_used_rows(&mut builder, columns, &rows.used());
         let mut sums: SmallVec<[VectorValue; 2]> = SmallVec::new();
         for (row, accumulator) in rows.accumulators.iter().enumerate() {
             let dtype = self.nest.dtype(accumulator.result);

@@ -183,7 +183,9 @@ impl<'a> Run<'a> {
             Compute::Constant(_) => (true, false),
             Compute::Index(affine) => {
                 let varies = affine.coefficient(self.axis) != 0;
-                (!varies || is_stored(self.nest.dtype(var)), varies)
+                // Other indices that vary would each take a register.
+                let fits = *affine == Affine::axis(self.axis) && is_stored(self.nest.dtype(var));
+                (!varies || fits, varies)
             }
             Compute::Load { place, .. } => match place.offset.coefficient(self.axis) {
                 0 => (!self.checks_vary(place) && !self.written.contains(&place.buffer), false),

@@ -9,10 +9,10 @@ use cranelift_codegen::isa::CallConv;
 use ir::{Accumulator, Affine, AxisId, BufferId, DType, Primitive, ReduceOp, Scalar, Var, VectorValue};
 use smallvec::SmallVec;
 
-use super::runs::{is_strip, points};
+use super::runs::{FARTHEST, is_strip, points};
 use super::{Emitter, Val, primitive};
 use crate::nest::{Compute, Nest, Node, Place, moved};
-use crate::wide::function::{FrameLayout, emit_strip};
+use crate::wide::function::{FrameLayout, emit_strip, max_reductions};
 use crate::wide::strip::{Argument, Reduction, Store, Stream, Strip};
 use crate::wide::{Isa, WIDE_NAMESPACE, WideFunction};
 
@@ -32,6 +32,8 @@ pub struct StripBuilder {
     bounded: Vec<(Place, Option<Scalar>, VectorValue)>,
     /// What has been read once for all elements.
     uniform_loads: Vec<(Place, Val)>,
+    /// The index along the run, where it is used.
+    index: Option<VectorValue>,
 }
 
 /// Where a pointer starts.
@@ -55,6 +57,7 @@ impl StripBuilder {
             uniforms: Vec::new(),
             bounded: Vec::new(),
             uniform_loads: Vec::new(),
+            index: None,
         }
     }
 
@@ -73,8 +76,14 @@ impl StripBuilder {
     /// The stream of a place; its number.
     fn stream(&mut self, place: &Place, size_bytes: i64) -> usize {
         let constant = place.offset.offset();
-        let displacement = i32::try_from(constant * size_bytes).expect("runs are checked to stay near");
-        self.stream_at(Pointer::Element(place.buffer, place.offset.shifted(-constant)), displacement)
+        // A row of a large array may be out of reach of a displacement: then the pointer is there.
+        match i32::try_from(constant * size_bytes) {
+            Ok(displacement) if i64::from(displacement).abs() < FARTHEST => {
+                let start = place.offset.shifted(-constant);
+                self.stream_at(Pointer::Element(place.buffer, start), displacement)
+            }
+            _ => self.stream_at(Pointer::Element(place.buffer, place.offset.clone()), 0),
+        }
     }
 
     fn stream_at(&mut self, pointer: Pointer, displacement: i32) -> usize {
@@ -98,16 +107,26 @@ impl StripBuilder {
         self.argument(Argument::Uniform(uniform), dtype)
     }
 
-    /// The elements that start at an address, as the value of a variable.
+    /// The elements that start at an address, as the value of a variable. Truth values are integers in memory.
     pub fn load_row(&mut self, var: Var, dtype: DType, (address, displacement): (Value, i32)) -> VectorValue {
         let stream = self.stream_at(Pointer::Address(address), displacement);
-        let value = self.argument(Argument::Stream(stream), dtype);
+        let value = match dtype {
+            DType::Bool => {
+                let integer = self.argument(Argument::Stream(stream), DType::I32);
+                self.strip.program.apply(Primitive::Convert(DType::Bool), &[integer])
+            }
+            _ => self.argument(Argument::Stream(stream), dtype),
+        };
         self.varying[var.0 as usize] = Some(value);
         value
     }
 
-    /// Stores a value to the elements that start at an address.
+    /// Stores a value to the elements that start at an address, as [`load_row`](Self::load_row) reads it.
     pub fn store_row(&mut self, value: VectorValue, (address, displacement): (Value, i32)) {
+        let value = match self.strip.program.dtype(value) {
+            DType::Bool => self.strip.program.apply(Primitive::Convert(DType::I32), &[value]),
+            _ => value,
+        };
         let stream = self.stream_at(Pointer::Address(address), displacement);
         let after = self.strip.program.insts().len();
         self.strip.stores.push(Store { value, stream, after });
@@ -205,7 +224,7 @@ impl Emitter<'_, '_> {
         accumulators: &[Accumulator],
     ) -> Option<Vec<Value>> {
         let isa = self.wide?;
-        if !is_strip(self.nest, axis, nodes, accumulators) {
+        if accumulators.len() > max_reductions(isa) || !is_strip(self.nest, axis, nodes, accumulators) {
             return None;
         }
         self.open(axis, from);
@@ -298,12 +317,8 @@ impl Emitter<'_, '_> {
         }
         Some(match value {
             Compute::Constant(_) => unreachable!("constants do not vary"),
-            Compute::Index(affine) => {
-                let base = self.affine(affine);
-                let base = self.b.ins().ireduce(types::I32, base);
-                let uniform = number(&mut builder.uniforms, (base, DType::I32));
-                let step = affine.coefficient(builder.axis) as i32;
-                let index = builder.argument(Argument::Index { uniform, step }, DType::I32);
+            Compute::Index(_) => {
+                let index = self.index_of_run(builder);
                 match self.nest.dtype(var) {
                     DType::I32 => index,
                     dtype => builder.strip.program.apply(Primitive::Convert(dtype), &[index]),
@@ -328,6 +343,18 @@ impl Emitter<'_, '_> {
                 (function.row().expand)(&mut builder.strip.program, dtype, &operands)
             }
         })
+    }
+
+    /// The index along the run, as an `i32`. There is one: each takes a register.
+    fn index_of_run(&mut self, builder: &mut StripBuilder) -> VectorValue {
+        if let Some(index) = builder.index {
+            return index;
+        }
+        let start = self.index_of(builder.axis);
+        let start = self.b.ins().ireduce(types::I32, start);
+        let uniform = number(&mut builder.uniforms, (start, DType::I32));
+        let index = builder.argument(Argument::Index { uniform, step: 1 }, DType::I32);
+        *builder.index.insert(index)
     }
 
     /// A value that is the same for all elements. Rows of a strip read many from the same place, which nothing in it

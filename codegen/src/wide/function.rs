@@ -32,6 +32,8 @@ const UNSAVED_POINTERS: usize = 4;
 pub const MAX_TILE_POINTERS: usize = POINTERS.len();
 /// The most pointers that a strip may have; those beyond the registers stay in the frame.
 pub const MAX_POINTERS: usize = 40;
+/// The registers that a body of any program can do with: the maximum on AVX2 of two values in memory takes this many.
+const LEAST_REGISTERS: usize = 6;
 /// The frame.
 const FRAME: Register = Register::RDI;
 /// How far the run has been done, in bytes.
@@ -113,6 +115,11 @@ pub(super) fn unroll(strip: &Strip) -> usize {
     }
 }
 
+/// The most accumulators of a strip: beside them there are registers for the index along the run, and for the body.
+pub fn max_reductions(isa: Isa) -> usize {
+    RegisterPool::new(isa).registers() - 1 - LEAST_REGISTERS
+}
+
 /// Vector registers, the highest taken first; the last is kept for masks on AVX2.
 struct RegisterPool {
     free: u32,
@@ -126,6 +133,10 @@ impl RegisterPool {
                 Isa::Avx512 => u32::MAX,
             },
         }
+    }
+
+    fn registers(&self) -> usize {
+        self.free.count_ones() as usize
     }
 
     fn take(&mut self) -> u8 {
@@ -175,7 +186,7 @@ impl Function<'_> {
             }
         }
         candidates.sort_by_key(|&(uses, value)| (std::cmp::Reverse(uses), value));
-        let spare = (pool.free.count_ones() as usize).saturating_sub(trial.registers + 1);
+        let spare = pool.registers().saturating_sub(trial.registers + 1);
         for &(uses, value) in candidates.iter().take(spare) {
             if uses > 0 {
                 self.kept.push((value, pool.take()));
