@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use smallvec::SmallVec;
 
 use crate::ops::{Constant, Input, State};
-use crate::text::MAX_ELEMENTS;
+use crate::text::{MAX_ELEMENTS, MAX_RANK};
 use crate::{DType, Error, Graph, Init, Node, NodeId, Op, Operands, Output, Scalar, Shape, Tensor, Type};
 use crate::{Types, Update, Value};
 
@@ -72,7 +72,7 @@ impl Builder {
     /// Appends `op` applied to `operands`, which get no implicit broadcast. All other methods come down to this one.
     ///
     /// # Errors
-    /// Operands that the op does not take, and results of more than [`MAX_ELEMENTS`] elements.
+    /// Operands that the op does not take, and results of more than [`MAX_ELEMENTS`] elements or [`MAX_RANK`] axes.
     pub fn push(&mut self, op: impl Into<Op>, operands: &[Value]) -> Result<NodeId, Error> {
         let op = op.into();
         let results = self.infer(&op, operands, None)?;
@@ -195,8 +195,12 @@ impl Builder {
     }
 }
 
-/// Checks that results are of a size that indices of 32 bits reach.
+/// Checks that results are of a size that indices of 32 bits reach, and of as many axes as a text may state.
 fn check_sizes(op: &Op, results: &Types) -> Result<(), Error> {
+    if let Some(ty) = results.iter().find(|ty| ty.shape.rank() > MAX_RANK) {
+        let problem = format!("a result of {} axes", ty.shape.rank());
+        return Err(Error::new(op.name(), problem, format!("use at most {MAX_RANK}")));
+    }
     match results.iter().find(|ty| !ty.is_within_limit()) {
         None => Ok(()),
         Some(ty) => {

@@ -111,6 +111,19 @@ fn results_have_a_size_that_indices_reach() {
 }
 
 #[test]
+fn results_have_as_many_axes_as_a_text_may_state() {
+    let mut b = Builder::new("g");
+    let x = b.input("x", DType::F32, [1; 32].as_slice()).expect("32 axes are allowed");
+    assert_eq!(
+        b.broadcast(x, [1; 33].as_slice()).unwrap_err().to_string(),
+        "broadcast: a result of 33 axes; use at most 32"
+    );
+    let windows = crate::ops::Windows::new(17);
+    let error = b.window(x, &[1; 17], &windows, &[1; 17], Scalar::F32(0.0)).unwrap_err().to_string();
+    assert_eq!(error, "window: a result of 49 axes; use at most 32");
+}
+
+#[test]
 fn a_mistake_leaves_the_graph_as_it_was() {
     let mut b = Builder::new("g");
     let x = b.input("x", DType::F32, [2]).unwrap();

@@ -16,6 +16,7 @@ use super::window::check_axes;
 use super::windows::Windows;
 use crate::eval::{Array, advance};
 use crate::ops::{Differentiated, Gradients, OpDef, Sample, SampleOperand, expect_operands, sample};
+use crate::text::MAX_RANK;
 use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, ReduceOp, ScalarFn, Shape};
 use crate::{Type, Types};
 
@@ -94,6 +95,13 @@ impl OpDef for Pool {
             let problem = format!("windows of {:?} by {stride:?}, dilation {dilation:?}", self.sizes);
             let help =
                 format!("give dense windows of 1 to {LARGEST} elements, and strides of as many at most");
+            return Err(Error::new(name, problem, help));
+        }
+        // Its expansion has three axes for each of the windows'.
+        let expanded = x.shape.rank() + 2 * axes;
+        if expanded > MAX_RANK {
+            let problem = format!("windows along {axes} of {} axes", x.shape.rank());
+            let help = format!("other axes and three times those of windows are {MAX_RANK} at most");
             return Err(Error::new(name, problem, help));
         }
         if x.dtype == DType::Bool {
@@ -296,6 +304,21 @@ mod tests {
         ] {
             assert_eq!(pool(attrs), format!("max_pool: windows of {said}; {help}"));
         }
+    }
+
+    #[test]
+    fn windows_go_along_ten_axes_at_most() {
+        let ones = |axes: usize| vec!["1"; axes].join(", ");
+        let pool = format!(
+            "%x = input : f32[{}]\n%y:0, %y:1 = max_pool %x sizes=[{}] extents=[{}]",
+            ones(11),
+            ones(11),
+            ones(11)
+        );
+        assert_eq!(
+            mistake(&pool),
+            "max_pool: windows along 11 of 11 axes; other axes and three times those of windows are 32 at most"
+        );
     }
 
     #[test]

@@ -108,6 +108,8 @@ errors! { graph_error:
         "2:6: a result of too many elements, f32[65536, 65536, 2, 3]; use at most 2147483648";
     a_rank_is_bounded: &format!("%y = constant value=1.0 : f32[{}1]", "1, ".repeat(32)) =>
         "2:30: a shape of 33 axes; use at most 32";
+    an_inferred_rank_is_bounded: &format!("%z = constant value=1.0 : f32[]\n  %y = broadcast %z shape=[{}1]", "1, ".repeat(32)) =>
+        "3:8: a result of 33 axes; use at most 32";
     constants_of_one_number_are_bounded: "%y = constant value=1.0 : f32[65536, 32768]" =>
         "2:15: the constants up to here have too many elements for f32[65536, 32768]; repeat a scalar with `broadcast` instead";
     a_constant_has_an_element_for_each: "%y = constant value=[1.0, 2.0] : f32[3]" =>

@@ -81,10 +81,7 @@ impl<'a> KernelWriter<'a> {
             .map(|output| kernel.buffer(output.name.clone(), body.ty(output.value).clone(), Access::Write));
         let outputs = outputs.collect();
         let domain_axes = (fused.domain.iter().enumerate())
-            .map(|(axis, &extent)| {
-                let name = NAMES.get(axis).map_or_else(|| format!("i{axis}"), |name| (*name).to_owned());
-                (extent != 1).then(|| kernel.axis(name, extent))
-            })
+            .map(|(axis, &extent)| (extent != 1).then(|| kernel.axis(axis_name(&NAMES, "i", axis), extent)))
             .collect();
         let stored = BTreeMap::new();
         KernelWriter {
@@ -126,9 +123,11 @@ impl<'a> KernelWriter<'a> {
         let result = Value { node: id, result: 0 };
         let dtype = self.body.ty(result).dtype;
         let at = self.domain_indices(result);
-        let names = ["k", "l", "m", "n"].iter().map(|name| format!("r{name}"));
-        let reduced: SmallVec<[Option<AxisId>; 4]> = (contraction.reduced.iter().zip(names))
-            .map(|(&extent, name)| (extent != 1).then(|| self.kernel.axis(name, extent)))
+        const NAMES: [&str; 4] = ["rk", "rl", "rm", "rn"];
+        let reduced: SmallVec<[Option<AxisId>; 4]> = (contraction.reduced.iter().enumerate())
+            .map(|(axis, &extent)| {
+                (extent != 1).then(|| self.kernel.axis(axis_name(&NAMES, "r", axis), extent))
+            })
             .collect();
         self.open();
         let rank = at.len();
@@ -400,6 +399,11 @@ impl<'a> KernelWriter<'a> {
         let dtype = self.dtype(value);
         Accumulator { result: self.var(dtype), op, value }
     }
+}
+
+/// The name of an axis: one of a list, and a number behind `prefix` where the list ends.
+fn axis_name(names: &[&str], prefix: &str, axis: usize) -> String {
+    names.get(axis).map_or_else(|| format!("{prefix}{axis}"), |name| (*name).to_owned())
 }
 
 /// The index that is a loop, 0 where there is none.

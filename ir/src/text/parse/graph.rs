@@ -7,7 +7,7 @@ use super::cursor::{Cursor, Label, Parsed, Reference};
 use super::did_you_mean;
 use super::lexer::TokenKind;
 use super::literal::{Literal, parse_literal, parse_type};
-use crate::text::{BODY_NAME, MAX_DEPTH, MAX_ELEMENTS};
+use crate::text::{BODY_NAME, MAX_DEPTH, MAX_ELEMENTS, MAX_RANK};
 use crate::{Attr, AttrReader, Builder, Graph, NodeId, Op, Output, Stage, Type, Update, Value};
 
 /// `graph @name stage fused { .. }`; without a stage, it is `source`.
@@ -154,6 +154,10 @@ impl GraphParser {
         if let Some(ty) = inferred.iter().find(|ty| !ty.is_within_limit()) {
             let help = format!("use at most {MAX_ELEMENTS}");
             return Err(cursor.error(op_token.span(), format!("a result of too many elements, {ty}"), help));
+        }
+        if let Some(ty) = inferred.iter().find(|ty| ty.shape.rank() > MAX_RANK) {
+            let message = format!("a result of {} axes", ty.shape.rank());
+            return Err(cursor.error(op_token.span(), message, format!("use at most {MAX_RANK}")));
         }
         if results.len() != inferred.len() {
             let message = format!(
