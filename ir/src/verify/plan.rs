@@ -14,6 +14,7 @@ use crate::{Error, KernelId, Place, Plan, SlotId, Step};
 ///   read; every output is written; names of inputs, of states and of outputs are unique; updates are of states.
 /// - Of `prepare`: its steps read constants, states that the plan never writes nor updates, and what earlier ones have
 ///   written; they write to the arena, where nothing else writes to their slots.
+/// - At `kernels`: no step writes a state; its update says what it becomes.
 /// - At `plan`: every slot has a place, aligned and within the arena; values that are alive at the same time do not
 ///   overlap; a kernel that writes a value over one that it reads does so after its last read; no update is left.
 ///
@@ -22,7 +23,7 @@ use crate::{Error, KernelId, Place, Plan, SlotId, Step};
 pub fn verify_plan(plan: &Plan, stage: Stage) -> Result<(), Error> {
     plan.kernels.iter().try_for_each(verify_kernel)?;
     verify_slots(plan)?;
-    verify_steps(plan)?;
+    verify_steps(plan, stage)?;
     verify_updates(plan)?;
     verify_prepare(plan)?;
     if stage < Stage::Plan {
@@ -93,7 +94,7 @@ fn verify_slots(plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn verify_steps(plan: &Plan) -> Result<(), Error> {
+fn verify_steps(plan: &Plan, stage: Stage) -> Result<(), Error> {
     let mut is_called = vec![false; plan.kernels.len()];
     let has_value = |place: &Place| matches!(place, Place::Input | Place::State { .. } | Place::Constant(_));
     let mut is_written: Vec<bool> = plan.slots.iter().map(|slot| has_value(&slot.place)).collect();
@@ -124,6 +125,15 @@ fn verify_steps(plan: &Plan) -> Result<(), Error> {
             if matches!(plan.slot(slot).place, Place::Input | Place::Constant(_)) {
                 let problem = format!("{} is written, but it is read only", slot_name(plan, slot));
                 return fail(&subject, problem, "write to a slot of the arena, an output or a state");
+            }
+            if stage < Stage::Plan && matches!(plan.slot(slot).place, Place::State { .. }) {
+                let problem =
+                    format!("{} is written, which is for pass `plan_memory` to do", slot_name(plan, slot));
+                return fail(
+                    &subject,
+                    problem,
+                    "write to a slot of its own, and make that the update of the state",
+                );
             }
             if !distinct.insert(slot) {
                 let problem = format!("{} is written as two parameters", slot_name(plan, slot));

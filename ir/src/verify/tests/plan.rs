@@ -43,6 +43,17 @@ fn names_of_the_user_are_unique() {
 }
 
 #[test]
+fn a_step_writes_no_state_before_its_updates_are_made() {
+    let written = plan("slot %s : f32[16] = state constant(0.0) steps { call @neg(%x, %s) copy %s -> %out }");
+    assert_eq!(
+        check(&written, Stage::Kernels),
+        "step 0 (call @neg): slot %s is written, which is for pass `plan_memory` to do; \
+         write to a slot of its own, and make that the update of the state"
+    );
+    assert_eq!(check(&written, Stage::Plan), "valid");
+}
+
+#[test]
 fn a_constant_has_the_type_of_its_slot() {
     let mut wrong = plan(&format!("slot %c : f32[2] = constant [1.0, 2.0] {CALL}"));
     wrong.slots[2].ty.shape = [1, 2].into();
