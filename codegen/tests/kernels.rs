@@ -444,8 +444,9 @@ fn rows_that_are_gigabytes_apart_are_reduced() {
       }
     }";
     let kernel = ir::text::parse_kernel(text).expect("the kernel is well-formed");
+    let plan = ir::VerifiedPlan::new(ir::Plan::of_kernel(kernel)).expect("the kernel is valid");
     for target in Target::available() {
-        let code = codegen::compile(std::slice::from_ref(&kernel), &target);
+        let code = codegen::compile(&plan, &target);
         assert!(code.is_ok(), "{}: {code:?}", target.name);
     }
 }

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use ir::eval::{Bindings, evaluate};
-use ir::{DType, Error, Graph, Tensor};
+use ir::{DType, Error, Graph, Tensor, Value};
 use nn::deconvolution::deconvolution_graph;
 use nn::models::{Block, LeNet, Mlp, ResNet, Stem, Vgg};
 use nn::{
-    Activation, Adagrad, Adam, AdamW, Batch, Clip, Context, Dropout, Group, Layer, Loss, Mode, Optimizer,
-    PRelu, RRelu, RmsProp, Sgd, TrainStep, supervised,
+    Activation, Adagrad, Adam, AdamW, Batch, Clip, Context, Dropout, Group, Layer, LayerNorm, Linear, Loss,
+    Mode, Optimizer, PRelu, RRelu, RmsProp, Sgd, TrainStep, supervised,
 };
 use nnc::State;
 use tests::compare::tensor_difference;
@@ -157,6 +157,69 @@ fn every_optimizer_trains_as_in_the_interpreter() {
 fn dropout_and_batch_norm_train_as_in_the_interpreter() {
     let model = Mlp { dropout: 0.3, batch_norm: true, ..mlp() };
     compare_steps("dropout and batch norm", &model, &Loss::cross_entropy(), &Adam::new(0.01));
+}
+
+/// Two blocks of causal attention with shortcuts around them, and the mean over time. In one step, rows of a mask of any length
+/// are unrolled, and an update has as many uniform values as a clipped optimizer asks for.
+struct Attention {
+    length: usize,
+    width: usize,
+    heads: usize,
+}
+
+impl Attention {
+    /// `x[batch, time, width]` attended to by each later time.
+    fn block(&self, cx: &mut Context, x: Value) -> Result<Value, Error> {
+        let (rows, length, width) = (cx.shape(x)[0], self.length, self.width);
+        let split = [rows, length, self.heads, width / self.heads];
+        let normal = cx.layer("norm", &LayerNorm::new(width), x)?;
+        let mut parts = Vec::new();
+        for name in ["q", "k", "v"] {
+            // A bias of keys changes no weight: its gradient is rounding errors alone.
+            let linear = Linear::new(width, width);
+            let part = cx.layer(name, &if name == "k" { linear.without_bias() } else { linear }, normal)?;
+            let part = cx.reshape(part, split)?;
+            parts.push(cx.transpose(part, &[0, 2, 1, 3])?);
+        }
+        let scores = cx.matmul_transposed(parts[0], parts[1], false, true)?;
+        let shape = cx.shape(scores).clone();
+        let [now, before] = [2, 3].map(|axis| cx.iota(DType::F32, shape.clone(), axis));
+        let is_past = cx.le(before?, now?)?;
+        let hidden = cx.float(DType::F32, -1e9);
+        let masked = cx.select(is_past, scores, hidden)?;
+        let weights = cx.layer("softmax", &Activation::Softmax, masked)?;
+        let sums = cx.matmul(weights, parts[2])?;
+        let sums = cx.transpose(sums, &[0, 2, 1, 3])?;
+        let sums = cx.reshape(sums, [rows, length, width])?;
+        let y = cx.layer("out", &Linear::new(width, width), sums)?;
+        cx.add(x, y)
+    }
+}
+
+impl Layer for Attention {
+    fn forward(&self, cx: &mut Context, x: Value) -> Result<Value, Error> {
+        let x = cx.scope("first", |cx| self.block(cx, x))?;
+        let x = cx.scope("second", |cx| self.block(cx, x))?;
+        let mean = cx.reduce_mean(x, &[1], false)?;
+        cx.layer("classes", &Linear::new(self.width, CLASSES), mean)
+    }
+}
+
+#[test]
+fn causal_attention_trains_with_every_clipped_optimizer() {
+    let optimizers: [(usize, TrainStep); 5] = [
+        (13, TrainStep::new(Sgd::new(0.1).momentum(0.9).nesterov().weight_decay(0.01))),
+        (16, TrainStep::new(RmsProp::new(0.01).weight_decay(0.01))),
+        (31, TrainStep::new(Adagrad::new(0.1).weight_decay(0.01))),
+        (17, TrainStep::new(Adam::new(0.01).weight_decay(0.01))),
+        (20, TrainStep::new(AdamW::new(0.01))),
+    ];
+    for (length, optimizer) in optimizers {
+        let model = Attention { length, width: 6, heads: 2 };
+        let optimizer = optimizer.clip(Clip::Norm(0.5));
+        let batch = Batch::new(2, [length, 6]);
+        compare_steps_on(&batch, &format!("{length}"), &model, &Loss::cross_entropy(), &optimizer);
+    }
 }
 
 /// Filters, pools, shortcuts, normalisation and both kinds of stem, with as few channels as show them.
