@@ -93,10 +93,13 @@ pub fn waiting(
     piece_bytes: usize,
 ) -> Waiting {
     let b = &mut *emitter.b;
-    let run = tree.map_or(blocks, |tree| tree.run) as i64;
-    let run_number = b.ins().udiv_imm_u(number, run);
-    let before = b.ins().imul_imm_s(run_number, run);
-    let in_run = b.ins().isub(number, before);
+    // The number of the run, and that of the block in it.
+    let place = tree.map(|tree| {
+        let run = b.ins().udiv_imm_u(number, tree.run as i64);
+        let before = b.ins().imul_imm_s(run, tree.run as i64);
+        (run, b.ins().isub(number, before), tree.run as i64)
+    });
+    let in_run = place.map_or(number, |(_, in_run, _)| in_run);
     let flags = [(in_run, 0, SUMS_ARE_WAITING), (number, blocks as i64 - 1, SUMS_WAIT_AGAIN)];
     let flags = flags.map(|(at, end, flag)| {
         let is_other = b.ins().icmp_imm_s(NotEqual, at, end);
@@ -104,15 +107,15 @@ pub fn waiting(
         b.ins().imul_imm_s(is_other, flag)
     });
     let becomes = b.ins().bor(flags[0], flags[1]);
-    let tree = tree.map(|_| {
+    let tree = place.map(|(run, in_run, size)| {
         let none = b.ins().iconst(types::I64, 0);
         let is_last = b.ins().icmp_imm_s(Equal, number, blocks as i64 - 1);
-        let ends_run = b.ins().icmp_imm_s(Equal, in_run, run - 1);
+        let ends_run = b.ins().icmp_imm_s(Equal, in_run, size - 1);
         // The ones behind the last zero.
-        let next = b.ins().iadd_imm_s(run_number, 1);
-        let below = b.ins().band_not(run_number, next);
+        let next = b.ins().iadd_imm_s(run, 1);
+        let below = b.ins().band_not(run, next);
         let full = b.ins().select(ends_run, below, none);
-        let full = b.ins().select(is_last, run_number, full);
+        let full = b.ins().select(is_last, run, full);
         let level = b.ins().popcnt(below);
         let level = b.ins().iadd_imm_s(level, 1);
         let behind = b.ins().imul_imm_s(level, piece_bytes as i64);

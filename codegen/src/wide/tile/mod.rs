@@ -11,9 +11,8 @@
 //! wait in memory between them.
 //!
 //! The function does the tiles of a panel one below the other. Its frame is 64-bit words: the addresses of the left and
-//! the right operand, the number of tiles, the counts of loops, the address of waiting sums and what becomes of them, the levels
-//! of their tree, how far
-//! ahead the right operand is fetched, the pointers of the epilogue, its uniform values.
+//! the right operand, the number of tiles, the counts of loops, the address of waiting sums and what becomes of them, the
+//! levels of their tree, how far ahead the right operand is fetched, the pointers of the epilogue, its uniform values.
 //!
 //! | module | what it holds |
 //! |---|---|
