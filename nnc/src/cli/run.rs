@@ -1,6 +1,6 @@
 //! `nnc run FILE.nnir`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -95,15 +95,15 @@ fn execute(
         Program::Plan(plan) => compile_plan(plan.clone(), &options, Arc::new(Pool::new(args.threads)?))?,
     };
     let mut state = State::new(program.plan(), args.seed)?;
-    for (name, value) in states {
-        // A state that no result depends on is no longer in the program.
-        if state.iter().any(|(known, _)| known == name) {
-            state.set(name, value)?;
-        }
+    // A state or an input that no result depends on is no longer in the program.
+    let known: BTreeSet<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
+    for (name, value) in states.iter().filter(|(name, _)| known.contains(*name)) {
+        state.set(name, value)?;
     }
+    let known: BTreeSet<String> = program.inputs().map(|(name, _)| name.to_owned()).collect();
     let inputs: Vec<(&str, &Tensor)> = (inputs.iter())
         .map(|(name, tensor)| (name.as_str(), tensor))
-        .filter(|(name, _)| program.inputs().any(|(known, _)| known == *name))
+        .filter(|(name, _)| known.contains(*name))
         .collect();
     for _ in 0..args.steps {
         program.run_named(&mut state, &inputs)?;
@@ -191,10 +191,14 @@ impl Interface {
     /// is missing.
     fn bind(&self, arrays: Vec<(String, String, Tensor)>) -> Result<(Arrays, Arrays), Error> {
         let (mut inputs, mut states) = (BTreeMap::new(), BTreeMap::new());
+        let [known_inputs, known_states] =
+            [&self.inputs, &self.states].map(|named| -> BTreeMap<&str, &Type> {
+                named.iter().map(|(name, ty)| (name.as_str(), ty)).collect()
+            });
         for (name, file, tensor) in arrays {
-            let input = self.inputs.iter().find(|(known, _)| *known == name);
-            let state = self.states.iter().find(|(known, _)| *known == name);
-            let Some((_, ty)) = input.or(state) else {
+            let input = known_inputs.get(name.as_str());
+            let state = known_states.get(name.as_str());
+            let Some(ty) = input.or(state) else {
                 let known = self.inputs.iter().chain(&self.states).map(|(name, _)| name.as_str());
                 let help = format!("its inputs and states are {}", known.collect::<Vec<_>>().join(", "));
                 return Err(Error::invalid(
@@ -203,7 +207,7 @@ impl Interface {
                     help,
                 ));
             };
-            if tensor.ty() != *ty {
+            if tensor.ty() != **ty {
                 let problem = format!("the array for `{name}` is {}, the graph wants {ty}", tensor.ty());
                 return Err(Error::invalid(file, problem, "give an array of that type"));
             }

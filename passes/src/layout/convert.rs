@@ -58,10 +58,7 @@ pub fn insert_conversions(plan: &mut Plan, channels: &[usize]) {
 /// A slot for an input in another order.
 pub fn converted_slot(plan: &mut Plan, input: SlotId) -> SlotId {
     let Slot { name, ty, .. } = plan.slot(input);
-    let (mut name, ty) = (format!("{name}.ordered"), ty.clone());
-    while plan.slots.iter().any(|slot| slot.name == name) {
-        name.push('_');
-    }
+    let (name, ty) = (format!("{name}.ordered"), ty.clone());
     plan.slots.push(Slot { name, ty, place: Place::Unplaced });
     SlotId(plan.slots.len() as u32 - 1)
 }

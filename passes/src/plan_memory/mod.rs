@@ -75,11 +75,7 @@ impl Draft {
     /// A new slot in the arena for a value like that of `slot`.
     fn temporary(&mut self, slot: SlotId) -> SlotId {
         let Slot { name, ty, .. } = self.plan.slot(slot);
-        let mut name = format!("{name}.next");
-        while self.plan.slots.iter().any(|slot| slot.name == name) {
-            name.push('_');
-        }
-        let temporary = Slot { name, ty: ty.clone(), place: Place::Unplaced };
+        let temporary = Slot { name: format!("{name}.next"), ty: ty.clone(), place: Place::Unplaced };
         let id = SlotId(self.plan.slots.len() as u32);
         self.plan.slots.push(temporary);
         self.renamed.push(id);

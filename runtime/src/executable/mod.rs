@@ -5,6 +5,7 @@
     reason = "this is where compiled kernels are called, with the addresses of their parameters"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -162,17 +163,18 @@ impl Executable {
     /// # Errors
     /// As `run`; all inputs that are missing are named.
     pub fn run_named(&mut self, state: &mut State, inputs: &[(&str, &Tensor)]) -> Result<(), RunError> {
-        if let Some((name, _)) =
-            inputs.iter().find(|(name, _)| !self.inputs().any(|(known, _)| known == *name))
-        {
-            return Err(RunError::UnknownInput { name: (*name).to_owned(), known: list(self.inputs()) });
+        let given: BTreeMap<&str, &Tensor> = inputs.iter().rev().copied().collect();
+        let ordered: Vec<&Tensor> = self.inputs().filter_map(|(name, _)| given.get(name).copied()).collect();
+        if ordered.len() < given.len() {
+            let known: BTreeSet<&str> = self.inputs().map(|(name, _)| name).collect();
+            let unknown = given.keys().find(|name| !known.contains(*name));
+            let name = unknown.expect("more are given than known").to_string();
+            return Err(RunError::UnknownInput { name, known: list(self.inputs()) });
         }
-        let given = |name: &str| inputs.iter().find(|(given, _)| *given == name).map(|(_, tensor)| *tensor);
-        let missing: Vec<(&str, &Type)> = self.inputs().filter(|(name, _)| given(name).is_none()).collect();
-        if !missing.is_empty() {
-            return Err(RunError::MissingInputs(list(missing.into_iter())));
+        if ordered.len() < self.inputs.len() {
+            let missing = self.inputs().filter(|(name, _)| !given.contains_key(name));
+            return Err(RunError::MissingInputs(list(missing)));
         }
-        let ordered: Vec<&Tensor> = self.inputs().filter_map(|(name, _)| given(name)).collect();
         self.run(state, &ordered)
     }
 
