@@ -1,6 +1,7 @@
 //! One kernel to machine code: nest, schedule, function.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -61,10 +62,10 @@ pub fn compile_side_by_side(
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(kernels.len());
     std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         work();
+        // A panic goes on as what it was.
+        others.into_iter().filter_map(|other| other.join().err()).for_each(|panic| resume_unwind(panic));
     });
     let mut parts = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     parts.sort_by_key(|part| part.0);

@@ -10,6 +10,7 @@
 //! | [`models`] | the models that have a name |
 //! | [`mod@bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
+//! | [`fuzz`] | random programs that put the compiler to the test |
 //! | [`npy`] | tensors in NumPy's files |
 //! | [`files`] | reading and writing files safely |
 //! | [`error`] | what can go wrong for a user |
@@ -21,6 +22,7 @@ pub mod driver;
 pub mod dump;
 pub mod error;
 pub mod files;
+pub mod fuzz;
 pub mod models;
 pub mod modules;
 pub mod npy;

@@ -50,7 +50,7 @@ pub(crate) enum Action {
 impl Program {
     /// The program of a plan on `threads` threads. Arguments that are inputs, outputs or states are
     /// null until they are set.
-    pub fn new(plan: &VerifiedPlan, machines: &[Machine], arena: &Arena, threads: usize) -> Program {
+    pub fn new(plan: &VerifiedPlan, machines: &[Machine], arena: &Arena, sharing: Sharing) -> Program {
         assert_eq!(plan.kernels.len(), machines.len(), "a function per kernel of @{}", plan.name);
         let mut program = Program {
             actions: Vec::new(),
@@ -58,9 +58,9 @@ impl Program {
             arguments: Vec::new(),
             uses: vec![Vec::new(); plan.slots.len()],
         };
-        program.push_steps(plan, &plan.prepare, machines, arena, threads);
+        program.push_steps(plan, &plan.prepare, machines, arena, sharing);
         program.preparing = program.actions.len();
-        program.push_steps(plan, &plan.steps, machines, arena, threads);
+        program.push_steps(plan, &plan.steps, machines, arena, sharing);
         program
     }
 
@@ -70,7 +70,7 @@ impl Program {
         steps: &[Step],
         machines: &[Machine],
         arena: &Arena,
-        threads: usize,
+        sharing: Sharing,
     ) {
         for step in steps {
             let first = self.arguments.len() as u32;
@@ -79,7 +79,7 @@ impl Program {
                     slots.iter().for_each(|&slot| self.push_argument(plan, arena, slot));
                     let Machine { function, chunks, time_ns, .. } = machines[kernel.0 as usize];
                     if chunks > 0 {
-                        let shares = shares(time_ns, threads);
+                        let shares = sharing.shares(time_ns);
                         self.actions.push(Action::Call { function, first, chunks, shares, kernel: kernel.0 });
                     }
                 }
@@ -114,9 +114,20 @@ impl Program {
     }
 }
 
-/// On how many of `threads` threads a kernel that takes `time_ns` on one of them is run.
-fn shares(time_ns: f64, threads: usize) -> usize {
-    ((time_ns / MIN_SHARE_NS) as usize).clamp(1, threads)
+/// Among how many threads kernels are shared out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sharing {
+    /// The number of threads.
+    pub threads: usize,
+    /// The least time that a share takes on one thread, in nanoseconds.
+    pub min_share_ns: f64,
+}
+
+impl Sharing {
+    /// On how many threads a kernel that takes `time_ns` on one of them is run.
+    fn shares(self, time_ns: f64) -> usize {
+        ((time_ns / self.min_share_ns) as usize).clamp(1, self.threads)
+    }
 }
 
 /// The memory of its own that each thread needs: the most that any kernel wants.
@@ -149,9 +160,10 @@ mod tests {
 
     #[test]
     fn a_small_kernel_wakes_nobody() {
-        assert_eq!(shares(0.0, 8), 1);
-        assert_eq!(shares(1.9 * MIN_SHARE_NS, 8), 1);
-        assert_eq!(shares(2.0 * MIN_SHARE_NS, 8), 2);
-        assert_eq!(shares(1e9, 8), 8);
+        let sharing = Sharing { threads: 8, min_share_ns: MIN_SHARE_NS };
+        assert_eq!(sharing.shares(0.0), 1);
+        assert_eq!(sharing.shares(1.9 * MIN_SHARE_NS), 1);
+        assert_eq!(sharing.shares(2.0 * MIN_SHARE_NS), 2);
+        assert_eq!(sharing.shares(1e9), 8);
     }
 }

@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod dump;
 mod eval;
+mod fuzz;
 mod list;
 mod output;
 mod predict;
@@ -54,6 +55,8 @@ enum Command {
     Check(check::Args),
     /// Run a .nnir file on the arrays of .npy and .npz files
     Run(run::Args),
+    /// Judge the compiler by random programs, or by those in .nnir files
+    Fuzz(fuzz::Args),
     /// List models, ops, passes, targets, data sets or workloads
     List(list::Args),
 }
@@ -63,6 +66,8 @@ enum Command {
 pub enum Status {
     /// It did what it was asked to.
     Done,
+    /// A check that was asked for has failed, and it has said so.
+    Failed,
     /// It has reported bad input itself.
     BadInput,
 }
@@ -80,10 +85,12 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args, &output),
         Command::Check(args) => check::run(args, &output),
         Command::Run(args) => run::run(args, &output),
+        Command::Fuzz(args) => fuzz::run(args, &output),
         Command::List(args) => list::run(args, &output),
     };
     match result {
         Ok(Status::Done) => ExitCode::SUCCESS,
+        Ok(Status::Failed) => ExitCode::FAILURE,
         Ok(Status::BadInput) => ExitCode::from(2),
         // Who reads the output has seen enough: `nnc dump mlp | head`.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,

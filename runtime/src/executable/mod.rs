@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ir::{DType, KernelId, Place, SlotId, Tensor, Type, VerifiedPlan, with_elements};
 
 use crate::error::is_of_type;
-use crate::program::{Action, Machine, Program, output_tensor, scratch_bytes};
+use crate::program::{Action, MIN_SHARE_NS, Machine, Program, Sharing, output_tensor, scratch_bytes};
 use crate::state::Stamp;
 use crate::{Arena, Buffer, KernelTime, PhaseTime, Pool, RunError, State};
 
@@ -87,7 +87,18 @@ impl Executable {
     /// Where there is no memory for its values.
     pub fn new(code: codegen::Code, pool: Arc<Pool>) -> Result<Executable, RunError> {
         let machines: Vec<Machine> = code.entries().iter().map(machine_of).collect();
-        Executable::assemble(code.plan().clone(), &machines, Some(code), pool)
+        Executable::assemble(code.plan().clone(), &machines, Some(code), pool, MIN_SHARE_NS)
+    }
+
+    /// The same program on the threads of `pool`, with every kernel of several chunks cut into as many shares as there are
+    /// threads, however little work it is. So tests find out whether results depend on the number of threads.
+    ///
+    /// # Errors
+    /// Where there is no memory for its values.
+    pub fn cut_for(self, pool: Arc<Pool>) -> Result<Executable, RunError> {
+        let entries = self.code.iter().flat_map(|code| code.entries());
+        let machines: Vec<Machine> = entries.map(machine_of).collect();
+        Executable::assemble(self.plan, &machines, self.code, pool, 0.0)
     }
 
     /// Makes a program of functions that do what the plan's kernels say, in their order; `code` keeps them in memory.
@@ -96,9 +107,11 @@ impl Executable {
         machines: &[Machine],
         code: Option<codegen::Code>,
         pool: Arc<Pool>,
+        min_share_ns: f64,
     ) -> Result<Executable, RunError> {
         let arena = Arena::new(plan.arena_bytes)?;
-        let program = Program::new(&plan, machines, &arena, pool.threads());
+        let sharing = Sharing { threads: pool.threads(), min_share_ns };
+        let program = Program::new(&plan, machines, &arena, sharing);
         let bytes = scratch_bytes(machines);
         let scratch = (0..pool.threads()).map(|_| Buffer::zeroed(bytes)).collect::<Result<_, _>>()?;
         let external = |is: fn(&Place) -> bool| -> Vec<External> {

@@ -65,7 +65,7 @@ fn verified(plan: Plan) -> VerifiedPlan {
 fn executable(n: usize, threads: usize, time_ns: f64) -> Executable {
     let machine = Machine { function: add, chunks: n as u64, scratch_bytes: 4, time_ns };
     let pool = Arc::new(Pool::new(threads).unwrap());
-    Executable::assemble(verified(plan(n)), &[machine], None, pool).unwrap()
+    Executable::assemble(verified(plan(n)), &[machine], None, pool, MIN_SHARE_NS).unwrap()
 }
 
 fn tensor(n: usize) -> Tensor {
@@ -114,7 +114,7 @@ fn two_programs_of_two_shapes_share_the_states_that_they_have_in_common() {
     state.adopt(&larger, 0).unwrap();
     let machine = Machine { function: add, chunks: 3, scratch_bytes: 4, time_ns: 0.0 };
     let pool = first.pool().clone();
-    let mut second = Executable::assemble(larger, &[machine], None, pool).unwrap();
+    let mut second = Executable::assemble(larger, &[machine], None, pool, MIN_SHARE_NS).unwrap();
     second.run(&mut state, &[&tensor(3)]).unwrap();
     first.run(&mut state, &[&tensor(3)]).unwrap();
     assert_eq!(state.get("w").unwrap().as_slice::<f32>().unwrap(), [31.0, 34.0, 37.0]);
@@ -140,7 +140,8 @@ fn what_is_prepared_is_computed_again_where_states_have_changed_and_only_there()
     let machine = Machine { function: add, chunks: 1, scratch_bytes: 4, time_ns: 0.0 };
     let mut writer = executable(1, 1, 0.0);
     let pool = writer.pool().clone();
-    let mut reader = Executable::assemble(verified(prepared_plan(1)), &[machine], None, pool).unwrap();
+    let mut reader =
+        Executable::assemble(verified(prepared_plan(1)), &[machine], None, pool, MIN_SHARE_NS).unwrap();
     let mut state = State::new(reader.plan(), 0).unwrap();
     let mut other = State::new(reader.plan(), 0).unwrap();
     let x = tensor(1);
