@@ -4,7 +4,6 @@ pub mod compare;
 pub mod golden;
 pub mod gradients;
 pub mod large_graphs;
-pub mod random_graph;
 pub mod run_plan;
 pub mod targets;
 pub mod worst;
