@@ -65,7 +65,9 @@ pub fn compile_side_by_side(
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         work();
         // A panic goes on as what it was.
-        others.into_iter().filter_map(|other| other.join().err()).for_each(|panic| resume_unwind(panic));
+        if let Some(panic) = others.into_iter().find_map(|other| other.join().err()) {
+            resume_unwind(panic);
+        }
     });
     let mut parts = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     parts.sort_by_key(|part| part.0);

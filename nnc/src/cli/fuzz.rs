@@ -162,7 +162,7 @@ fn settings(args: &Args) -> Result<Settings, Error> {
 /// Another seed each time: of the clock, short enough to be typed.
 fn fresh_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    nnc::fuzz::Rng::of_case(now.as_nanos() as u64, u64::from(std::process::id())).next() % 1_000_000_000
+    nnc::fuzz::Rng::of_case(now.as_nanos() as u64, u64::from(std::process::id())).bits() % 1_000_000_000
 }
 
 /// How many failures there are of each kind.

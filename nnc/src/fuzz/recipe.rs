@@ -142,7 +142,7 @@ impl Recipe {
             _ => [0; 3],
         };
         let count = 1 + rng.below(steps);
-        let choices = (0..count).map(|_| Choice { kind: kind(rng), seed: rng.next() }).collect();
+        let choices = (0..count).map(|_| Choice { kind: kind(rng), seed: rng.bits() }).collect();
         let ending = Ending {
             gradients: !rng.one_in(3),
             second: rng.one_in(8),

@@ -14,12 +14,12 @@ impl Rng {
     /// The stream of case number `case` of a seed: streams of neighbouring cases have nothing in common.
     pub fn of_case(seed: u64, case: u64) -> Rng {
         let mut seeds = Rng(seed);
-        let start = seeds.next();
-        Rng(start ^ Rng(!case).next())
+        let start = seeds.bits();
+        Rng(start ^ Rng(!case).bits())
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -29,7 +29,7 @@ impl Rng {
 
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        (self.bits() % bound as u64) as usize
     }
 
     /// True once in `count` times.
@@ -44,7 +44,7 @@ impl Rng {
 
     /// A number in 0..1.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
@@ -56,12 +56,12 @@ mod tests {
     #[test]
     fn the_stream_is_that_of_splitmix64() {
         let mut rng = Rng::new(1_234_567);
-        assert_eq!([rng.next(), rng.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!([rng.bits(), rng.bits()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 
     #[test]
     fn cases_have_streams_of_their_own() {
-        let first = |seed, case| Rng::of_case(seed, case).next();
+        let first = |seed, case| Rng::of_case(seed, case).bits();
         assert_eq!(first(1, 2), first(1, 2));
         assert!(first(1, 2) != first(2, 1) && first(1, 2) != first(1, 3));
     }
