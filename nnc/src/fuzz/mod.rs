@@ -5,8 +5,8 @@
 //! | `recipe`, `build`, `steps` | random graphs: recipes of small choices, and what each builds |
 //! | [`networks`] | networks of convolutions that Winograd's algorithm is for |
 //! | [`values`] | what their inputs hold |
-//! | [`judge`], [`right`], [`reference`] | all ways to run a graph, what they should give, and how exactly |
-//! | [`reduce`] | making a failure small |
+//! | [`judge`], [`right`], [`mod@reference`] | all ways to run a graph, what they should give, and how exactly |
+//! | [`mod@reduce`] | making a failure small |
 //! | [`session`] | many cases on several threads |
 //! | [`panics`] | panics as values |
 

@@ -113,7 +113,7 @@ pub struct Recipe {
     pub lead: Vec<usize>,
     /// The extents of matrices: `x` has the first two, `y` the last two.
     pub extents: [usize; 3],
-    /// An index into [`FLAVOURS`] for each float input.
+    /// An index into the list of flavours for each float input.
     pub flavours: [usize; 3],
     /// Whether names look like those that passes make up.
     pub generated_names: bool,
