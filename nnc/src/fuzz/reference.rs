@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use ir::eval::{Array, Data};
 use ir::ops::{Distribution, PoolOf};
-use ir::{DType, Error, Graph, Lowering, Node, Op, ReduceOp, ScalarFn, Tensor, Type, Value};
+use ir::{DType, Error, Graph, Lowering, Node, NodeId, Op, ReduceOp, ScalarFn, Tensor, Type, Value};
 
 use super::Rng;
 
@@ -55,7 +55,7 @@ impl<'a> Reference<'a> {
     ) -> Result<Reference<'a>, Error> {
         let needed = needed(graph);
         let mut reference = Reference { graph, inputs, seed, needed, results: Vec::new() };
-        reference.results = reference.run(|_, results| results)?;
+        reference.results = reference.run(|_, _, results| results)?;
         Ok(reference)
     }
 
@@ -74,10 +74,14 @@ impl<'a> Reference<'a> {
             .collect();
         for run in 0..runs {
             let mut rng = Rng::of_case(0x0D15_7012, run as u64);
-            let disturbed = self.run(|node, mut results| {
-                for (array, noise) in results.iter_mut().zip(&noise[node]) {
-                    if let Some(noise) = noise {
-                        disturb(array, noise, &mut rng);
+            let disturbed = self.run(|id, operands, mut results| {
+                // What is disturbed may be infinite or NaN where the right value is a number.
+                let is_open = multiplies_zeros(self.graph.node(id), operands);
+                for (array, noise) in results.iter_mut().zip(&noise[id.0 as usize]) {
+                    match noise {
+                        Some(noise) if is_open => disturb(array, &vec![f64::INFINITY; noise.len()], &mut rng),
+                        Some(noise) => disturb(array, noise, &mut rng),
+                        None => {}
                     }
                 }
                 results
@@ -127,8 +131,11 @@ impl<'a> Reference<'a> {
         self.roots().map(|(name, value)| (name, &results[value.node.0 as usize][value.result as usize]))
     }
 
-    /// Interprets the nodes that are needed; `change` is given the results of each.
-    fn run(&self, mut change: impl FnMut(usize, Vec<Array>) -> Vec<Array>) -> Result<Results, Error> {
+    /// Interprets the nodes that are needed; `change` is given the operands and the results of each.
+    fn run(
+        &self,
+        mut change: impl FnMut(NodeId, &[&Array], Vec<Array>) -> Vec<Array>,
+    ) -> Result<Results, Error> {
         let mut values: Results = Vec::with_capacity(self.graph.len());
         for (id, node) in self.graph.nodes() {
             let index = id.0 as usize;
@@ -155,7 +162,8 @@ impl<'a> Reference<'a> {
                 op => op.eval(&operands(node, &values), &node.results, node.body.as_deref()),
             };
             results.iter_mut().for_each(round);
-            values.push(change(index, results));
+            let changed = change(id, &operands(node, &values), results);
+            values.push(changed);
         }
         Ok(values)
     }
@@ -312,8 +320,7 @@ fn noise_of_sum(node: &Node, operands: &[&Array], result: &Array) -> Vec<f64> {
     let bits = if dtype == DType::F32 { 24 } else { 53 };
     let grain: Option<f64> = operands.iter().map(|operand| grain(operand)).product();
     let is_tiled = matches!(node.op, Op::Conv(_));
-    // What padding times a weight that is not finite is, is not settled: docs/IR.md says zero, machine code NaN.
-    if is_tiled && operands[1..].iter().any(|weight| floats(weight).iter().any(|x| !x.is_finite())) {
+    if multiplies_zeros(node, operands) {
         return vec![f64::INFINITY; result.ty.shape.elements()];
     }
     let most = floats(&bounds[0]).iter().copied().fold(0.0, f64::max);
@@ -330,6 +337,16 @@ fn noise_of_sum(node: &Node, operands: &[&Array], result: &Array) -> Vec<f64> {
             }
         })
         .collect()
+}
+
+/// Whether a convolution may multiply what is not finite by a zero of its own, or leave it out: the zeros around an image by a
+/// filter, and those that a stride and a dilation of one axis put between the elements of a filter by an image (docs/IR.md,
+/// "Algebra").
+fn multiplies_zeros(node: &Node, operands: &[&Array]) -> bool {
+    let Op::Conv(conv) = &node.op else { return false };
+    let is_finite = |array: &&Array| floats(array).iter().all(|x| x.is_finite());
+    let is_spread = conv.windows.stride.iter().zip(&conv.windows.dilation).any(|(&s, &d)| s > 1 && d > 1);
+    !operands[1..].iter().all(is_finite) || (is_spread && !is_finite(&operands[0]))
 }
 
 /// The magnitudes of the finite elements; 0 for the others.
