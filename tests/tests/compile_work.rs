@@ -1,5 +1,5 @@
 //! The work of every pass, as the number of nodes, slots and kernels that it looks at, is a bounded number per node,
-//! whatever the shape of the graph; and depth costs no stack.
+//! whatever the shape of the graph.
 
 use ir::Graph;
 use passes::{Options, PASSES, Pass, Program};
