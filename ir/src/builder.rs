@@ -3,15 +3,19 @@
 mod ops;
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use smallvec::SmallVec;
 
 use crate::ops::{Constant, Input, State};
 use crate::text::{MAX_ELEMENTS, MAX_RANK};
+use crate::value::GraphId;
 use crate::{DType, Error, Graph, Init, Node, NodeId, Op, Operands, Output, Scalar, Shape, Tensor, Type};
 use crate::{Types, Update, Value};
 
 /// Appends checked nodes to a graph.
+///
+/// A value belongs to the graph of the builder that made it: every method that takes a value of another graph is an error.
 ///
 /// ```
 /// use ir::{Builder, DType};
@@ -37,8 +41,9 @@ impl Builder {
         Builder::resume(Graph::new(name))
     }
 
-    /// A builder that appends to `graph`.
+    /// A builder that appends to `graph`, of which values stay valid.
     pub fn resume(graph: Graph) -> Builder {
+        graph.id().remember(&graph.name);
         let output_names = graph.outputs.iter().map(|output| output.name.clone()).collect();
         let updated = graph.updates.iter().map(|update| update.state).collect();
         Builder { graph, output_names, updated }
@@ -54,9 +59,10 @@ impl Builder {
         self.graph
     }
 
-    /// The type of a value.
+    /// The type of a value; `f32[]` for one of another graph, which [`Builder::check`] and every op refuse.
     pub fn ty(&self, value: Value) -> &Type {
-        self.graph.ty(value)
+        static UNKNOWN: LazyLock<Type> = LazyLock::new(|| Type::new(DType::F32, []));
+        if self.graph.has(value) { self.graph.ty(value) } else { &UNKNOWN }
     }
 
     /// The element type of a value.
@@ -67,6 +73,44 @@ impl Builder {
     /// The shape of a value.
     pub fn shape(&self, value: Value) -> &Shape {
         &self.ty(value).shape
+    }
+
+    /// Checks that all of `operands` are values of this graph. Every op does so; who looks at shapes before, does it first.
+    ///
+    /// ```
+    /// use ir::{Builder, DType};
+    /// let [mut teacher, mut student] = ["teacher", "student"].map(Builder::new);
+    /// let logits = teacher.input("logits", DType::F32, [8, 10])?;
+    /// let own = student.input("logits", DType::F32, [8, 10])?;
+    /// assert_eq!(
+    ///     student.sub(own, logits).unwrap_err().to_string(),
+    ///     "sub: operand 1 is result 0 of node 0 of graph `teacher`, which is not in graph `student`; \
+    ///      build both in one graph, or make an input or a state of it"
+    /// );
+    /// # Ok::<(), ir::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first that is of another graph; `subject` is the op that wants it.
+    pub fn check(&self, subject: &str, operands: &[Value]) -> Result<(), Error> {
+        match operands.iter().position(|&operand| !self.graph.has(operand)) {
+            None => Ok(()),
+            Some(index) => Err(self.foreign(subject, index, operands[index])),
+        }
+    }
+
+    /// The error that an operand is of another graph.
+    #[cold]
+    fn foreign(&self, subject: &str, index: usize, operand: Value) -> Error {
+        let id = operand.graph();
+        let origin = if [self.graph.id(), GraphId::ANY].contains(&id) {
+            String::new() // of a clone that went on otherwise, or a position that was made up
+        } else {
+            format!(" of {}", id.describe())
+        };
+        let name = &self.graph.name;
+        let problem = format!("operand {index} is {operand:?}{origin}, which is not in graph `{name}`");
+        Error::new(subject, problem, "build both in one graph, or make an input or a state of it")
     }
 
     /// Appends `op` applied to `operands`, which get no implicit broadcast. All other methods come down to this one.
@@ -95,13 +139,20 @@ impl Builder {
     }
 
     fn infer(&self, op: &Op, operands: &[Value], body: Option<&Graph>) -> Result<Types, Error> {
+        self.check(op.name(), operands)?;
         let types: SmallVec<[&Type; 3]> = operands.iter().map(|&operand| self.ty(operand)).collect();
         op.infer(&types, body)
     }
 
     /// Appends an op of one result.
     pub fn op(&mut self, op: impl Into<Op>, operands: &[Value]) -> Result<Value, Error> {
-        Ok(Value { node: self.push(op, operands)?, result: 0 })
+        let node = self.push(op, operands)?;
+        Ok(self.value(node, 0))
+    }
+
+    /// A result of a node of this graph.
+    fn value(&self, node: NodeId, result: u32) -> Value {
+        Value::new(node, result).of(self.graph.id())
     }
 
     fn named(&mut self, op: impl Into<Op>, name: &str) -> Result<Value, Error> {
@@ -115,7 +166,7 @@ impl Builder {
         }
         let node = self.push(op, &[])?;
         self.graph.set_name(node, name);
-        Ok(Value { node, result: 0 })
+        Ok(self.value(node, 0))
     }
 
     /// A tensor that the caller gives at each run.
@@ -137,6 +188,7 @@ impl Builder {
     /// Returns `value` from each run under this name.
     pub fn output(&mut self, name: &str, value: Value) -> Result<(), Error> {
         check_name(name)?;
+        self.check(&format!("output `{name}`"), &[value])?;
         if !self.output_names.insert(name.to_owned()) {
             return Err(Error::new(
                 name,
@@ -144,12 +196,13 @@ impl Builder {
                 "give each output a name of its own",
             ));
         }
-        self.graph.outputs.push(Output { name: name.to_owned(), value });
+        self.graph.outputs.push(Output { name: name.to_owned(), value: value.of(GraphId::ANY) });
         Ok(())
     }
 
     /// Makes `value` the value of `state` from the next run on.
     pub fn update(&mut self, state: Value, value: Value) -> Result<(), Error> {
+        self.check("update", &[state, value])?;
         let node = self.graph.node(state.node);
         let name = node.name.clone().unwrap_or_default();
         if !matches!(node.op, Op::State(_)) {
@@ -162,14 +215,14 @@ impl Builder {
         if !self.updated.insert(state.node) {
             return Err(Error::new(name, "the state is updated twice", "update each state once"));
         }
-        self.graph.updates.push(Update { state: state.node, value });
+        self.graph.updates.push(Update { state: state.node, value: value.of(GraphId::ANY) });
         Ok(())
     }
 
     /// A constant tensor.
     pub fn constant(&mut self, tensor: Tensor) -> Value {
         let node = self.push_with_body(Constant { tensor }, &[], None, None);
-        Value { node: node.expect("a constant takes no operands that could be wrong"), result: 0 }
+        self.value(node.expect("a constant takes no operands that could be wrong"), 0)
     }
 
     /// A constant of rank 0.
@@ -189,6 +242,7 @@ impl Builder {
 
     /// Zeros of the type of `like`.
     pub fn zeros_like(&mut self, like: Value) -> Result<Value, Error> {
+        self.check("zeros_like", &[like])?;
         let shape = self.shape(like).clone();
         let zero = self.float_like(like, 0.0);
         self.broadcast(zero, shape)

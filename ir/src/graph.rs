@@ -10,20 +10,8 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use smallvec::SmallVec;
 
-use crate::{Op, Stage, Type, visits};
-
-/// A node of a graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub u32);
-
-/// One result of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Value {
-    /// The node that computes it.
-    pub node: NodeId,
-    /// Which of its results it is.
-    pub result: u32,
-}
+use crate::value::GraphId;
+use crate::{NodeId, Op, Stage, Type, Value, visits};
 
 /// The operands of a node.
 pub type Operands = SmallVec<[Value; 3]>;
@@ -75,6 +63,8 @@ pub struct Graph {
     pub outputs: Vec<Output>,
     /// What its states become; at most one update per state.
     pub updates: Vec<Update>,
+    /// Which graph it is; clones share it.
+    id: GraphId,
     /// Edges run from the node of an operand to its user and carry the operand's position.
     nodes: DiGraph<Node, u32>,
     /// The first node of each name.
@@ -89,6 +79,7 @@ impl Graph {
             stage: Stage::Source,
             outputs: Vec::new(),
             updates: Vec::new(),
+            id: GraphId::fresh(),
             nodes: DiGraph::new(),
             by_name: BTreeMap::new(),
         }
@@ -98,7 +89,8 @@ impl Graph {
     ///
     /// # Panics
     /// Where an operand is not in the graph.
-    pub fn push(&mut self, node: Node) -> NodeId {
+    pub fn push(&mut self, mut node: Node) -> NodeId {
+        node.operands.iter_mut().for_each(|operand| *operand = operand.of(GraphId::ANY));
         let (operands, name) = (node.operands.clone(), node.name.clone());
         let index = self.nodes.add_node(node);
         for (position, operand) in operands.iter().enumerate() {
@@ -139,14 +131,30 @@ impl Graph {
         &self.nodes[NodeIndex::new(id.0 as usize)]
     }
 
+    /// Which graph it is.
+    pub(crate) fn id(&self) -> GraphId {
+        self.id
+    }
+
+    /// Whether `value` is in the graph: it was made for it, or for no graph in particular, and there is such a result.
+    pub(crate) fn has(&self, value: Value) -> bool {
+        let node = self.nodes.node_weight(NodeIndex::new(value.node.0 as usize));
+        [self.id, GraphId::ANY].contains(&value.graph())
+            && node.is_some_and(|node| (value.result as usize) < node.results.len())
+    }
+
     /// The type of a value.
+    ///
+    /// # Panics
+    /// Where it is not in the graph.
     pub fn ty(&self, value: Value) -> &Type {
         &self.node(value.node).results[value.result as usize]
     }
 
     /// The results of a node.
     pub fn results(&self, id: NodeId) -> impl Iterator<Item = Value> + use<> {
-        (0..self.node(id).results.len() as u32).map(move |result| Value { node: id, result })
+        let graph = self.id;
+        (0..self.node(id).results.len() as u32).map(move |result| Value::new(id, result).of(graph))
     }
 
     /// The nodes that use a result of `id`, with the position of the operand; once per use, latest user first.

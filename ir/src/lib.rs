@@ -34,6 +34,7 @@ pub mod scalar;
 pub mod shape;
 pub mod tensor;
 pub mod text;
+mod value;
 pub mod vector;
 pub mod verify;
 pub mod visits;
@@ -44,7 +45,7 @@ pub use attr::{Attr, AttrReader, Attrs};
 pub use builder::Builder;
 pub use dtype::DType;
 pub use error::Error;
-pub use graph::{Graph, Node, NodeId, Operands, Output, Types, Update, Value};
+pub use graph::{Graph, Node, Operands, Output, Types, Update};
 pub use init::Init;
 pub use kernel::{
     Access, Accumulator, Buffer, BufferId, Index, Indices, Inst, Kernel, ReduceOp, Stmt, StoreMode, Var,
@@ -56,5 +57,6 @@ pub use plan::{AxisOrder, KernelId, Place, Plan, Slot, SlotId, Step};
 pub use scalar::{Num, ScalarFn};
 pub use shape::{Shape, Type};
 pub use tensor::{Element, Elements, Scalar, Tensor};
+pub use value::{NodeId, Value};
 pub use vector::{ColdFn, Comparison, Primitive, VectorInst, VectorProgram, VectorValue};
 pub use verify::{Stage, VerifiedPlan};

@@ -192,15 +192,26 @@ impl Context {
     /// `layer` on `x` in the scope that is open, noted as a call.
     pub(crate) fn call(&mut self, layer: &dyn Layer, x: Value) -> Result<Value, Error> {
         let (position, depth, start) = (self.calls.len(), self.depth, self.graph().len() as u32);
+        self.check_layer(layer, x)?;
         self.depth += 1;
         let output = layer.forward(self, x);
         self.depth -= 1;
         let output = output?;
+        self.check_layer(layer, output)?;
         let nodes = start..self.graph().len() as u32;
         let call =
             LayerCall { scope: self.scopes.join("."), layer: layer.description(), depth, output, nodes };
         self.calls.insert(position, call); // before those within it
         Ok(output)
+    }
+
+    /// Checks that what a layer takes or gives is a value of this graph.
+    fn check_layer(&self, layer: &dyn Layer, value: Value) -> Result<(), Error> {
+        let subject = || match self.scopes.join(".") {
+            scope if scope.is_empty() => layer.description(),
+            scope => format!("{scope} ({})", layer.description()),
+        };
+        self.check("layer", &[value]).map_err(|error| Error { subject: subject(), ..error })
     }
 
     /// The layers built so far, each before those within it.

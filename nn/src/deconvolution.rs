@@ -133,7 +133,7 @@ fn segments(cx: &mut Context, x: Value, features: Value) -> Result<(Value, BTree
         let is_shared = cx.graph().users(id).nth(1).is_some();
         let copy = cx.push_with_body(node.op, &operands, None, node.body)?;
         for result in results {
-            let value = Value { node: copy, ..result };
+            let value = Value::new(copy, result.result);
             let is_end = result == features || ((is_relu || is_shared) && cx.dtype(value).is_float());
             if !is_end {
                 anew.insert(result, (value, sources.clone()));
@@ -149,7 +149,7 @@ fn segments(cx: &mut Context, x: Value, features: Value) -> Result<(Value, BTree
 }
 
 fn first_result(node: NodeId) -> Value {
-    Value { node, result: 0 }
+    Value::new(node, 0)
 }
 
 /// `features`, `[rows, maps, ..]`, with 0 for all but the first of the strongest activations in feature map `map[i]` of

@@ -32,6 +32,7 @@ pub fn correct_count(b: &mut Builder, logits: Value, labels: Value) -> Result<Va
 /// # Errors
 /// Where the two cannot be broadcast together.
 pub fn same_side_count(b: &mut Builder, scores: Value, target: Value, middle: f64) -> Result<Value, Error> {
+    b.check("same_side_count", &[scores, target])?;
     let [zero, middle] = [0.0, middle].map(|number| b.float_like(scores, number));
     let predicted = b.gt(scores, zero)?;
     let expected = b.gt(target, middle)?;

@@ -94,7 +94,7 @@ fn finish_guarded(mut cx: Context) -> Result<Graph, Error> {
     let updates = std::mem::take(&mut graph.updates);
     let mut b = Builder::resume(graph);
     for update in updates {
-        let state = Value { node: update.state, result: 0 };
+        let state = Value::new(update.state, 0);
         let next = b.select(is_finite, update.value, state)?;
         b.update(state, next)?;
     }

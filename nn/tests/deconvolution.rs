@@ -147,7 +147,7 @@ fn layers_of_all_models_have_patterns() {
 /// Asserts that features of this type send back an image.
 fn check(model: &dyn Layer, batch: &Batch, layer: &str, features: &str) {
     let graph = deconvolution_graph("model", model, batch, layer).unwrap();
-    let image = graph.ty(Value { node: graph.find("x").unwrap(), result: 0 }).to_string();
+    let image = graph.ty(Value::new(graph.find("x").unwrap(), 0)).to_string();
     let types: Vec<String> = graph.outputs.iter().map(|output| graph.ty(output.value).to_string()).collect();
     assert_eq!(types, [features, &image], "{} {layer}", model.description());
     assert!(passes::autodiff::autodiff(&graph).is_ok());

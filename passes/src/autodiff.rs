@@ -157,7 +157,7 @@ mod tests {
         let fused = Fused { kind: FusedKind::Map, domain: ir::Shape::scalar(), reduced: SmallVec::new() };
         let body = Box::new(parse_graph(body).unwrap());
         let node = b.push_with_body(fused, &[x], None, Some(body)).unwrap();
-        let gradient = b.grad(Value { node, result: 0 }, &[x]).unwrap()[0];
+        let gradient = b.grad(Value::new(node, 0), &[x]).unwrap()[0];
         b.output("dx", gradient).unwrap();
         assert_eq!(
             autodiff(&b.finish()).unwrap_err().to_string(),

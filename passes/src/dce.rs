@@ -15,7 +15,7 @@ pub fn dce(graph: &Graph) -> Graph {
         node.operands.iter_mut().for_each(|operand| operand.node = ids[operand.node.0 as usize]);
         ids[id.0 as usize] = target.push(node);
     }
-    let moved = |value: Value| Value { node: ids[value.node.0 as usize], ..value };
+    let moved = |value: Value| Value::new(ids[value.node.0 as usize], value.result);
     let output = |output: &Output| Output { name: output.name.clone(), value: moved(output.value) };
     target.outputs = graph.outputs.iter().map(output).collect();
     let update = |update: &Update| Update { state: ids[update.state.0 as usize], value: moved(update.value) };

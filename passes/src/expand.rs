@@ -58,7 +58,7 @@ mod tests {
                 })
                 .collect();
             let node = b.push(sample.op, &operands).unwrap();
-            b.output("y", Value { node, result: 0 }).unwrap();
+            b.output("y", Value::new(node, 0)).unwrap();
             let graph = expand(&b.finish()).unwrap();
             for (_, node) in graph.nodes() {
                 assert!(!matches!(lowering(&graph, node), Lowering::Expand(_)), "{graph}");

@@ -403,9 +403,7 @@ mod tests {
     #[test]
     fn what_comes_in_is_verified_in_every_build() {
         let mut graph = Graph::new("g");
-        graph
-            .outputs
-            .push(ir::Output { name: "y".into(), value: ir::Value { node: ir::NodeId(7), result: 0 } });
+        graph.outputs.push(ir::Output { name: "y".into(), value: ir::Value::new(ir::NodeId(7), 0) });
         let error =
             run(graph, &Options { verify: false, ..Options::default() }).expect_err("it is malformed");
         assert!(error.to_string().contains("node 7, which does not exist"), "{error}");

@@ -41,7 +41,7 @@ pub fn rebuild(
     let output = |output: &Output| Output { name: output.name.clone(), value: moved(&values, output.value) };
     target.outputs = graph.outputs.iter().map(output).collect();
     let update = |update: &Update| {
-        let state = moved(&values, Value { node: update.state, result: 0 }).node;
+        let state = moved(&values, Value::new(update.state, 0)).node;
         Update { state, value: moved(&values, update.value) }
     };
     target.updates = graph.updates.iter().map(update).collect();
@@ -82,7 +82,7 @@ mod tests {
         let x = b.input("x", DType::F32, [2]).unwrap();
         let op = ir::ops::Elementwise { function: ir::ScalarFn::Neg };
         let node = b.push_with_body(op, &[x], Some("y".into()), None).unwrap();
-        b.output("out", Value { node, result: 0 }).unwrap();
+        b.output("out", Value::new(node, 0)).unwrap();
         let graph = b.finish();
         let doubled = rebuild(&graph, |builder, node, operands| match operands {
             [] => Ok(None),

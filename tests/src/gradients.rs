@@ -44,7 +44,7 @@ pub fn gradient(function: &Graph, names: &[String], seed: u64) -> Graph {
             let sum = builder.reduce_sum(weighted, &axes, false)?;
             loss = builder.add(loss, sum)?;
         }
-        let find = |name: &String| builder.graph().find(name).map(|node| Value { node, result: 0 });
+        let find = |name: &String| builder.graph().find(name).map(|node| Value::new(node, 0));
         let values: Vec<Value> = names.iter().filter_map(find).collect();
         for (name, gradient) in names.iter().zip(builder.grad(loss, &values)?) {
             builder.output(&format!("d{name}"), gradient)?;

@@ -157,7 +157,7 @@ fn node_names_that_only_code_can_give_are_refused_when_the_graph_is_compiled() {
         let x = b.input("x", DType::F32, [2]).expect("it is a name");
         let op = ir::ops::Elementwise { function: ir::ScalarFn::Neg };
         let node = b.push_with_body(op, &[x], Some(name.into()), None).expect("names are checked later");
-        b.output("y", ir::Value { node, result: 0 }).expect("it is a name");
+        b.output("y", ir::Value::new(node, 0)).expect("it is a name");
         let error =
             compile(&b.finish(), &Options::default()).expect_err("the name is none, or taken").to_string();
         assert!(error.contains("this is no name") || error.contains("this name is taken"), "{error}");

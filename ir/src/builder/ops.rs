@@ -10,6 +10,7 @@ impl Builder {
     /// `function` of the operands, broadcast to a common shape as NumPy does: trailing axes are aligned, and an
     /// extent of 1 is repeated.
     pub fn apply(&mut self, function: ScalarFn, operands: &[Value]) -> Result<Value, Error> {
+        self.check(function.name(), operands)?;
         let shapes: Vec<&Shape> = operands.iter().map(|&operand| self.shape(operand)).collect();
         let shape = broadcast_shapes(function.name(), &shapes)?;
         let operands: Vec<Value> =
@@ -19,6 +20,7 @@ impl Builder {
 
     /// Repeats `x` along leading axes and axes of extent 1 so that it has `shape`; `x` itself where it has it.
     pub fn broadcast(&mut self, x: Value, shape: impl Into<Shape>) -> Result<Value, Error> {
+        self.check("broadcast", &[x])?;
         let shape = shape.into();
         if *self.shape(x) == shape {
             return Ok(x);
@@ -28,6 +30,7 @@ impl Builder {
 
     /// The elements of `x` in the same order under another shape.
     pub fn reshape(&mut self, x: Value, shape: impl Into<Shape>) -> Result<Value, Error> {
+        self.check("reshape", &[x])?;
         let shape = shape.into();
         if *self.shape(x) == shape {
             return Ok(x);
@@ -105,6 +108,7 @@ impl Builder {
 
     /// The mean over `axes` (floats).
     pub fn reduce_mean(&mut self, x: Value, axes: &[usize], keep_dims: bool) -> Result<Value, Error> {
+        self.check("reduce_mean", &[x])?;
         if !self.dtype(x).is_float() {
             let problem = format!("it is not defined for {}", self.ty(x));
             return Err(Error::new("reduce_mean", problem, "convert with `cast_f32` first"));
@@ -133,6 +137,7 @@ impl Builder {
         transpose_left: bool,
         transpose_right: bool,
     ) -> Result<Value, Error> {
+        self.check("matmul", &[a, b])?;
         let [a, b] = self.broadcast_batch(a, b)?;
         self.op(MatMul { transpose_left, transpose_right }, &[a, b])
     }
@@ -193,7 +198,7 @@ impl Builder {
     ) -> Result<[Value; 2], Error> {
         let (windows, sizes, extents) = (windows.clone(), sizes.into(), extents.into());
         let node = self.push(Pool { of: PoolOf::Maxima, sizes, windows, extents }, &[x])?;
-        Ok([0, 1].map(|result| Value { node, result }))
+        Ok([0, 1].map(|result| self.value(node, result)))
     }
 
     /// Each element of `y`, of a window of these sizes, added to the element of that window that `indices` name, in a tensor
@@ -258,7 +263,9 @@ impl Builder {
 
     /// `x` converted to `dtype`; `x` itself where it is of it.
     pub fn cast(&mut self, x: Value, dtype: DType) -> Result<Value, Error> {
-        if self.dtype(x) == dtype { Ok(x) } else { self.apply(ScalarFn::cast(dtype), &[x]) }
+        let function = ScalarFn::cast(dtype);
+        self.check(function.name(), &[x])?;
+        if self.dtype(x) == dtype { Ok(x) } else { self.apply(function, &[x]) }
     }
 }
 

@@ -75,7 +75,7 @@ pub fn evaluate(graph: &Graph, bindings: &Bindings) -> Result<Evaluation, Error>
     let tensor = |value: Value| values[value.node.0 as usize][value.result as usize].to_tensor();
     let outputs = graph.outputs.iter().map(|output| (output.name.clone(), tensor(output.value))).collect();
     let mut states: BTreeMap<String, Tensor> = (graph.states())
-        .map(|(id, node)| (node.name.clone().unwrap_or_default(), tensor(Value { node: id, result: 0 })))
+        .map(|(id, node)| (node.name.clone().unwrap_or_default(), tensor(Value::new(id, 0))))
         .collect();
     for update in &graph.updates {
         states.insert(graph.node(update.state).name.clone().unwrap_or_default(), tensor(update.value));

@@ -159,7 +159,7 @@ fn verify_outputs(graph: &Graph) -> Result<(), Error> {
 fn verify_updates(graph: &Graph) -> Result<(), Error> {
     let mut updated = HashSet::new();
     for update in &graph.updates {
-        let state = Value { node: update.state, result: 0 };
+        let state = Value::new(update.state, 0);
         verify_value(graph, state, || "an update".to_owned())?;
         let name = format!("the update of {}", subject(graph, update.state));
         verify_value(graph, update.value, || name.clone())?;

@@ -164,6 +164,7 @@ pub fn conv_transpose(
 
 /// Checks ranks and the lengths of lists; gives the number of spatial axes.
 fn check(name: &str, b: &Builder, x: Value, w: Value, options: &ConvOptions) -> Result<usize, Error> {
+    b.check(name, &[x, w])?;
     let axes = options.stride.len();
     let fail = |problem: String, help: &str| Err(Error::new(name, problem, help));
     if b.shape(x).rank() != 2 + axes || b.shape(w).rank() != 2 + axes {

@@ -49,6 +49,7 @@ impl PoolOptions {
 
     /// The numbers of windows along the last axes of x.
     fn counts(&self, name: &str, b: &Builder, x: Value) -> Result<Vec<usize>, Error> {
+        b.check(name, &[x])?;
         let (axes, shape) = (self.sizes.len(), b.shape(x));
         let fail = |problem: String, help: &str| Err(Error::new(name, problem, help));
         let PoolOptions { sizes, stride, padding, .. } = self;
@@ -195,6 +196,7 @@ fn window_sum(b: &mut Builder, x: Value, options: &PoolOptions, counts: &[usize]
 /// # Errors
 /// Where `x` has fewer than two axes or holds no floats.
 pub fn global_avg_pool(b: &mut Builder, x: Value) -> Result<Value, Error> {
+    b.check("global_avg_pool", &[x])?;
     let rank = b.shape(x).rank();
     if rank < 2 {
         let problem = format!("x is {}", b.ty(x));
@@ -209,6 +211,7 @@ pub fn global_avg_pool(b: &mut Builder, x: Value) -> Result<Value, Error> {
 /// # Errors
 /// Where `x` has no axis for each extent, or one of either is 0.
 pub fn adaptive_avg_pool(b: &mut Builder, x: Value, extents: &[usize]) -> Result<Value, Error> {
+    b.check("adaptive_avg_pool", &[x])?;
     let shape = b.shape(x).clone();
     if shape.rank() != 2 + extents.len() || extents.contains(&0) || shape[2..].contains(&0) {
         let problem = format!("x is {}, the result is to have {extents:?}", b.ty(x));

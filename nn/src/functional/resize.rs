@@ -30,6 +30,7 @@ pub enum Interpolation {
 /// # Errors
 /// Where `x` has no axis for each extent, one of either is 0, or there are more than two.
 pub fn resize(b: &mut Builder, x: Value, extents: &[usize], how: Interpolation) -> Result<Value, Error> {
+    b.check("resize", &[x])?;
     let shape = b.shape(x).clone();
     let has_axes = shape.rank() == 2 + extents.len() && (1..=2).contains(&extents.len());
     if !has_axes || extents.contains(&0) || shape[2..].contains(&0) {

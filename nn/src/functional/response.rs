@@ -26,6 +26,7 @@ pub fn local_response_norm(
     beta: f64,
     k: f64,
 ) -> Result<Value, Error> {
+    b.check("local_response_norm", &[x])?;
     let shape = b.shape(x).clone();
     if shape.rank() < 2 || size == 0 || !b.dtype(x).is_float() {
         let problem = format!("x is {}, the size is {size}", b.ty(x));

@@ -72,6 +72,7 @@ pub fn soft_cross_entropy(b: &mut Builder, logits: Value, target: Value) -> Resu
 
 /// `log softmax(z)` of each row of logits, which are to be `[batch, classes]`.
 fn log_softmax_rows(subject: &str, b: &mut Builder, logits: Value) -> Result<Value, Error> {
+    b.check(subject, &[logits])?;
     if b.shape(logits).rank() != 2 {
         let problem = format!("the prediction is {}", b.ty(logits));
         return Err(Error::new(subject, problem, "give f32[batch, classes]"));
@@ -139,6 +140,7 @@ fn sum_where(b: &mut Builder, is_label: Value, x: Value) -> Result<Value, Error>
 
 /// Checks that `logits` are floats [batch, classes] and `labels` i64[batch].
 pub fn check_classes(subject: &str, b: &Builder, logits: Value, labels: Value) -> Result<(), Error> {
+    b.check(subject, &[logits, labels])?;
     let (logits, labels) = (b.ty(logits), b.ty(labels));
     let fits = logits.dtype.is_float() && logits.shape.rank() == 2 && labels.dtype == DType::I64;
     if fits && labels.shape[..] == logits.shape[..1] {

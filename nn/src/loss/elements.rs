@@ -56,6 +56,7 @@ pub fn perceptron(b: &mut Builder, scores: Value, target: Value) -> Result<Value
 
 /// Checks that both are floats of one type, with an axis for the batch.
 pub fn check(subject: &str, b: &Builder, prediction: Value, target: Value) -> Result<(), Error> {
+    b.check(subject, &[prediction, target])?;
     let (prediction, target) = (b.ty(prediction), b.ty(target));
     if prediction == target && prediction.dtype.is_float() && prediction.shape.rank() > 0 {
         return Ok(());

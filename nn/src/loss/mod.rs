@@ -133,6 +133,7 @@ impl Loss {
         target: Value,
         weights: Value,
     ) -> Result<Value, Error> {
+        b.check(self.name(), &[prediction, target, weights])?;
         let rows = b.shape(prediction)[..b.shape(prediction).rank().min(1)].to_vec();
         if b.shape(weights)[..] != rows || b.dtype(weights) != b.dtype(prediction) {
             let problem = format!("the weights are {}, the predictions {}", b.ty(weights), b.ty(prediction));

@@ -161,10 +161,7 @@ fn copied(graph: &Graph, stand: impl Fn(NodeId, &Node) -> Option<Stand>) -> Grap
         .collect();
     let updates = graph.updates.iter().filter(|update| needed[update.state.0 as usize]);
     copy.updates = updates
-        .map(|update| Update {
-            state: of(Value { node: update.state, result: 0 }).node,
-            value: of(update.value),
-        })
+        .map(|update| Update { state: of(Value::new(update.state, 0)).node, value: of(update.value) })
         .filter(|update| matches!(copy.node(update.state).op, Op::State(_)))
         .collect();
     copy
@@ -177,7 +174,7 @@ fn input(graph: &mut Graph, ty: &ir::Type) -> Value {
     let op = Op::Input(Input { ty: ty.clone() });
     let results = std::iter::once(ty.clone()).collect();
     let node = graph.push(Node { op, operands: Operands::new(), results, name, body: None });
-    Value { node, result: 0 }
+    Value::new(node, 0)
 }
 
 /// The nodes that outputs and updates depend on, with the states that are updated.

@@ -121,7 +121,7 @@ impl<'a> Reference<'a> {
         let outputs = self.graph.outputs.iter().map(|output| (output.name.clone(), output.value));
         let states = self.graph.states().map(|(id, node)| {
             let update = self.graph.updates.iter().find(|update| update.state == id);
-            let value = update.map_or(Value { node: id, result: 0 }, |update| update.value);
+            let value = update.map_or(Value::new(id, 0), |update| update.value);
             (format!("state {}", node.name.as_deref().unwrap_or_default()), value)
         });
         outputs.chain(states)

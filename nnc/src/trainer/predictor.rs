@@ -287,7 +287,7 @@ impl Predictor {
 
 /// The states of a graph: their names and types, in order.
 pub(super) fn states_of(graph: &Graph) -> Vec<(String, Type)> {
-    let ty = |node| graph.ty(Value { node, result: 0 }).clone();
+    let ty = |node| graph.ty(Value::new(node, 0)).clone();
     graph.states().map(|(id, node)| (node.name.clone().unwrap_or_default(), ty(id))).collect()
 }
 

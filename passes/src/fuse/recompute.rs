@@ -106,7 +106,7 @@ impl Groups<'_> {
     /// Whether a member is stored for others than `id`, or small beside it.
     fn is_loadable(&self, group: GroupId, id: NodeId, base: Value, users: &Users) -> bool {
         let elements = |value: Value| self.graph.ty(value).shape.elements();
-        let is_small = elements(base) * SMALL <= elements(Value { node: id, result: 0 });
+        let is_small = elements(base) * SMALL <= elements(Value::new(id, 0));
         let is_elsewhere = |user: NodeId| self.home[user.0 as usize] != Some(group);
         is_small
             || self.roles.is_stored(base.node)

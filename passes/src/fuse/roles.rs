@@ -151,7 +151,7 @@ impl Roles {
     /// Whether a pointwise node is little work on what is in memory anyway, or small.
     fn is_light(&self, graph: &Graph, id: NodeId, node: &Node, work: usize) -> bool {
         let elements = |value: Value| graph.ty(value).shape.elements();
-        let result = elements(Value { node: id, result: 0 });
+        let result = elements(Value::new(id, 0));
         let in_memory = |operand: &Value| {
             let base = self.resolve(graph, *operand).base;
             matches!(self.of(base.node), Role::Source | Role::Free)

@@ -21,7 +21,7 @@ pub fn write(graph: &Graph, groups: &Groups<'_>) -> Result<Graph, Error> {
     };
     for (id, node) in graph.nodes() {
         let is_source = roles.of(id) == Role::Source || (roles.is_pinned(id) && node.operands.is_empty());
-        if is_source && groups.home(Value { node: id, result: 0 }).is_none() {
+        if is_source && groups.home(Value::new(id, 0)).is_none() {
             writer.copy(id);
         }
     }
@@ -38,7 +38,7 @@ pub fn write(graph: &Graph, groups: &Groups<'_>) -> Result<Graph, Error> {
         .updates
         .iter()
         .map(|update| {
-            let state = values[&Value { node: update.state, result: 0 }].node;
+            let state = values[&Value::new(update.state, 0)].node;
             Update { state, value: values[&update.value] }
         })
         .collect();
@@ -65,7 +65,7 @@ impl Writer<'_> {
 
     fn map_results(&mut self, from: NodeId, to: NodeId) {
         for value in self.graph.results(from) {
-            self.values.insert(value, Value { node: to, result: value.result });
+            self.values.insert(value, Value::new(to, value.result));
         }
     }
 
@@ -101,7 +101,7 @@ impl Writer<'_> {
             body: Some(Box::new(body.graph)),
         });
         for (index, &value) in results.iter().enumerate() {
-            self.values.insert(value, Value { node: fused, result: index as u32 });
+            self.values.insert(value, Value::new(fused, index as u32));
         }
     }
 
@@ -112,7 +112,7 @@ impl Writer<'_> {
         node.name = None;
         let copy = body.graph.push(node);
         for value in self.graph.results(id) {
-            body.values.insert(value, Value { node: copy, result: value.result });
+            body.values.insert(value, Value::new(copy, value.result));
         }
     }
 
@@ -137,7 +137,7 @@ impl Writer<'_> {
             name: Some(name),
             body: None,
         });
-        let inner = Value { node, result: 0 };
+        let inner = Value::new(node, 0);
         body.operands.push(outer);
         body.values.insert(value, inner);
         inner

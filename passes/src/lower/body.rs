@@ -120,7 +120,7 @@ impl<'a> KernelWriter<'a> {
             })
             .expect("the fuse pass puts one contraction into a group of that kind");
         self.open();
-        let result = Value { node: id, result: 0 };
+        let result = Value::new(id, 0);
         let dtype = self.body.ty(result).dtype;
         let at = self.domain_indices(result);
         const NAMES: [&str; 4] = ["rk", "rl", "rm", "rn"];

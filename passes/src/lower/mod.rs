@@ -41,7 +41,7 @@ pub fn lower(graph: &Graph) -> Result<Plan, Error> {
         lowerer.plan.steps.push(Step::Copy { from, to });
     }
     for update in &graph.updates {
-        let state = lowerer.slots[&Value { node: update.state, result: 0 }];
+        let state = lowerer.slots[&Value::new(update.state, 0)];
         let value = lowerer.slots[&update.value];
         lowerer.plan.updates.push((state, value));
     }
@@ -60,7 +60,7 @@ impl Lowerer<'_> {
             Lowering::Leaf => self.leaf(id, node),
             Lowering::Alias => {
                 let slot = self.slots[&node.operands[0]];
-                self.slots.insert(Value { node: id, result: 0 }, slot);
+                self.slots.insert(Value::new(id, 0), slot);
             }
             Lowering::Kernel(mut kernel) => {
                 kernel.name = format!("k{}_{}", self.plan.kernels.len(), node.op.name());
@@ -82,7 +82,7 @@ impl Lowerer<'_> {
         };
         let name = node.name.clone().unwrap_or_else(|| format!("c{}", self.plan.slots.len()));
         let slot = self.slot(name, node.results[0].clone(), place);
-        self.slots.insert(Value { node: id, result: 0 }, slot);
+        self.slots.insert(Value::new(id, 0), slot);
     }
 
     fn slot(&mut self, name: String, ty: ir::Type, place: Place) -> SlotId {

@@ -114,7 +114,7 @@ fn plan_stages(writer: &KernelWriter<'_>) -> Vec<Stage> {
         let finished = match lowering(body, node) {
             Lowering::Reduce { op, .. } => {
                 stage_at(&mut stages, needed);
-                let result = Value { node: id, result: 0 };
+                let result = Value::new(id, 0);
                 stages[needed].reductions.push((result, op, node.operands[0]));
                 needed + 1
             }

@@ -172,7 +172,7 @@ impl GraphParser {
             if self.values.contains_key(&result.label) {
                 return Err(redefined(cursor, &result));
             }
-            self.values.insert(result.label, Value { node, result: index as u32 });
+            self.values.insert(result.label, Value::new(node, index as u32));
         }
         Ok(())
     }

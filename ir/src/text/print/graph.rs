@@ -47,7 +47,7 @@ impl<'a> GraphPrinter<'a> {
             writeln!(f, "{indent}output {} = {}", Name(&output.name), self.value(output.value))?;
         }
         for update in &self.graph.updates {
-            let state = Value { node: update.state, result: 0 };
+            let state = Value::new(update.state, 0);
             writeln!(f, "{indent}update {} = {}", self.value(state), self.value(update.value))?;
         }
         Ok(())
@@ -58,7 +58,7 @@ impl<'a> GraphPrinter<'a> {
             write!(
                 f,
                 "{} = ",
-                List((0..node.results.len() as u32).map(|result| self.value(Value { node: id, result })))
+                List((0..node.results.len() as u32).map(|result| self.value(Value::new(id, result))))
             )?;
         }
         f.write_str(node.op.name())?;

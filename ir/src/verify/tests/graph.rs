@@ -76,7 +76,7 @@ fn types_are_the_inferred_ones() {
 
 #[test]
 fn an_op_that_rejects_its_operands_is_named() {
-    let wrong = with_node(&negated(), 1, |node| node.operands.push(Value { node: NodeId(0), result: 0 }));
+    let wrong = with_node(&negated(), 1, |node| node.operands.push(Value::new(NodeId(0), 0)));
     assert!(check(&wrong, Stage::Source).starts_with("`neg` %y, neg: "));
 }
 
@@ -102,7 +102,7 @@ fn outputs_have_names_of_their_own() {
 #[test]
 fn outputs_exist() {
     let mut missing = negated();
-    missing.outputs.push(Output { name: "z".into(), value: Value { node: NodeId(9), result: 0 } });
+    missing.outputs.push(Output { name: "z".into(), value: Value::new(NodeId(9), 0) });
     assert!(check(&missing, Stage::Source).starts_with("output `z`: it uses result 0 of node 9"));
 }
 
