@@ -5,8 +5,8 @@ use ir::{Error, Value};
 use crate::Context;
 
 /// A part of a model with one input and one output. It is a description: `forward` makes its parameters, in the scope
-/// that is open, and its ops.
-pub trait Layer {
+/// that is open, and its ops. Threads may share it.
+pub trait Layer: Send + Sync {
     /// Builds the layer on `x`.
     ///
     /// # Errors

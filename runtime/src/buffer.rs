@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code, reason = "this is where memory is taken from the system and handed out as bytes")]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use ir::Plan;
@@ -94,6 +94,17 @@ impl Buffer {
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: as in `as_slice`, and the buffer is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl Clone for Buffer {
+    /// A copy; the process ends, as with a `Vec`, where there is no memory for it.
+    fn clone(&self) -> Buffer {
+        let layout =
+            Layout::from_size_align(self.len, ALIGNMENT).expect("memory of this size was had before");
+        let mut copy = Buffer::zeroed(self.len).unwrap_or_else(|_| handle_alloc_error(layout));
+        copy.as_mut_slice().copy_from_slice(self.as_slice());
+        copy
     }
 }
 

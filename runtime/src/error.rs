@@ -48,6 +48,17 @@ pub enum RunError {
         /// Its type.
         ty: Box<Type>,
     },
+    /// A program that writes a state was to run on states that are shared.
+    #[error(
+        "program `{program}` writes state `{state}`, so it cannot run on states that are shared; call `run` with a \
+         `&mut State`, for example a clone of these"
+    )]
+    WritesState {
+        /// The name of the program.
+        program: String,
+        /// The first state that it writes.
+        state: String,
+    },
     /// A state of this name that does not exist.
     #[error("there is no state `{name}`; the states are {known}")]
     UnknownState {

@@ -177,7 +177,8 @@ impl Pool {
     /// thread 0.
     ///
     /// Where another run is going on, be it one of another thread or the one that calls this, the caller does
-    /// everything itself. A panic of `task` on any thread goes on in the caller, after all threads are done.
+    /// everything itself: it never waits for that run. A panic of `task` on any thread goes on in the caller, after all
+    /// threads are done.
     pub fn run(&self, chunks: u64, shares: usize, task: &Task<'_>) {
         let shares = shares.min(self.threads()).min(usize::try_from(chunks).unwrap_or(usize::MAX));
         if shares <= 1 || self.shared.is_busy.swap(true, Ordering::Acquire) {
@@ -201,8 +202,8 @@ impl Pool {
                 task(0, begin, end);
             }
         }
+        let panic = run.wait();
         drop(run);
-        let panic = self.shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
@@ -244,8 +245,9 @@ struct Run<'a> {
     workers: usize,
 }
 
-impl Drop for Run<'_> {
-    fn drop(&mut self) {
+impl Run<'_> {
+    /// Waits until no worker is at work on it; what a worker has panicked with.
+    fn wait(&self) -> Option<Box<dyn Any + Send>> {
         for mailbox in &self.pool.shared.mailboxes[..self.workers] {
             // Where the caller's share has panicked, there may be shares that nobody has begun. They stay undone.
             mailbox.take_back();
@@ -257,6 +259,14 @@ impl Drop for Run<'_> {
                 if looks % (64 * LOOKS) == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
             }
         }
+        self.pool.shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        // A panic that is left belongs to this run, whose caller's own share has panicked, too; not to the next run.
+        self.wait();
         self.pool.shared.is_busy.store(false, Ordering::Release);
     }
 }
@@ -418,6 +428,21 @@ mod tests {
             assert_eq!(*panic.downcast::<&str>().unwrap(), "stop");
             assert_eq!(shares_of(&pool, 2, 2), [(0, 1), (1, 2)]);
         }
+    }
+
+    #[test]
+    fn a_panic_of_all_shares_is_that_of_the_run_and_not_of_the_next() {
+        let pool = Pool::new(2).unwrap();
+        let barrier = Barrier::new(2);
+        let run = || {
+            pool.run(2, 2, &|thread, _, _| {
+                barrier.wait();
+                resume_unwind(Box::new(thread));
+            });
+        };
+        let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+        assert_eq!(*panic.downcast::<usize>().unwrap(), 0);
+        assert_eq!(shares_of(&pool, 2, 2), [(0, 1), (1, 2)]);
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::{Buffer, RunError};
 ///
 /// The memory of a state never moves and is never freed before the `State` is, so an executable looks names up once
 /// per `State` and not once per run.
+///
+/// A clone has memory of its own: a program that runs on one of the two changes nothing for the other. Threads that only
+/// read share one `State` ([`Executable::infer`](crate::Executable::infer)).
 #[derive(Debug)]
 pub struct State {
     entries: Vec<Entry>,
@@ -34,7 +37,15 @@ pub(crate) struct Stamp {
     version: u64,
 }
 
-#[derive(Debug)]
+/// The bytes of a state in the order that a program wants.
+pub(crate) enum Shared<'a> {
+    /// They lie so.
+    InPlace(&'a [u8]),
+    /// They lie in another order: a copy.
+    Converted(Buffer),
+}
+
+#[derive(Clone, Debug)]
 struct Entry {
     name: String,
     /// Its type as the user knows it, and the order of its axes in memory.
@@ -55,12 +66,31 @@ impl Default for State {
     }
 }
 
+impl Clone for State {
+    /// The same states with the same values, in memory of their own.
+    ///
+    /// The process ends, as with a `Vec`, where there is no memory for them.
+    fn clone(&self) -> State {
+        State {
+            entries: self.entries.clone(),
+            by_name: self.by_name.clone(),
+            blocks: self.blocks.clone(),
+            id: next_id(),
+            version: 0,
+        }
+    }
+}
+
+/// A number that no `State` of this process has had.
+fn next_id() -> u64 {
+    static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
 impl State {
     /// No states at all.
     pub fn empty() -> State {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        State { entries: Vec::new(), by_name: BTreeMap::new(), blocks: Vec::new(), id, version: 0 }
+        State { entries: Vec::new(), by_name: BTreeMap::new(), blocks: Vec::new(), id: next_id(), version: 0 }
     }
 
     /// The states of `plan` as they are before the first run. The same seed gives the same bits.
@@ -171,10 +201,7 @@ impl State {
 
     /// The address of the state of this name, which must be of type `ty` in memory; its axes lie in `order` from now on.
     pub(crate) fn address(&mut self, name: &str, ty: &Type, order: &AxisOrder) -> Result<*mut u8, RunError> {
-        let known = Type::new(ty.dtype, order.known(&ty.shape));
-        let missing = || RunError::MissingState { name: name.to_owned(), ty: known.clone().into() };
-        let &index = self.by_name.get(name).ok_or_else(missing)?;
-        self.entries[index].check(&known)?;
+        let index = self.find(name, ty, order)?;
         if self.entries[index].order != *order {
             let value = self.get(name)?;
             self.entries[index].order = order.clone();
@@ -182,6 +209,27 @@ impl State {
         }
         let entry = &self.entries[index];
         Ok(self.blocks[entry.block].as_ptr().wrapping_add(entry.offset))
+    }
+
+    /// The bytes of the state of this name, which must be of type `ty` in memory, with its axes in `order`.
+    pub(crate) fn shared(&self, name: &str, ty: &Type, order: &AxisOrder) -> Result<Shared<'_>, RunError> {
+        let index = self.find(name, ty, order)?;
+        let bytes = self.read(index);
+        if self.entries[index].order == *order {
+            return Ok(Shared::InPlace(bytes));
+        }
+        let mut copy = Buffer::zeroed(bytes.len())?;
+        lay_out(&self.get(name)?, order, copy.as_mut_slice());
+        Ok(Shared::Converted(copy))
+    }
+
+    /// Which state has this name; it must be one whose axes, brought into `order`, give type `ty`.
+    fn find(&self, name: &str, ty: &Type, order: &AxisOrder) -> Result<usize, RunError> {
+        let known = Type::new(ty.dtype, order.known(&ty.shape));
+        let missing = || RunError::MissingState { name: name.to_owned(), ty: known.clone().into() };
+        let &index = self.by_name.get(name).ok_or_else(missing)?;
+        self.entries[index].check(&known)?;
+        Ok(index)
     }
 
     /// The bytes of a state.
@@ -194,17 +242,7 @@ impl State {
     fn write(&mut self, index: usize, tensor: &Tensor) {
         let entry = &self.entries[index];
         let bytes = &mut self.blocks[entry.block].as_mut_slice()[entry.range()];
-        with_elements!(tensor.elements(), elements => {
-            let row_major: &[u8] = bytemuck::cast_slice(elements);
-            if entry.order.is_row_major() {
-                bytes.copy_from_slice(row_major);
-            } else {
-                let size = entry.ty.dtype.size_bytes();
-                for (element, at) in bytes.chunks_exact_mut(size).zip(entry.order.elements(&entry.ty.shape)) {
-                    element.copy_from_slice(&row_major[at * size..][..size]);
-                }
-            }
-        });
+        lay_out(tensor, &entry.order, bytes);
         self.note_change();
     }
 
@@ -233,6 +271,21 @@ impl Entry {
             given: given.clone().into(),
         })
     }
+}
+
+/// Writes the elements of a tensor, with its axes in `order`, to as many bytes.
+fn lay_out(tensor: &Tensor, order: &AxisOrder, bytes: &mut [u8]) {
+    with_elements!(tensor.elements(), elements => {
+        let row_major: &[u8] = bytemuck::cast_slice(elements);
+        if order.is_row_major() {
+            bytes.copy_from_slice(row_major);
+        } else {
+            let size = tensor.dtype().size_bytes();
+            for (element, at) in bytes.chunks_exact_mut(size).zip(order.elements(tensor.shape())) {
+                element.copy_from_slice(&row_major[at * size..][..size]);
+            }
+        }
+    });
 }
 
 /// The tensor of type `ty` with the elements that `bytes` holds.
@@ -331,6 +384,19 @@ mod tests {
         state.set("w", &Tensor::zeros(&ty(DType::F32, &[2]))).unwrap();
         assert_ne!(state.stamp(), before);
         assert_ne!(State::empty().stamp(), State::empty().stamp());
+    }
+
+    #[test]
+    fn a_clone_has_the_values_and_memory_of_its_own() {
+        let large = ("m", ty(DType::F32, &[1 << 20])); // so that its memory is a mapping
+        let mut state = State::new(&plan(&[("w", ty(DType::F32, &[2])), large]), 0).unwrap();
+        let clone = state.clone();
+        assert_ne!(state.stamp(), clone.stamp());
+        state.set("w", &Tensor::new([2], vec![5.0f32, 6.0]).unwrap()).unwrap();
+        assert_eq!(clone.get("w").unwrap().as_slice::<f32>().unwrap(), [2.0, 2.0]);
+        assert_eq!(clone.get("m").unwrap(), state.get("m").unwrap());
+        drop(state);
+        assert_eq!(clone.get("w").unwrap().as_slice::<f32>().unwrap(), [2.0, 2.0]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ir::{Tensor, VerifiedPlan};
+use ir::{AxisOrder, Place, Plan, Tensor, VerifiedPlan};
 use runtime::{Executable, Pool, State};
 
 /// The system's allocator, and how often it was asked for memory.
@@ -65,6 +65,7 @@ fn a_run_allocates_nothing_after_warm_up() {
     // One target after the other: the count is that of the process.
     for target in codegen::Target::available() {
         check(&plan, &target);
+        check_inference(&plan, &target);
     }
 }
 
@@ -72,14 +73,37 @@ fn check(plan: &VerifiedPlan, target: &codegen::Target) {
     let code = codegen::compile(plan, target).unwrap();
     let mut state = State::new(plan, 0).unwrap();
     let mut program = Executable::new(code, Arc::new(Pool::new(2).unwrap())).unwrap();
+    check_runs(&mut program, target, |program, x| program.run(&mut state, &[x]).unwrap());
+}
+
+/// The product alone, of a weight whose axes lie in another order than the program wants.
+fn check_inference(plan: &VerifiedPlan, target: &codegen::Target) {
+    let state = State::new(plan, 0).unwrap();
+    let mut infers = Plan::clone(plan);
+    infers.steps.truncate(1);
+    infers.kernels.truncate(1);
+    infers.slots[2].place = Place::Output;
+    infers.slots.truncate(3);
+    let Place::State { order, .. } = &mut infers.slots[1].place else { panic!("a state") };
+    *order = AxisOrder::new(&[1, 0]);
+    let code = codegen::compile(&VerifiedPlan::new(infers).unwrap(), target).unwrap();
+    let mut program = Executable::new(code, Arc::new(Pool::new(2).unwrap())).unwrap();
+    check_runs(&mut program, target, |program, x| program.infer(&state, &[x]).unwrap());
+}
+
+fn check_runs(
+    program: &mut Executable,
+    target: &codegen::Target,
+    mut run: impl FnMut(&mut Executable, &Tensor),
+) {
     let inputs = [0.001f32, 0.002].map(|value| Tensor::splat([256, 256], ir::Scalar::F32(value)));
     for _ in 0..20 {
-        program.run(&mut state, &[&inputs[0]]).unwrap();
+        run(program, &inputs[0]);
         std::thread::sleep(Duration::from_millis(2)); // so that the worker has started, and has parked
     }
     let before = ALLOCATIONS.load(Ordering::SeqCst);
-    for run in 0..100 {
-        program.run(&mut state, &[&inputs[run % 2]]).unwrap(); // another address in each run
+    for number in 0..100 {
+        run(program, &inputs[number % 2]); // another address in each run
     }
     assert_eq!(ALLOCATIONS.load(Ordering::SeqCst) - before, 0, "{}", target.name);
     assert_eq!(program.outputs().len(), 1);

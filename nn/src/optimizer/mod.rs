@@ -42,8 +42,8 @@ pub struct Gradient {
     pub weight_decay: f64,
 }
 
-/// A rule by which parameters change from step to step.
-pub trait Optimizer {
+/// A rule by which parameters change from step to step. It is a description, which threads may share.
+pub trait Optimizer: Send + Sync {
     /// Makes each parameter follow its gradient: an update of it and of the moments that go with it.
     ///
     /// # Errors

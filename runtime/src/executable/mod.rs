@@ -5,29 +5,35 @@
     reason = "this is where compiled kernels are called, with the addresses of their parameters"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bind;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ir::{DType, KernelId, Place, SlotId, Tensor, Type, VerifiedPlan, with_elements};
+use ir::{KernelId, Place, SlotId, Tensor, Type, VerifiedPlan};
 
-use crate::error::is_of_type;
 use crate::program::{Action, MIN_SHARE_NS, Machine, Program, Sharing, output_tensor, scratch_bytes};
 use crate::state::Stamp;
 use crate::{Arena, Buffer, KernelTime, PhaseTime, Pool, RunError, State};
 
 /// A compiled program: what [`Executable::run`] does is call its kernels one after the other.
 ///
-/// What follows from states that the program never writes is computed in the first run, and again in a run that finds
+/// What depends only on states that the program never writes is computed in the first run, and again in a run that finds
 /// them changed, by [`State::set`] or by another program.
 ///
 /// It owns the memory of its intermediate values and of its outputs; states belong to the caller, and so do inputs.
 /// After the first run with the same `State`, a run allocates nothing.
+///
+/// A program that writes no state runs on a shared `State` ([`Executable::infer`]); each thread runs a
+/// [fork](Executable::fork) of it.
 pub struct Executable {
     plan: VerifiedPlan,
     program: Program,
+    /// What the scheduler knows of each kernel of the plan.
+    machines: Arc<[Machine]>,
+    min_share_ns: f64,
     /// Keeps the functions in memory.
-    code: Option<codegen::Code>,
+    code: Option<Arc<codegen::Code>>,
     pool: Arc<Pool>,
     /// Keeps the intermediate values in memory.
     _arena: Arena,
@@ -37,8 +43,10 @@ pub struct Executable {
     outputs: Vec<External>,
     tensors: Vec<Tensor>,
     states: Vec<SlotId>,
-    /// Whether any step writes a state.
-    writes_states: bool,
+    /// A state that a step writes, where there is one.
+    written_state: Option<SlotId>,
+    /// States whose axes the program wants in another order than the bound `State` has them in, which is shared.
+    converted: Vec<Buffer>,
     /// The `State` whose addresses the program holds, as it was when the program last prepared.
     bound_state: Option<Stamp>,
     times: Option<Vec<(u64, Duration)>>,
@@ -53,8 +61,10 @@ struct External {
 }
 
 // SAFETY: the addresses that it holds are of memory that it owns (arena, scratch, outputs, constants of the plan), or
-// of inputs and states that are borrowed whenever kernels run.
+// of inputs and states that are borrowed whenever kernels run: shared where no kernel writes them, else exclusively.
 unsafe impl Send for Executable {}
+// SAFETY: a shared executable only answers questions and forks; what runs kernels or binds addresses takes `&mut self`.
+unsafe impl Sync for Executable {}
 
 impl std::fmt::Debug for Executable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -86,8 +96,45 @@ impl Executable {
     /// # Errors
     /// Where there is no memory for its values.
     pub fn new(code: codegen::Code, pool: Arc<Pool>) -> Result<Executable, RunError> {
-        let machines: Vec<Machine> = code.entries().iter().map(machine_of).collect();
-        Executable::assemble(code.plan().clone(), &machines, Some(code), pool, MIN_SHARE_NS)
+        let machines = code.entries().iter().map(machine_of).collect();
+        Executable::assemble(code.plan().clone(), machines, Some(Arc::new(code)), pool, MIN_SHARE_NS)
+    }
+
+    /// The same program for another thread: it shares the machine code and the constants, has an arena, outputs and scratch
+    /// memory of its own, and runs on the threads of `pool`. Nothing is compiled.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use runtime::{Executable, Pool, State};
+    /// let source = "plan @scale { arena 0  slot %x : f32[3] = input  slot %w : f32[3] = state constant(2)
+    ///     slot %y : f32[3] = output
+    ///     kernel @mul(%a: f32[3], %b: f32[3]) -> (%c: f32[3]) {
+    ///         for i in 3 { %0 = load %a[i]  %1 = load %b[i]  %2 = mul %0, %1  store %2, %c[i] }
+    ///     }
+    ///     steps { call @mul(%x, %w, %y) } }";
+    /// let plan = ir::VerifiedPlan::new(ir::text::parse_plan(source)?)?;
+    /// let state = State::new(&plan, 0)?;
+    /// let code = codegen::compile(&plan, &codegen::Target::host()?)?;
+    /// let program = Executable::new(code, Arc::new(Pool::new(1)?))?;
+    /// let double = &|x: f32| -> Result<f64, runtime::RunError> {
+    ///     let mut program = program.fork(Arc::new(Pool::new(1)?))?;
+    ///     program.infer(&state, &[&ir::Tensor::splat([3], ir::Scalar::F32(x))])?;
+    ///     Ok(program.outputs()[0].get(0).as_f64())
+    /// };
+    /// let doubled = std::thread::scope(|scope| {
+    ///     [1.0, 2.0].map(|x| scope.spawn(move || double(x))).map(|thread| thread.join().unwrap())
+    /// });
+    /// assert_eq!(doubled, [Ok(2.0), Ok(4.0)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where there is no memory for its values.
+    pub fn fork(&self, pool: Arc<Pool>) -> Result<Executable, RunError> {
+        let (plan, code) = (self.plan.clone(), self.code.clone());
+        let mut fork = Executable::assemble(plan, Arc::clone(&self.machines), code, pool, self.min_share_ns)?;
+        fork.set_compile_time(self.compile_time, self.compile_phases.clone());
+        Ok(fork)
     }
 
     /// The same program on the threads of `pool`, with every kernel of several chunks cut into as many shares as there are
@@ -96,23 +143,21 @@ impl Executable {
     /// # Errors
     /// Where there is no memory for its values.
     pub fn cut_for(self, pool: Arc<Pool>) -> Result<Executable, RunError> {
-        let entries = self.code.iter().flat_map(|code| code.entries());
-        let machines: Vec<Machine> = entries.map(machine_of).collect();
-        Executable::assemble(self.plan, &machines, self.code, pool, 0.0)
+        Executable::assemble(self.plan, self.machines, self.code, pool, 0.0)
     }
 
     /// Makes a program of functions that do what the plan's kernels say, in their order; `code` keeps them in memory.
     fn assemble(
         plan: VerifiedPlan,
-        machines: &[Machine],
-        code: Option<codegen::Code>,
+        machines: Arc<[Machine]>,
+        code: Option<Arc<codegen::Code>>,
         pool: Arc<Pool>,
         min_share_ns: f64,
     ) -> Result<Executable, RunError> {
         let arena = Arena::new(plan.arena_bytes)?;
         let sharing = Sharing { threads: pool.threads(), min_share_ns };
-        let program = Program::new(&plan, machines, &arena, sharing);
-        let bytes = scratch_bytes(machines);
+        let program = Program::new(&plan, &machines, &arena, sharing);
+        let bytes = scratch_bytes(&machines);
         let scratch = (0..pool.threads()).map(|_| Buffer::zeroed(bytes)).collect::<Result<_, _>>()?;
         let external = |is: fn(&Place) -> bool| -> Vec<External> {
             plan.slots_where(is).map(|(slot, _)| External { slot, address: std::ptr::null_mut() }).collect()
@@ -121,8 +166,9 @@ impl Executable {
         let outputs = external(|place| matches!(place, Place::Output));
         let states =
             plan.slots_where(|place| matches!(place, Place::State { .. })).map(|(slot, _)| slot).collect();
-        let is_state = |slot: SlotId| matches!(plan.slot(slot).place, Place::State { .. });
-        let writes_states = plan.steps.iter().any(|step| plan.writes(step).into_iter().any(is_state));
+        let is_state = |slot: &SlotId| matches!(plan.slot(*slot).place, Place::State { .. });
+        let mut steps = plan.prepare.iter().chain(&plan.steps);
+        let written_state = steps.find_map(|step| plan.writes(step).into_iter().find(is_state));
         let tensors = outputs
             .iter()
             .map(|output| output_tensor(&plan.slot(output.slot).ty))
@@ -130,6 +176,8 @@ impl Executable {
         Ok(Executable {
             plan,
             program,
+            machines,
+            min_share_ns,
             code,
             pool,
             _arena: arena,
@@ -138,7 +186,8 @@ impl Executable {
             outputs,
             tensors,
             states,
-            writes_states,
+            written_state,
+            converted: Vec::new(),
             bound_state: None,
             times: None,
             compile_time: Duration::ZERO,
@@ -153,21 +202,15 @@ impl Executable {
     /// Where an input is missing or of another type, or `state` lacks a state of the program or has it with another
     /// type. Then nothing has been run.
     pub fn run(&mut self, state: &mut State, inputs: &[&Tensor]) -> Result<(), RunError> {
+        if self.written_state.is_none() {
+            return self.infer(state, inputs);
+        }
         self.bind_inputs(inputs)?;
         let is_prepared = self.bind_state(state)?;
-        self.bind_outputs();
-        let first = if is_prepared { self.program.preparing } else { 0 };
-        if self.times.is_some() {
-            self.run_profiled(first)
-        } else {
-            self.run_actions(first)
-        }
-        self.normalise_booleans();
-        if self.writes_states {
-            state.note_change();
-            // What this program prepares depends on no state that it writes.
-            self.bound_state = Some(state.stamp());
-        }
+        self.run_bound(is_prepared);
+        state.note_change();
+        // What this program prepares depends on no state that it writes.
+        self.bound_state = Some(state.stamp());
         Ok(())
     }
 
@@ -176,19 +219,33 @@ impl Executable {
     /// # Errors
     /// As `run`; all inputs that are missing are named.
     pub fn run_named(&mut self, state: &mut State, inputs: &[(&str, &Tensor)]) -> Result<(), RunError> {
-        let given: BTreeMap<&str, &Tensor> = inputs.iter().rev().copied().collect();
-        let ordered: Vec<&Tensor> = self.inputs().filter_map(|(name, _)| given.get(name).copied()).collect();
-        if ordered.len() < given.len() {
-            let known: BTreeSet<&str> = self.inputs().map(|(name, _)| name).collect();
-            let unknown = given.keys().find(|name| !known.contains(*name));
-            let name = unknown.expect("more are given than known").to_string();
-            return Err(RunError::UnknownInput { name, known: list(self.inputs()) });
+        let inputs = self.ordered(inputs)?;
+        self.run(state, &inputs)
+    }
+
+    /// Runs a program that writes no state once, on states that others may read meanwhile: many threads, each with a
+    /// [fork](Executable::fork) of its own, infer from one set of weights. The results are in [`Executable::outputs`].
+    ///
+    /// # Errors
+    /// As [`Executable::run`]; and where the program writes a state.
+    pub fn infer(&mut self, state: &State, inputs: &[&Tensor]) -> Result<(), RunError> {
+        if let Some(slot) = self.written_state {
+            let (program, state) = (self.plan.name.clone(), self.plan.slot(slot).name.clone());
+            return Err(RunError::WritesState { program, state });
         }
-        if ordered.len() < self.inputs.len() {
-            let missing = self.inputs().filter(|(name, _)| !given.contains_key(name));
-            return Err(RunError::MissingInputs(list(missing)));
-        }
-        self.run(state, &ordered)
+        self.bind_inputs(inputs)?;
+        let is_prepared = self.bind_shared_state(state)?;
+        self.run_bound(is_prepared);
+        Ok(())
+    }
+
+    /// As [`Executable::infer`], with inputs by name in any order.
+    ///
+    /// # Errors
+    /// As `infer`; all inputs that are missing are named.
+    pub fn infer_named(&mut self, state: &State, inputs: &[(&str, &Tensor)]) -> Result<(), RunError> {
+        let inputs = self.ordered(inputs)?;
+        self.infer(state, &inputs)
     }
 
     /// Names and types of the inputs, in order.
@@ -219,7 +276,7 @@ impl Executable {
 
     /// The machine code.
     pub fn code(&self) -> Option<&codegen::Code> {
-        self.code.as_ref()
+        self.code.as_deref()
     }
 
     /// The threads that it runs on.
@@ -272,71 +329,16 @@ impl Executable {
         (&slot.name, &slot.ty)
     }
 
-    fn bind_inputs(&mut self, inputs: &[&Tensor]) -> Result<(), RunError> {
-        if inputs.len() != self.inputs.len() {
-            let (expected, given) = (self.inputs.len(), inputs.len());
-            return Err(RunError::InputCount { expected, given, names: list(self.inputs()) });
+    /// Runs what is bound, without the steps that prepare where that has been done.
+    fn run_bound(&mut self, is_prepared: bool) {
+        self.bind_outputs();
+        let first = if is_prepared { self.program.preparing } else { 0 };
+        if self.times.is_some() {
+            self.run_profiled(first);
+        } else {
+            self.run_actions(first);
         }
-        for (input, tensor) in self.inputs.iter_mut().zip(inputs) {
-            let slot = self.plan.slot(input.slot);
-            if !is_of_type(tensor, &slot.ty) {
-                let (expected, given) = (slot.ty.clone().into(), tensor.ty().into());
-                return Err(RunError::InputType { name: slot.name.clone(), expected, given });
-            }
-            // The address is that of a shared borrow: the plan has no step that writes an input.
-            let address =
-                with_elements!(tensor.elements(), elements => elements.as_ptr().cast::<u8>().cast_mut());
-            if input.address != address {
-                input.address = address;
-                self.program.set(input.slot, address);
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets the addresses of states, and tells whether what follows from them has been prepared and still holds.
-    fn bind_state(&mut self, state: &mut State) -> Result<bool, RunError> {
-        let stamp = state.stamp();
-        if self.bound_state == Some(stamp) {
-            return Ok(true);
-        }
-        // Until all have been found, addresses of two states may be mixed. Another program may have wanted axes in another
-        // order since.
-        self.bound_state = None;
-        for &slot in &self.states {
-            let described = self.plan.slot(slot);
-            let Place::State { order, .. } = &described.place else { unreachable!("the list is of states") };
-            self.program.set(slot, state.address(&described.name, &described.ty, order)?);
-        }
-        let stamp = state.stamp();
-        self.bound_state = Some(stamp);
-        Ok(false)
-    }
-
-    fn bind_outputs(&mut self) {
-        for (output, tensor) in self.outputs.iter_mut().zip(&mut self.tensors) {
-            let address = tensor.as_mut_ptr();
-            if output.address != address {
-                output.address = address;
-                self.program.set(output.slot, address);
-            }
-        }
-    }
-
-    /// Makes every byte of outputs of `bool` 0 or 1, as Rust demands: where a plan writes a part of one alone, or copies what
-    /// kernels have written in part, the rest is whatever was in the memory.
-    fn normalise_booleans(&mut self) {
-        for output in &self.outputs {
-            let ty = &self.plan.slot(output.slot).ty;
-            if ty.dtype == DType::Bool {
-                for index in 0..ty.shape.elements() {
-                    // SAFETY: the address is that of the output's tensor, which has so many elements of a byte each.
-                    let byte = unsafe { output.address.add(index) };
-                    // SAFETY: as above; any byte is a `u8`, and nothing else refers to the tensor.
-                    unsafe { byte.write(u8::from(byte.read() != 0)) };
-                }
-            }
-        }
+        self.normalise_booleans();
     }
 
     fn run_actions(&self, first: usize) {
@@ -416,12 +418,6 @@ fn machine_of(entry: &codegen::Entry) -> Machine {
         scratch_bytes: entry.scratch_bytes,
         time_ns: entry.cost.time_ns(),
     }
-}
-
-/// `x: f32[2], y: i64[]`
-fn list<'a>(named: impl Iterator<Item = (&'a str, &'a Type)>) -> String {
-    let names: Vec<String> = named.map(|(name, ty)| format!("`{name}` ({ty})")).collect();
-    names.join(", ")
 }
 
 #[cfg(test)]

@@ -35,9 +35,13 @@ fn call_of(slots: [u32; 3]) -> Step {
 
 /// The parameters of `add`.
 fn add_kernel(n: usize) -> Kernel {
+    add_kernel_of(&[n])
+}
+
+fn add_kernel_of(shape: &[usize]) -> Kernel {
     let mut kernel = Kernel::new("add");
     for (name, access) in [("x", Access::Read), ("w", Access::Read), ("y", Access::Write)] {
-        kernel.buffer(name, f32s(&[n]), access);
+        kernel.buffer(name, f32s(shape), access);
     }
     kernel
 }
@@ -65,7 +69,7 @@ fn verified(plan: Plan) -> VerifiedPlan {
 fn executable(n: usize, threads: usize, time_ns: f64) -> Executable {
     let machine = Machine { function: add, chunks: n as u64, scratch_bytes: 4, time_ns };
     let pool = Arc::new(Pool::new(threads).unwrap());
-    Executable::assemble(verified(plan(n)), &[machine], None, pool, MIN_SHARE_NS).unwrap()
+    Executable::assemble(verified(plan(n)), [machine].into(), None, pool, MIN_SHARE_NS).unwrap()
 }
 
 fn tensor(n: usize) -> Tensor {
@@ -114,7 +118,7 @@ fn two_programs_of_two_shapes_share_the_states_that_they_have_in_common() {
     state.adopt(&larger, 0).unwrap();
     let machine = Machine { function: add, chunks: 3, scratch_bytes: 4, time_ns: 0.0 };
     let pool = first.pool().clone();
-    let mut second = Executable::assemble(larger, &[machine], None, pool, MIN_SHARE_NS).unwrap();
+    let mut second = Executable::assemble(larger, [machine].into(), None, pool, MIN_SHARE_NS).unwrap();
     second.run(&mut state, &[&tensor(3)]).unwrap();
     first.run(&mut state, &[&tensor(3)]).unwrap();
     assert_eq!(state.get("w").unwrap().as_slice::<f32>().unwrap(), [31.0, 34.0, 37.0]);
@@ -141,7 +145,7 @@ fn what_is_prepared_is_computed_again_where_states_have_changed_and_only_there()
     let mut writer = executable(1, 1, 0.0);
     let pool = writer.pool().clone();
     let mut reader =
-        Executable::assemble(verified(prepared_plan(1)), &[machine], None, pool, MIN_SHARE_NS).unwrap();
+        Executable::assemble(verified(prepared_plan(1)), [machine].into(), None, pool, MIN_SHARE_NS).unwrap();
     let mut state = State::new(reader.plan(), 0).unwrap();
     let mut other = State::new(reader.plan(), 0).unwrap();
     let x = tensor(1);
@@ -161,6 +165,110 @@ fn what_is_prepared_is_computed_again_where_states_have_changed_and_only_there()
     assert_eq!(run(&mut other), (2.0, 10), "another state");
     assert_eq!(run(&mut other), (2.0, 11));
     assert_eq!(run(&mut state), (8.0, 13));
+}
+
+/// A program that reads `w`, `f32[2, 3]` with its axes in `order` in memory, as they lie.
+fn reader_in(order: ir::AxisOrder, prepares: bool) -> Executable {
+    let mut plan = if prepares { prepared_plan(6) } else { plan_that_infers(6) };
+    let shape: ir::Shape = [2, 3].into();
+    plan.kernels[0] = add_kernel_of(&order.in_memory(&shape));
+    for slot in &mut plan.slots {
+        slot.ty.shape = order.in_memory(&shape);
+        if let Place::State { order: of_state, .. } = &mut slot.place {
+            *of_state = order.clone();
+        }
+    }
+    let machine = Machine { function: add, chunks: 6, scratch_bytes: 4, time_ns: 0.0 };
+    let pool = Arc::new(Pool::new(1).unwrap());
+    Executable::assemble(verified(plan), [machine].into(), None, pool, MIN_SHARE_NS).unwrap()
+}
+
+/// `y = x + w`.
+fn plan_that_infers(n: usize) -> Plan {
+    let slots =
+        vec![slot("x", &[n], Place::Input), slot("w", &[n], state_place()), slot("y", &[n], Place::Output)];
+    let (kernels, steps) = (vec![add_kernel(n)], vec![call_of([0, 1, 2])]);
+    Plan { name: "r".into(), kernels, slots, prepare: vec![], steps, arena_bytes: 0, updates: vec![] }
+}
+
+#[test]
+fn a_shared_state_in_another_order_is_copied_for_the_program_and_again_where_it_has_changed() {
+    for prepares in [false, true] {
+        let mut rows = reader_in(ir::AxisOrder::default(), prepares);
+        let mut columns = reader_in(ir::AxisOrder::new(&[1, 0]), prepares);
+        let mut state = State::new(rows.plan(), 0).unwrap();
+        let zeros = [[2, 3], [3, 2]].map(|shape| Tensor::zeros(&f32s(&shape)));
+        for scale in [1.0, 10.0] {
+            let w = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0].map(|w| scale * w);
+            state.set("w", &Tensor::new([2, 3], w.to_vec()).unwrap()).unwrap();
+            let before = state.stamp();
+            // In the order in which they lie in memory, twice the weights where they are prepared.
+            let seen = |exe: &Executable| exe.outputs()[0].as_slice::<f32>().unwrap().to_vec();
+            let factor = if prepares { 2.0 } else { 1.0 };
+            for _ in 0..2 {
+                columns.infer(&state, &[&zeros[1]]).unwrap();
+                let expected = [1.0, 4.0, 2.0, 5.0, 3.0, 6.0].map(|w| factor * scale * w);
+                assert_eq!(seen(&columns), expected, "{prepares}");
+                rows.infer(&state, &[&zeros[0]]).unwrap();
+                assert_eq!(seen(&rows), w.map(|w| factor * w), "{prepares}");
+                columns.run(&mut state, &[&zeros[1]]).unwrap();
+                assert_eq!(seen(&columns), expected, "{prepares}");
+            }
+            assert_eq!(state.stamp(), before, "who only reads changes nothing");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_writes_a_state_does_not_infer() {
+    let mut exe = executable(4, 1, 0.0);
+    let state = State::new(exe.plan(), 0).unwrap();
+    let expected = "program `p` writes state `w`, so it cannot run on states that are shared; call `run` with a `&mut \
+        State`, for example a clone of these";
+    let x = tensor(4);
+    assert_eq!(exe.infer(&state, &[&x]).unwrap_err().to_string(), expected);
+    assert_eq!(exe.infer_named(&state, &[("x", &x)]).unwrap_err().to_string(), expected);
+    assert_eq!(state.get("w").unwrap().as_slice::<f32>().unwrap(), [1.0; 4]);
+}
+
+#[test]
+fn inference_without_its_states_or_inputs_is_an_error_and_runs_nothing() {
+    let machine = Machine { function: add, chunks: 4, scratch_bytes: 4, time_ns: 0.0 };
+    let pool = Arc::new(Pool::new(1).unwrap());
+    let plan = verified(plan_that_infers(4));
+    let mut exe = Executable::assemble(plan, [machine].into(), None, pool, MIN_SHARE_NS).unwrap();
+    let x = tensor(4);
+    let error = exe.infer(&State::empty(), &[&x]).unwrap_err().to_string();
+    assert!(error.starts_with("state `w` (f32[4]) is missing"), "{error}");
+    let state = State::new(exe.plan(), 0).unwrap();
+    assert!(matches!(exe.infer(&state, &[]), Err(RunError::InputCount { .. })));
+    assert!(matches!(exe.infer_named(&state, &[]), Err(RunError::MissingInputs(_))));
+    assert_eq!(exe.outputs()[0].as_slice::<f32>().unwrap(), [0.0; 4]);
+    exe.infer_named(&state, &[("x", &x)]).unwrap();
+    assert_eq!(exe.outputs()[0].as_slice::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+}
+
+#[test]
+fn a_fork_has_results_of_its_own_and_its_threads_are_those_of_its_pool() {
+    let mut exe = executable(1009, 1, 1e9);
+    let mut fork = exe.fork(Arc::new(Pool::new(3).unwrap())).unwrap();
+    assert_eq!((exe.shares(), fork.shares()), (vec![1, 1], vec![3, 3]));
+    let mut state = State::new(exe.plan(), 0).unwrap();
+    let x = tensor(1009);
+    exe.run(&mut state, &[&x]).unwrap();
+    let first = exe.outputs()[0].clone();
+    fork.run(&mut state, &[&x]).unwrap();
+    assert_eq!(exe.outputs()[0], first);
+    assert_eq!(fork.outputs()[0], state.get("w").unwrap());
+    assert_ne!(fork.outputs()[0], first);
+}
+
+#[test]
+fn threads_may_share_and_move_programs_states_and_pools() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Executable>();
+    is_shared::<State>();
+    is_shared::<Pool>();
 }
 
 #[test]

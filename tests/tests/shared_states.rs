@@ -1,0 +1,151 @@
+//! Threads that share one set of weights: each has a program of its own, and all have the bits of one thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ir::{Graph, Tensor};
+use nn::{
+    Batch, BatchNorm, Conv2d, Flatten, Layer, Linear, Loss, MaxPool2d, Relu, Sequential, Sgd, supervised,
+};
+use nnc::{Executable, Options, Pool, State};
+use tests::compare::{plan_without, seeded_inputs};
+
+const SEED: u64 = 3;
+const THREADS: usize = 8;
+
+/// Models of rows and of images, with the shapes of their batches.
+fn models() -> [(&'static str, Box<dyn Layer>, Batch); 3] {
+    let images = || Batch::new(4, [1, 28, 28]);
+    let convolutional = Sequential::new()
+        .add(Conv2d::new(1, 32, 5))
+        .add(BatchNorm::new(32))
+        .add(Relu)
+        .add(Conv2d::new(32, 64, 3))
+        .add(MaxPool2d::new(22))
+        .add(Flatten)
+        .add(Linear::new(64, 10));
+    let mlp = nn::models::Mlp::new(&[64, 320, 64], Relu);
+    [
+        ("mlp", Box::new(mlp), Batch::new(9, [64])),
+        ("lenet", Box::new(nn::models::LeNet::new(10)), images()),
+        ("convolutional", Box::new(convolutional), images()),
+    ]
+}
+
+/// What uses the model, with and without weights that are packed once.
+fn programs(graph: &Graph) -> [Executable; 2] {
+    let options = Options::default();
+    let packed = nnc::compile(graph, &options).expect("it compiles");
+    let plan = plan_without("prepack", graph, &options.for_passes()).expect("it compiles");
+    assert!(plan.prepare.is_empty());
+    let plain = nnc::driver::compile_plan(plan, &options, packed.pool().clone()).expect("it compiles");
+    [packed, plain]
+}
+
+/// Inputs that differ from thread to thread.
+fn inputs_of(graph: &Graph, thread: usize) -> BTreeMap<String, Tensor> {
+    seeded_inputs(graph, SEED + thread as u64)
+}
+
+/// Tensors by the names of inputs, as a run takes them.
+fn by_name(inputs: &BTreeMap<String, Tensor>) -> Vec<(&str, &Tensor)> {
+    inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect()
+}
+
+/// The bits of what some runs on shared states leave.
+fn infer(program: &mut Executable, state: &State, inputs: &BTreeMap<String, Tensor>) -> Vec<u64> {
+    for _ in 0..3 {
+        program.infer_named(state, &by_name(inputs)).expect("it infers");
+    }
+    let bits = |tensor: &Tensor| -> Vec<u64> {
+        (0..tensor.shape().elements()).map(|index| tensor.get(index).bits()).collect()
+    };
+    program.outputs().iter().flat_map(bits).collect()
+}
+
+/// What each of eight threads infers at the same time from one set of weights.
+fn infer_on_threads(
+    program: &Executable,
+    pools: &[Arc<Pool>],
+    state: &State,
+    graph: &Graph,
+) -> Vec<Vec<u64>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (pools.iter().enumerate())
+            .map(|(thread, pool)| {
+                scope.spawn(move || {
+                    let mut fork = program.fork(Arc::clone(pool)).expect("there is memory");
+                    infer(&mut fork, state, &inputs_of(graph, thread))
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
+    })
+}
+
+#[test]
+fn eight_threads_on_one_state_have_the_bits_of_one() {
+    let one = || Arc::new(Pool::new(1).expect("a thread"));
+    let three = Arc::new(Pool::new(3).expect("three threads"));
+    for (name, model, batch) in models() {
+        let graph = supervised::inference_graph(name, &*model, &batch).expect("the shapes fit");
+        let programs = programs(&graph);
+        // LeNet has too few channels to be packed.
+        assert_eq!(programs[0].plan().prepare.is_empty(), name == "lenet", "{name}");
+        for mut program in programs {
+            let state = State::new(program.plan(), SEED).expect("there is memory");
+            let expected: Vec<Vec<u64>> =
+                (0..THREADS).map(|thread| infer(&mut program, &state, &inputs_of(&graph, thread))).collect();
+            let pools: [Vec<Arc<Pool>>; 2] =
+                [(0..THREADS).map(|_| one()).collect(), vec![Arc::clone(&three); THREADS]];
+            for pools in &pools {
+                let seen = infer_on_threads(&program, pools, &state, &graph);
+                assert!(seen == expected, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clone_trains_on_another_thread_and_the_shared_weights_stay() {
+    for (name, model, batch) in models() {
+        let infers = supervised::inference_graph(name, &*model, &batch).expect("the shapes fit");
+        let trains =
+            supervised::training_graph(name, &*model, &batch, &Loss::cross_entropy(), &Sgd::new(0.1));
+        let trains = trains.expect("the shapes fit");
+        let [mut program, _] = programs(&infers);
+        let mut training = nnc::compile(&trains, &Options::default()).expect("it compiles");
+        // Training may want weights in another order than inference.
+        let state = State::new(training.plan(), SEED).expect("there is memory");
+        let expected = infer(&mut program, &state, &inputs_of(&infers, 0));
+        let weights: Vec<Tensor> =
+            state.iter().map(|(name, _)| state.get(name).expect("it is there")).collect();
+        let mut trained = state.clone();
+        let examples = seeded_inputs(&trains, SEED);
+        let examples = by_name(&examples);
+        let refused = training.infer_named(&state, &examples).expect_err("it writes weights").to_string();
+        assert!(refused.contains("so it cannot run on states that are shared"), "{refused}");
+        let seen = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..3).for_each(|_| training.run_named(&mut trained, &examples).expect("it trains"))
+            });
+            infer(&mut program, &state, &inputs_of(&infers, 0))
+        });
+        assert_eq!(seen, expected, "{name}");
+        for ((weight, _), before) in state.iter().zip(&weights) {
+            assert_eq!(state.get(weight).expect("it is there"), *before, "{name}: {weight}");
+        }
+        let after = infer(&mut program, &trained, &inputs_of(&infers, 0));
+        assert_ne!(after, expected, "{name}: the clone has been trained");
+    }
+}
+
+#[test]
+fn models_optimizers_trainers_and_predictors_move_between_threads() {
+    fn moves<T: Send>() {}
+    fn is_shared<T: Send + Sync + ?Sized>() {}
+    is_shared::<dyn Layer>();
+    is_shared::<dyn nn::Optimizer>();
+    moves::<nnc::trainer::Trainer>();
+    moves::<nnc::trainer::Predictor>();
+}
