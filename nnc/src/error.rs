@@ -48,9 +48,11 @@ impl Error {
 }
 
 /// The most characters of a text out of a file that an error shows.
+#[cfg(any(feature = "data-csv", feature = "data-npy"))]
 const SHOWN_CHARACTERS: usize = 40;
 
 /// A text out of a file as errors show it: in quotes, without control characters, and no longer than a line.
+#[cfg(any(feature = "data-csv", feature = "data-npy"))]
 pub(crate) fn quoted(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARACTERS) {
         Some((end, _)) => format!("{:?}..", &text[..end]),

@@ -1,7 +1,12 @@
 //! A neural-network compiler for CPUs: a graph becomes one program of native SIMD kernels, in milliseconds.
 //!
+//! A crate that uses it depends on this crate alone: graphs and their values are [`ir`], layers, losses and optimizers are
+//! [`nn`], and [`prelude`] has what most programs name.
+//!
 //! | module | what it holds |
 //! |---|---|
+//! | [`prelude`] | what most programs name |
+//! | [`mod@ir`], [`mod@nn`] | graphs, types and tensors; layers, losses and optimizers |
 //! | [`driver`] | the compiler on one page: [`compile`] |
 //! | [`dump`] | graphs, plans and machine code as dot, JSON and assembly |
 //! | [`trainer`], [`data`] | training, evaluation and prediction, and on what |
@@ -14,6 +19,19 @@
 //! | [`npy`] | tensors in NumPy's files |
 //! | [`files`] | reading and writing files safely |
 //! | [`error`] | what can go wrong for a user |
+//!
+//! # Features
+//!
+//! All are on by default. `default-features = false` leaves the compiler, the trainer and drawn data; features add to that and
+//! to each other.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `plots` | pictures in [`report`], and [`mod@visualize`] |
+//! | `data-csv` | the embedded digits, tables, images of the IDX format, prices: files of numbers, gzipped or not |
+//! | `data-npy` | [`npy`], and data sets in archives of NumPy |
+//! | `data` | both, and data sets by name: [`data::Source`] |
+//! | `cli` | all of these and the program `nnc` |
 
 pub mod bench;
 pub mod checkpoint;
@@ -25,13 +43,18 @@ pub mod files;
 pub mod fuzz;
 pub mod models;
 pub mod modules;
+#[cfg(feature = "data-npy")]
 pub mod npy;
+pub mod prelude;
 pub mod report;
 pub mod trainer;
+#[cfg(feature = "plots")]
 pub mod visualize;
 
+pub use codegen::Target;
 pub use driver::{Options, compile, compile_on, compile_plan};
 pub use error::Error;
 pub use passes::Convolution;
 pub use runtime::{Executable, KernelTime, PhaseTime, Pool, RunError, State};
 pub use trainer::{Trainer, TrainerOptions};
+pub use {ir, nn};

@@ -1,11 +1,9 @@
 //! Parameters and inputs of workloads: read from the file that the peers were given, or drawn.
 
-use std::path::Path;
-
 use ir::{DType, Graph, Init, Node, Tensor, Type};
 
 use super::Model;
-use crate::{Error, npy};
+use crate::Error;
 
 /// What the names of parameters start with; a number follows.
 const PARAMETER: &str = "p";
@@ -27,13 +25,14 @@ pub struct Data {
 impl Data {
     /// Reads an archive of `p0`, `p1`, .. (parameters), `x` (the input) and `y0`, .. (what else the workload takes: inputs, or
     /// parameters of these names).
-    pub fn read(path: &Path) -> Result<Data, Error> {
+    #[cfg(feature = "data-npy")]
+    pub fn read(path: &std::path::Path) -> Result<Data, Error> {
         let is_parameter = |name: &str| {
             name.strip_prefix(PARAMETER)
                 .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
         };
         let (parameters, inputs) =
-            npy::npz::read(path)?.into_iter().partition(|(name, _)| is_parameter(name));
+            crate::npy::npz::read(path)?.into_iter().partition(|(name, _)| is_parameter(name));
         Ok(Data { parameters, inputs })
     }
 

@@ -204,13 +204,27 @@ impl Dataset {
     }
 
     /// The first four fifths of the rows, and the rest.
-    pub(super) fn split_off_last_fifth(&self) -> (Dataset, Dataset) {
+    ///
+    /// ```
+    /// let all = nnc::data::synthetic::spirals(2, 100, 0)?;
+    /// let (train, test) = all.split_off_last_fifth();
+    /// assert_eq!((train.len(), test.len(), test.row(0)), (80, 20, all.row(80)));
+    /// # Ok::<(), nnc::Error>(())
+    /// ```
+    pub fn split_off_last_fifth(&self) -> (Dataset, Dataset) {
         let rest = self.len - self.len / 5;
         self.split(|index| index >= rest)
     }
 
     /// The rows but for every fifth from the first on, and these.
-    pub(super) fn split_off_every_fifth(&self) -> (Dataset, Dataset) {
+    ///
+    /// ```
+    /// let all = nnc::data::synthetic::spirals(2, 100, 0)?;
+    /// let (train, test) = all.split_off_every_fifth();
+    /// assert_eq!((train.len(), test.len(), test.row(1)), (80, 20, all.row(5)));
+    /// # Ok::<(), nnc::Error>(())
+    /// ```
+    pub fn split_off_every_fifth(&self) -> (Dataset, Dataset) {
         self.split(|index| index.is_multiple_of(5))
     }
 }
@@ -234,6 +248,7 @@ impl fmt::Display for Dataset {
 }
 
 /// Checks that what a model is trained on is like what it is tested on.
+#[cfg(any(feature = "data-csv", feature = "data-npy"))]
 pub(super) fn check_alike(train: &Dataset, test: &Dataset, subject: &str) -> Result<(), Error> {
     let traits = |set: &Dataset| {
         let kind = if set.labels().is_some() { "classes" } else { "values" };

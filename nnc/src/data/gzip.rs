@@ -6,17 +6,12 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::Error;
+use crate::files::inflation;
 
 /// The first bytes of a gzipped file.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// No deflated byte stands for more bytes than this (zlib's technical details, "maximum compression factor").
 const MAX_RATIO: usize = 1032;
-/// No file may inflate to more bytes than this.
-pub const MAX_INFLATED_BYTES: usize = 1 << 30;
-/// Beyond this many bytes, what is inflated may be this many times what it is inflated from. Tables and images are 2 to 20
-/// times as large; what has been made to fill memory is 1,000.
-const FREE_BYTES: usize = 32 << 20;
-const MAX_GROWTH: usize = 100;
 
 /// What a file of these bytes holds.
 pub fn reader<'a>(file: &'a [u8]) -> Box<dyn BufRead + 'a> {
@@ -34,21 +29,10 @@ pub fn reader<'a>(file: &'a [u8]) -> Box<dyn BufRead + 'a> {
 /// The most bytes that a file of these bytes can hold.
 pub fn most_bytes(file: &[u8]) -> usize {
     if file.starts_with(&MAGIC) {
-        file.len().saturating_mul(MAX_RATIO).min(MAX_INFLATED_BYTES)
+        file.len().saturating_mul(MAX_RATIO).min(inflation::MAX_BYTES)
     } else {
         file.len()
     }
-}
-
-/// Why so many bytes may not be inflated from so few; `None` where they may.
-pub fn excess(inflated: usize, from: usize) -> Option<&'static str> {
-    if inflated > MAX_INFLATED_BYTES {
-        return Some("it holds more than 1 GiB");
-    }
-    let is_bomb = inflated > FREE_BYTES && inflated / MAX_GROWTH > from;
-    is_bomb.then_some(
-        "it holds more than 32 MiB and 100 times its size, as files do that are made to fill memory",
-    )
 }
 
 /// The error that a file cannot be inflated.
@@ -73,7 +57,7 @@ impl Read for Bounded<'_> {
         let count = self.decoder.read(buffer)?;
         self.inflated += count;
         let read = self.whole - self.decoder.get_ref().len();
-        match excess(self.inflated, read) {
+        match inflation::excess(self.inflated, read) {
             None => Ok(count),
             Some(problem) => Err(io::Error::new(io::ErrorKind::FileTooLarge, problem)),
         }
@@ -92,6 +76,7 @@ pub fn compress(bytes: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::inflation::FREE_BYTES;
 
     fn read(file: &[u8]) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -127,15 +112,6 @@ mod tests {
         let expected = "a.gz: it cannot be inflated: it holds more than 32 MiB and 100 times its size, as files do that \
                         are made to fill memory; if you trust it, inflate it with gunzip, and give what that leaves";
         assert_eq!(damaged("a.gz", &error).to_string(), expected);
-    }
-
-    #[test]
-    fn files_may_be_as_large_as_they_are_worth() {
-        assert_eq!(excess(FREE_BYTES, 1), None);
-        assert!(excess(FREE_BYTES + MAX_GROWTH, FREE_BYTES / MAX_GROWTH).is_some());
-        assert_eq!(excess(FREE_BYTES + 1, FREE_BYTES / MAX_GROWTH + 1), None);
-        assert_eq!(excess(MAX_INFLATED_BYTES, MAX_INFLATED_BYTES / 20), None);
-        assert_eq!(excess(MAX_INFLATED_BYTES + 1, MAX_INFLATED_BYTES), Some("it holds more than 1 GiB"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Data sets: rows of numbers with a class or with values each, checked when they are made so that training need not.
 //!
+//! What reads files is there with the features `data-csv` and `data-npy`, [`source`] with `data`.
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | [`augment`] | images that are changed while they are trained on |
@@ -20,26 +22,38 @@
 
 pub mod augment;
 pub mod batches;
+#[cfg(feature = "data-csv")]
 pub mod csv;
 pub mod dataset;
+#[cfg(feature = "data-csv")]
 pub mod digits;
+#[cfg(feature = "data-csv")]
 pub(crate) mod gzip;
+#[cfg(feature = "data-csv")]
 pub mod idx;
 pub mod normalisation;
+#[cfg(feature = "data-npy")]
 pub mod npz;
+#[cfg(feature = "data-csv")]
 pub mod prices;
+#[cfg(feature = "data-csv")]
 mod records;
+#[cfg(any(feature = "data-csv", feature = "data-npy"))]
 pub mod rows;
+#[cfg(feature = "data")]
 pub mod source;
 pub mod synthetic;
 pub mod targets;
 mod validation;
+#[cfg(feature = "data-csv")]
 pub mod zip;
 
 pub use augment::Augment;
 pub use batches::{Batch, Batches};
 pub use dataset::Dataset;
+#[cfg(feature = "data-csv")]
 pub use digits::digits;
 pub use normalisation::Normalisation;
+#[cfg(feature = "data")]
 pub use source::Source;
 pub use targets::Targets;

@@ -2,11 +2,41 @@
 
 use std::path::Path;
 
-use ir::{Shape, Tensor};
+use ir::Shape;
 
-use super::records::Records;
 use super::{Dataset, Targets};
-use crate::{Error, files, npy};
+use crate::{Error, files};
+
+/// What a file may hold, and what it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Npy,
+    Npz,
+    Csv,
+}
+
+impl Kind {
+    /// That of a file of this name.
+    fn of_name(path: &Path) -> Option<Kind> {
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let has = |ending: &str| name.ends_with(ending);
+        match () {
+            () if has(".csv") || has(".csv.gz") => Some(Kind::Csv),
+            () if has(".npz") => Some(Kind::Npz),
+            () if has(".npy") => Some(Kind::Npy),
+            () => None,
+        }
+    }
+
+    /// That of a file which starts like this: a table, where it is no other.
+    fn of_bytes(bytes: &[u8]) -> Kind {
+        match bytes {
+            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Kind::Npy,
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Kind::Npz,
+            _ => Kind::Csv,
+        }
+    }
+}
 
 /// The rows of a file: an array `[rows, ..]` of a .npy file; of a .npz file, the array `x` or the only one; or the lines
 /// of a .csv file (gzipped or not), where a first line without numbers holds names. As targets they have class 0 each.
@@ -21,50 +51,74 @@ use crate::{Error, files, npy};
 /// ```
 ///
 /// # Errors
-/// Where the file cannot be read, is of another kind, lines are of different lengths, or a number is missing or not
-/// finite.
+/// Where the file cannot be read, is of another kind or of one that the crate is compiled without, lines are of different
+/// lengths, or a number is missing or not finite.
 pub fn read(path: &Path) -> Result<Dataset, Error> {
     let name = path.display().to_string();
-    let kind = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let (shape, values) = if kind.ends_with(".csv") || kind.ends_with(".csv.gz") {
-        table(&files::read(path)?, &name)?
-    } else if kind.ends_with(".npz") {
-        numbers(&array_of_rows(path)?)
-    } else if kind.ends_with(".npy") {
-        numbers(&npy::read(path)?)
-    } else {
+    let Some(kind) = Kind::of_name(path) else {
         return Err(Error::invalid(name, "what it holds is not known", "give a .npy, .npz or .csv file"));
     };
-    let Some((&rows, row)) = shape.split_first() else {
-        return Err(Error::invalid(name, "it holds one number", "give an array [rows, ..]"));
+    rows_of(kind, &files::read(path)?, &name)
+}
+
+/// The rows in the bytes of such a file, whose kind is told by how they start; `subject` is what an error calls them.
+///
+/// ```
+/// let rows = nnc::data::rows::decode(b"30,1.8\n20,1.7\n", "stdin")?;
+/// assert_eq!((rows.len(), rows.row(1)), (2, [20.0, 1.7].as_slice()));
+/// # Ok::<(), nnc::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`read`].
+pub fn decode(bytes: &[u8], subject: &str) -> Result<Dataset, Error> {
+    rows_of(Kind::of_bytes(bytes), bytes, subject)
+}
+
+fn rows_of(kind: Kind, bytes: &[u8], subject: &str) -> Result<Dataset, Error> {
+    let (shape, values) = match kind {
+        #[cfg(feature = "data-csv")]
+        Kind::Csv => table(bytes, subject)?,
+        #[cfg(feature = "data-npy")]
+        Kind::Npz => numbers(&array_of_rows(bytes, subject)?),
+        #[cfg(feature = "data-npy")]
+        Kind::Npy => numbers(&crate::npy::decode(bytes, subject)?),
+        #[cfg(not(all(feature = "data-csv", feature = "data-npy")))]
+        other => {
+            let feature = if other == Kind::Csv { "data-csv" } else { "data-npy" };
+            let help = format!("compile nnc with the feature `{feature}`");
+            return Err(Error::invalid(subject, "such files are not read", help));
+        }
     };
-    Dataset::new(&name, Shape::from(row), values, Targets::classes(vec![0; rows], 1))
+    let Some((&rows, row)) = shape.split_first() else {
+        return Err(Error::invalid(subject, "it holds one number", "give an array [rows, ..]"));
+    };
+    Dataset::new(subject, Shape::from(row), values, Targets::classes(vec![0; rows], 1))
 }
 
 /// The array `x` of an archive, or the only one.
-fn array_of_rows(path: &Path) -> Result<Tensor, Error> {
-    let mut arrays = npy::npz::read(path)?;
+#[cfg(feature = "data-npy")]
+fn array_of_rows(bytes: &[u8], subject: &str) -> Result<ir::Tensor, Error> {
+    let mut arrays = crate::npy::npz::decode(bytes, subject)?;
     let index = if arrays.len() == 1 { Some(0) } else { arrays.iter().position(|(name, _)| name == "x") };
     let Some(index) = index else {
         let names: Vec<&str> = arrays.iter().map(|(name, _)| name.as_str()).collect();
         let problem = format!("it holds the arrays {}", names.join(", "));
-        return Err(Error::invalid(
-            path.display().to_string(),
-            problem,
-            "give one, or call that of the rows x",
-        ));
+        return Err(Error::invalid(subject, problem, "give one, or call that of the rows x"));
     };
     Ok(arrays.swap_remove(index).1)
 }
 
-fn numbers(tensor: &Tensor) -> (Shape, Vec<f32>) {
+#[cfg(feature = "data-npy")]
+fn numbers(tensor: &ir::Tensor) -> (Shape, Vec<f32>) {
     let values = (0..tensor.shape().elements()).map(|index| tensor.get(index).as_f64() as f32);
     (tensor.shape().clone(), values.collect())
 }
 
 /// The numbers of a table.
+#[cfg(feature = "data-csv")]
 fn table(file: &[u8], subject: &str) -> Result<(Shape, Vec<f32>), Error> {
-    let mut records = Records::new(file, subject)?;
+    let mut records = super::records::Records::new(file, subject)?;
     let (mut rows, mut columns, mut values) = (0, None, Vec::new());
     while let Some(record) = records.next_record()? {
         let invalid = |problem: String| {
@@ -92,7 +146,10 @@ fn table(file: &[u8], subject: &str) -> Result<(Shape, Vec<f32>), Error> {
 
 #[cfg(test)]
 mod tests {
+    use ir::Tensor;
+
     use super::*;
+    use crate::npy;
 
     fn error(file: &[u8]) -> String {
         table(file, "rows.csv").unwrap_err().to_string()
@@ -128,5 +185,21 @@ mod tests {
         assert_eq!(read(&path).unwrap().row(0), [2.0]);
         let error = read(Path::new("a.txt")).unwrap_err().to_string();
         assert_eq!(error, "a.txt: what it holds is not known; give a .npy, .npz or .csv file");
+    }
+
+    #[test]
+    fn what_has_no_name_is_told_by_how_it_starts() {
+        let x = Tensor::new([2, 1], vec![5.0f32, 6.0]).unwrap();
+        let mut array = Vec::new();
+        npy::encode(&x, &mut array).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        npy::npz::write(&path, [("any", &x)]).unwrap();
+        for bytes in [array, files::read(&path).unwrap(), b"x\n5\n6\n".to_vec()] {
+            let rows = decode(&bytes, "stdin").unwrap();
+            assert_eq!((rows.len(), rows.row(1)), (2, [6.0].as_slice()));
+        }
+        let error = decode(b"\x93NUMPY\x01\x00", "stdin").unwrap_err().to_string();
+        assert!(error.starts_with("stdin: the file ends within its header"), "{error}");
     }
 }

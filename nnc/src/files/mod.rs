@@ -5,7 +5,10 @@
 //! |---|---|
 //! | `temporary` | files under temporary names, and those that killed processes have left |
 //! | `lock` | folders that one process at a time works in |
+//! | `inflation` | how many bytes a compressed file may become |
 
+#[cfg(any(feature = "data-csv", feature = "data-npy"))]
+pub(crate) mod inflation;
 mod lock;
 mod temporary;
 

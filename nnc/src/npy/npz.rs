@@ -28,7 +28,8 @@ pub fn write<'a>(path: &Path, arrays: impl IntoIterator<Item = (&'a str, &'a Ten
     files::write_atomically(path, |file| zip::write(&entries, file))
 }
 
-fn decode(bytes: &[u8], subject: &str) -> Result<Vec<(String, Tensor)>, Error> {
+/// The arrays in the bytes of a `.npz` file, as [`read`]; `subject` is what an error calls it.
+pub fn decode(bytes: &[u8], subject: &str) -> Result<Vec<(String, Tensor)>, Error> {
     let help = "write it again with numpy.savez";
     let entries = zip::read(bytes).map_err(|problem| Error::invalid(subject, problem, help))?;
     let arrays = entries.into_iter().filter_map(|(name, bytes)| {

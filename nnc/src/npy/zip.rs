@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
-use crate::data::gzip;
 use crate::error::quoted;
+use crate::files::inflation;
 
 const LOCAL_HEADER: u32 = 0x0403_4b50;
 const CENTRAL_HEADER: u32 = 0x0201_4b50;
@@ -140,7 +140,7 @@ fn contents<'a>(archive: &'a [u8], header: &[u8], place: &Place) -> Result<Cow<'
             return Err("it claims to be larger than it can be".into());
         }
         DEFLATED => {
-            if let Some(problem) = gzip::excess(size, packed.len()) {
+            if let Some(problem) = inflation::excess(size, packed.len()) {
                 return Err(format!("{problem}; if you trust it, store it uncompressed"));
             }
             let mut contents = Vec::new();

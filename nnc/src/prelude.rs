@@ -1,0 +1,45 @@
+//! What most programs name, for `use nnc::prelude::*`. It brings [`Error`], which hides the trait of this name in
+//! [`std::error`].
+//!
+//! A model that is trained, and used:
+//!
+//! ```
+//! use nnc::data::synthetic;
+//! use nnc::prelude::*;
+//!
+//! let (train, test) = synthetic::blobs(3, 4, 300, 0)?.split_off_every_fifth();
+//! let model = Sequential::new().add(Linear::new(4, 16)).add(Relu).add(Linear::new(16, 3));
+//! let mut trainer = Trainer::new("blobs", &[4], model, Adam::new(0.01), TrainerOptions::default())?;
+//! trainer.fit(&train, None, &FitOptions::epochs(10), &mut silent)?;
+//! assert!(trainer.evaluate(&test)?.accuracy > Some(0.9));
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! A graph that is compiled, and run:
+//!
+//! ```
+//! use nnc::prelude::*;
+//!
+//! let mut b = Builder::new("double");
+//! let x = b.input("x", DType::F32, [3])?;
+//! let y = b.add(x, x)?;
+//! b.output("y", y)?;
+//! let mut program = compile(&b.finish(), &Options::default())?;
+//! let mut state = State::new(program.plan(), 0)?;
+//! let x = Tensor::new([3], vec![1.0f32, 2.0, 3.0]).expect("three elements");
+//! program.run(&mut state, &[&x])?;
+//! assert_eq!(program.output("y"), Tensor::new([3], vec![2.0f32, 4.0, 6.0]).as_ref());
+//! # Ok::<(), Error>(())
+//! ```
+
+pub use ir::{Builder, DType, Graph, Init, Scalar, Shape, Tensor, Type, Value};
+pub use nn::{
+    Activation, Adagrad, Adam, AdamW, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Clip, Context, Conv, Conv1d,
+    Conv2d, ConvTranspose, ConvTranspose2d, Dropout, Dropout2d, Embedding, Flatten, Layer, LayerNorm, Linear,
+    Loss, MaxPool2d, Mode, Optimizer, PRelu, RRelu, Relu, Residual, RmsProp, Schedule, Sequential, Sgd,
+    Sigmoid, Tanh, Upsample, functional,
+};
+
+pub use crate::data::{Dataset, Normalisation, Targets};
+pub use crate::trainer::{CheckpointOptions, Event, FitOptions, Predictor, silent};
+pub use crate::{Error, Executable, Options, Pool, State, Trainer, TrainerOptions, compile};
