@@ -90,10 +90,52 @@ fn only_the_graph_names_petgraph() {
     }
 }
 
+/// What a crate embeds is in its package.
+#[test]
+fn no_crate_embeds_a_file_of_another() {
+    let mut embedded = 0;
+    for dir in ["ir", "passes", "codegen", "runtime", "nn", "nnc"] {
+        let crate_root = root().join(dir).canonicalize().expect("the crate is there");
+        for path in files(&crate_root, ".rs") {
+            let text = read(&path);
+            for include in ["include_str!(\"", "include_bytes!(\""] {
+                for rest in text.split(include).skip(1) {
+                    let name = rest.split('"').next().expect("a split has a first part");
+                    let folder = path.parent().expect("files are in folders");
+                    let file = folder.join(name).canonicalize();
+                    let file = file.unwrap_or_else(|error| panic!("{}, {name}: {error}", path.display()));
+                    assert!(file.starts_with(&crate_root), "{} embeds {name}", path.display());
+                    embedded += 1;
+                }
+            }
+        }
+    }
+    assert!(embedded > 0, "the digits are embedded");
+}
+
+/// Each package has the licences and says what it is; the crates that are not published say so.
+#[test]
+fn every_package_has_its_licences_and_a_readme() {
+    for dir in ["ir", "passes", "codegen", "runtime", "nn", "nnc"] {
+        let folder = root().join(dir);
+        for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
+            assert_eq!(read(&folder.join(licence)), read(&root().join(licence)), "{dir}/{licence}");
+        }
+        let manifest = read(&folder.join("Cargo.toml"));
+        for key in ["description = ", "license.workspace", "keywords.workspace", "categories.workspace"] {
+            assert!(manifest.contains(key), "{dir}: {key}");
+        }
+        assert!(folder.join("README.md").exists() || manifest.contains("readme = \"../README.md\""), "{dir}");
+    }
+    for dir in ["tests", "tests/outside"] {
+        assert!(read(&root().join(dir).join("Cargo.toml")).contains("publish = false"), "{dir}");
+    }
+}
+
 /// Paths in back quotes that look like ours (`passes/src/fuse/mod.rs`, `docs/IR.md`) exist.
 #[test]
 fn documents_name_paths_that_exist() {
-    let tops = ["ir/", "passes/", "codegen/", "runtime/", "nn/", "nnc/", "tests/", "data/", "docs/", ".ci/"];
+    let tops = ["ir/", "passes/", "codegen/", "runtime/", "nn/", "nnc/", "tests/", "docs/", ".ci/"];
     for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/IR.md"] {
         let text = read(&root().join(document));
         for quoted in text.split('`').skip(1).step_by(2) {

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::error::quoted;
 
 /// Lines of 64 pixels, 0..16, and the digit.
-static DIGITS: &[u8] = include_bytes!("../../../data/digits.csv.gz");
+static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
 /// The channels, rows and columns of a digit.
 const SHAPE: [usize; 3] = [1, 8, 8];
