@@ -10,7 +10,9 @@ use smallvec::SmallVec;
 use crate::ops::{Constant, Input, State};
 use crate::text::{MAX_ELEMENTS, MAX_RANK};
 use crate::value::GraphId;
-use crate::{DType, Error, Graph, Init, Node, NodeId, Op, Operands, Output, Scalar, Shape, Tensor, Type};
+use crate::{
+    DType, Error, Expr, Graph, Init, Node, NodeId, Op, Operands, Output, Scalar, Shape, Tensor, Type,
+};
 use crate::{Types, Update, Value};
 
 /// Appends checked nodes to a graph.
@@ -186,8 +188,9 @@ impl Builder {
     }
 
     /// Returns `value` from each run under this name.
-    pub fn output(&mut self, name: &str, value: Value) -> Result<(), Error> {
+    pub fn output(&mut self, name: &str, value: impl Into<Expr>) -> Result<(), Error> {
         check_name(name)?;
+        let value = self.append(value.into())?;
         self.check(&format!("output `{name}`"), &[value])?;
         if !self.output_names.insert(name.to_owned()) {
             return Err(Error::new(
@@ -201,7 +204,8 @@ impl Builder {
     }
 
     /// Makes `value` the value of `state` from the next run on.
-    pub fn update(&mut self, state: Value, value: Value) -> Result<(), Error> {
+    pub fn update(&mut self, state: Value, value: impl Into<Expr>) -> Result<(), Error> {
+        let value = self.append(value.into())?;
         self.check("update", &[state, value])?;
         let node = self.graph.node(state.node);
         let name = node.name.clone().unwrap_or_default();

@@ -7,6 +7,7 @@
 //! | [`scalar`] | the one table of elementwise functions |
 //! | [`ops`] | one definition per op |
 //! | [`graph`], [`builder`] | the dataflow graph, and what builds and checks it |
+//! | [`expr`] | formulas of values: operators and methods |
 //! | [`lowering`] | what an op tells the passes of how it is computed |
 //! | [`kernel`], [`affine`], [`vector`] | the kernel language, its indices, and vector programs |
 //! | [`plan`], [`init`] | ordered steps over placed memory; how states start |
@@ -23,6 +24,7 @@ pub mod builder;
 pub mod dtype;
 pub mod error;
 pub mod eval;
+pub mod expr;
 pub mod graph;
 pub mod in_place;
 pub mod init;
@@ -45,6 +47,7 @@ pub use attr::{Attr, AttrReader, Attrs};
 pub use builder::Builder;
 pub use dtype::DType;
 pub use error::Error;
+pub use expr::Expr;
 pub use graph::{Graph, Node, Operands, Output, Types, Update};
 pub use init::Init;
 pub use kernel::{

@@ -8,7 +8,7 @@
 use std::ops::{Deref, DerefMut, Range};
 
 use ir::ops::Distribution;
-use ir::{Builder, DType, Error, Graph, Init, Scalar, Shape, Value};
+use ir::{Builder, DType, Error, Expr, Graph, Init, Scalar, Shape, Value};
 
 use crate::Layer;
 
@@ -185,7 +185,14 @@ impl Context {
     ///
     /// # Errors
     /// Those of the layer.
-    pub fn layer(&mut self, name: impl Into<String>, layer: &dyn Layer, x: Value) -> Result<Value, Error> {
+    pub fn layer(
+        &mut self,
+        name: impl Into<String>,
+        layer: &dyn Layer,
+        x: impl Into<Expr>,
+    ) -> Result<Value, Error> {
+        let x = x.into();
+        let x = x.as_value().map_or_else(|| self.eval(x), Ok)?;
         self.scope(name, |cx| cx.call(layer, x))
     }
 
@@ -277,8 +284,9 @@ impl Context {
     ///
     /// # Errors
     /// As [`Builder::update`].
-    pub fn update(&mut self, state: Value, value: Value) -> Result<(), Error> {
-        let mut value = value;
+    pub fn update(&mut self, state: Value, value: impl Into<Expr>) -> Result<(), Error> {
+        let value = value.into();
+        let mut value = value.as_value().map_or_else(|| self.eval(value), Ok)?;
         for condition in self.conditions.clone() {
             value = self.builder.select(condition, value, state)?;
         }

@@ -7,3 +7,7 @@ pub mod large_graphs;
 pub mod run_plan;
 pub mod targets;
 pub mod worst;
+
+/// The programs in docs/EXPRESSIONS.md, which the tests of the documentation run.
+#[doc = include_str!("../../docs/EXPRESSIONS.md")]
+pub mod expressions_doc {}

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::Builder;
 use crate::ops::*;
-use crate::{DType, Error, ReduceOp, Scalar, ScalarFn, Shape, Type, Value};
+use crate::{DType, Error, Expr, ReduceOp, Scalar, ScalarFn, Shape, Type, Value};
 
 impl Builder {
     /// `function` of the operands, broadcast to a common shape as NumPy does: trailing axes are aligned, and an
@@ -117,6 +117,45 @@ impl Builder {
         let sum = self.reduce_sum(x, axes, keep_dims)?;
         let scale = self.float_like(sum, 1.0 / count as f64);
         self.mul(sum, scale)
+    }
+
+    /// `exp(x - max x) / sum exp(x - max x)` along an axis: positive values that sum to 1. The shape is that of `x`.
+    ///
+    /// One division makes the reciprocal of the sum, which each exponential is multiplied by: within a unit in the last
+    /// place of the quotient, at a fraction of its time.
+    ///
+    /// ```
+    /// use ir::{Builder, DType};
+    /// let mut b = Builder::new("probabilities");
+    /// let logits = b.input("logits", DType::F32, [32, 10])?;
+    /// let probabilities = b.softmax(logits, 1)?;
+    /// assert_eq!(b.shape(probabilities)[..], [32, 10]);
+    /// # Ok::<(), ir::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where `x` has no such axis, or holds no floats.
+    pub fn softmax(&mut self, x: Value, axis: usize) -> Result<Value, Error> {
+        let exponentials = self.own((x - x.amax_keep_dims(&[axis])).exp())?;
+        self.own(exponentials * (1.0 / exponentials.sum_keep_dims(&[axis])))
+    }
+
+    /// `s - log sum exp(s)` along an axis, with `s = x - max x`, so that nothing overflows: the logarithm of
+    /// [`Builder::softmax`]. No gradient flows through the maximum: it cancels.
+    ///
+    /// # Errors
+    /// As [`Builder::softmax`].
+    pub fn log_softmax(&mut self, x: Value, axis: usize) -> Result<Value, Error> {
+        let shifted = self.own(x - x.amax_keep_dims(&[axis]).stop_gradient())?;
+        let log_sum = self.own(shifted.exp().sum(&[axis]).log())?;
+        let mut column = self.shape(x).to_vec();
+        column[axis] = 1;
+        self.own(shifted - log_sum.reshape(column.as_slice()))
+    }
+
+    /// The value of an expression that is written here, which is no place in the user's source.
+    fn own(&mut self, expr: Expr) -> Result<Value, Error> {
+        self.eval(expr).map_err(|error| Error { place: None, ..error })
     }
 
     /// The index of the greatest element along `axis`, the first of several (a NaN is the greatest); `i64`.

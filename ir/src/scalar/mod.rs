@@ -173,6 +173,11 @@ impl ScalarFn {
         self.row().name
     }
 
+    /// The number of its operands.
+    pub fn arity(self) -> usize {
+        self.row().arity
+    }
+
     /// The function that converts to `dtype`.
     pub fn cast(dtype: DType) -> ScalarFn {
         match dtype {
@@ -186,7 +191,7 @@ impl ScalarFn {
 
     /// The dtype of the result for operands of these dtypes; `None` where the function does not take them.
     pub fn result_dtype(self, operands: &[DType]) -> Option<DType> {
-        if operands.len() != self.row().arity {
+        if operands.len() != self.arity() {
             return None;
         }
         let first = operands[0];

@@ -45,7 +45,7 @@ pub enum Activation {
     GeluTanh,
     /// log(1 + exp(x))
     Softplus,
-    /// exp(x) over its sum along the last axis: [`softmax`].
+    /// exp(x) over its sum along the last axis: [`Builder::softmax`].
     Softmax,
 }
 
@@ -101,7 +101,7 @@ impl Activation {
                 let (positive, log) = softplus_parts(b, x)?;
                 b.add(positive, log)
             }
-            Activation::Softmax => softmax(b, x, b.shape(x).rank().saturating_sub(1)),
+            Activation::Softmax => b.softmax(x, b.shape(x).rank().saturating_sub(1)),
         }
     }
 }
@@ -172,30 +172,4 @@ pub(crate) fn softplus_parts(b: &mut Builder, x: Value) -> Result<(Value, Value)
     let minus_magnitude = b.select(is_negative, x, negated)?;
     let exponential = b.exp(minus_magnitude)?;
     Ok((positive, b.log1p(exponential)?))
-}
-
-/// `exp(x - max x) / sum exp(x - max x)` along an axis: positive values that sum to 1. The shape is that of `x`.
-///
-/// One division makes the reciprocal of the sum, which each exponential is multiplied by: within a unit in the last
-/// place of the quotient, at a fraction of its time.
-///
-/// ```
-/// use ir::{Builder, DType};
-/// let mut b = Builder::new("probabilities");
-/// let logits = b.input("logits", DType::F32, [32, 10])?;
-/// let probabilities = nn::activation::softmax(&mut b, logits, 1)?;
-/// assert_eq!(b.shape(probabilities)[..], [32, 10]);
-/// # Ok::<(), ir::Error>(())
-/// ```
-///
-/// # Errors
-/// Where `x` has no such axis, or holds no floats.
-pub fn softmax(b: &mut Builder, x: Value, axis: usize) -> Result<Value, Error> {
-    let greatest = b.reduce_max(x, &[axis], true)?;
-    let shifted = b.sub(x, greatest)?;
-    let exponentials = b.exp(shifted)?;
-    let sum = b.reduce_sum(exponentials, &[axis], true)?;
-    let one = b.float_like(sum, 1.0);
-    let reciprocal = b.div(one, sum)?;
-    b.mul(exponentials, reciprocal)
 }

@@ -24,7 +24,7 @@ pub fn elementwise_chain(name: &str, elements: usize) -> Result<Context, Error> 
 
 /// Softmax over the last axis.
 pub fn softmax(name: &str, shape: [usize; 2]) -> Result<Context, Error> {
-    unary(name, &shape, |cx, x| nn::activation::softmax(cx, x, 1))
+    unary(name, &shape, |cx, x| cx.softmax(x, 1))
 }
 
 /// Layer normalisation over the last axis.
