@@ -7,6 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use ir::{Builder, DType, Tensor};
+use nn::loss::at_labels;
 use nn::{Loss, metric};
 use support::{assert_close, draw, floats, run, tensor, torch};
 
@@ -274,4 +275,103 @@ fn metrics_show_types_that_do_not_fit() {
     let z = b.input("z", DType::F64, [4]).unwrap();
     let error = metric::correct_count(&mut b, z, z).unwrap_err().to_string();
     assert!(error.starts_with("correct_count: the logits are f64[4], the labels f64[4]"), "{error}");
+}
+
+/// `-(1 - p)^gamma log p` with the probability `p` of the label (T.-Y. Lin et al., 2017).
+fn focal(gamma: f64) -> Loss {
+    Loss::custom_of_classes("focal", move |b, logits, labels| {
+        let log_p = b.log_softmax(logits, 1)?;
+        let log_p = at_labels(b, log_p, labels)?;
+        Ok(-(-log_p.expm1()).pow(gamma) * log_p)
+    })
+}
+
+/// The focal loss as it is defined; its gradient with respect to a logit `j` is that of `p`, `p ([j = label] - p_j)`, times
+/// `gamma (1 - p)^(gamma - 1) log p - (1 - p)^gamma / p`.
+#[test]
+fn a_focal_loss_is_its_formula_and_so_is_its_gradient() {
+    let (z, gamma) = (draw(&[ROWS, CLASSES], 0), 2.5);
+    let rows = floats(&z);
+    let (mut expected, mut slopes) = (0.0, Vec::new());
+    for (row, &label) in rows.chunks(CLASSES).zip(&LABELS) {
+        let sum: f64 = row.iter().map(|z| z.exp()).sum();
+        let p = row[label as usize].exp() / sum;
+        expected -= (1.0 - p).powf(gamma) * p.ln() / ROWS as f64;
+        let slope = gamma * (1.0 - p).powf(gamma - 1.0) * p.ln() - (1.0 - p).powf(gamma) / p;
+        slopes.extend((0..CLASSES).map(|class| {
+            let is_label = f64::from(u8::from(class == label as usize));
+            slope * p * (is_label - row[class].exp() / sum) / ROWS as f64
+        }));
+    }
+    let (loss, gradient) = differentiate(&focal(gamma), &z, &labels(&LABELS), None);
+    assert_close("focal", &[loss], &[expected]);
+    assert_close("gradient of focal", &gradient, &slopes);
+}
+
+#[test]
+fn a_custom_loss_has_the_means_of_the_others() {
+    let [f, y] = [0, 1].map(|stream| draw(&[ROWS, 3], stream));
+    let weights = tensor(&[ROWS], vec![1.0, 0.0, 2.0, 0.5, 3.0]);
+    let custom = Loss::custom("square", |_, prediction, target| Ok((prediction - target).square()));
+    for weights in [None, Some(&weights)] {
+        let expected = differentiate(&Loss::SquaredError, &f, &y, weights);
+        assert_eq!(differentiate(&custom, &f, &y, weights), expected);
+    }
+    let z = draw(&[ROWS, CLASSES], 2);
+    for weights in [None, Some(&weights)] {
+        let (expected, _) = differentiate(&Loss::cross_entropy(), &z, &labels(&LABELS), weights);
+        let likelihood = Loss::custom_of_classes("likelihood", |b, logits, labels| {
+            let log_p = b.log_softmax(logits, 1)?;
+            Ok(-at_labels(b, log_p, labels)?)
+        });
+        let (found, _) = differentiate(&likelihood, &z, &labels(&LABELS), weights);
+        assert_close("likelihood", &[found], &[expected]);
+    }
+}
+
+#[test]
+fn a_custom_loss_of_classes_counts_what_is_right() {
+    let mut b = Builder::new("count");
+    let z = b.input("z", DType::F64, [ROWS, CLASSES]).unwrap();
+    let y = b.input("y", DType::I64, [ROWS]).unwrap();
+    assert!(focal(2.0).correct_count(&mut b, z, y).unwrap().is_some());
+    let custom = Loss::custom("square", |_, f, y| Ok((f - y).square()));
+    assert!(custom.correct_count(&mut b, z, z).unwrap().is_none());
+}
+
+#[test]
+fn a_custom_loss_that_is_none_is_an_error() {
+    let mut b = Builder::new("wrong");
+    let f = b.input("f", DType::F32, [8, 3]).unwrap();
+    let y = b.input("y", DType::I64, [8]).unwrap();
+    let mean = Loss::custom("total", |_, f, y| Ok((f - y).square().mean_all()));
+    assert_eq!(
+        mean.mean(&mut b, f, f).unwrap_err().to_string(),
+        "total: it gives f32[], and the prediction is f32[8, 3]; \
+         give the losses of rows or elements, floats of [batch, ..]"
+    );
+    assert_eq!(
+        mean.mean(&mut b, f, y).unwrap_err().to_string(),
+        "total: the prediction is f32[8, 3], the target i64[8]; \
+         give two floats of one shape, with an axis for the batch"
+    );
+    let truth = Loss::custom("truth", |_, f, y| Ok(f.gt(y)));
+    let message = truth.mean(&mut b, f, f).unwrap_err().to_string();
+    assert!(
+        message.starts_with("truth: it gives bool[8, 3], and the prediction is f32[8, 3]; "),
+        "{message}"
+    );
+    let misfit = Loss::custom("misfit", |_, f, y| Ok(f.matmul(y)));
+    let message = misfit.mean(&mut b, f, f).unwrap_err().to_string();
+    assert!(message.starts_with(&format!("matmul at {}:", file!())), "{message}");
+}
+
+#[test]
+fn custom_losses_are_equal_where_one_is_a_clone_of_the_other() {
+    fn is_shared<T: Send + Sync + Clone + std::fmt::Debug>(_: &T) {}
+    let loss = focal(2.0);
+    is_shared(&loss);
+    assert_eq!(loss.clone(), loss);
+    assert_ne!(focal(2.0), loss);
+    assert_eq!(format!("{loss:?}"), "Custom(CustomLoss(\"focal\"))");
 }

@@ -69,6 +69,13 @@ fn a_custom_loop_makes_a_model_harder_to_deceive() {
 }
 
 #[test]
+fn a_focal_loss_learns_the_digits() {
+    let text = printed("focal_loss", &["cross_entropy.svg", "focal.svg"]);
+    let [cross_entropy, focal] = ["cross entropy", "focal"].map(|line| numbers(&text, line));
+    assert!(focal[1] > 94.0 && focal[0] < cross_entropy[0], "{text}");
+}
+
+#[test]
 fn activations_tell_vanishing_gradients() {
     let text = printed("activations", &["activations.svg", "depth.svg"]);
     assert!(numbers(&text, "sigmoid     false")[0] < 1e-6, "{text}");

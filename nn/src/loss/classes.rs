@@ -138,6 +138,28 @@ fn sum_where(b: &mut Builder, is_label: Value, x: Value) -> Result<Value, Error>
     b.reduce_sum(selected, &[1], false)
 }
 
+/// `scores[i, labels[i]]` for each row `i`: of scores of classes, floats `[batch, classes]`, those at the labels, which are
+/// `i64[batch]`; 0 where a label is no class.
+///
+/// ```
+/// use ir::{Builder, DType};
+/// let mut b = Builder::new("likelihood");
+/// let logits = b.input("logits", DType::F32, [8, 10])?;
+/// let labels = b.input("labels", DType::I64, [8])?;
+/// let log_p = b.log_softmax(logits, 1)?;
+/// let at_labels = nn::loss::at_labels(&mut b, log_p, labels)?;
+/// assert_eq!(b.ty(at_labels).to_string(), "f32[8]");
+/// # Ok::<(), ir::Error>(())
+/// ```
+///
+/// # Errors
+/// Where the types are others.
+pub fn at_labels(b: &mut Builder, scores: Value, labels: Value) -> Result<Value, Error> {
+    check_classes("at_labels", b, scores, labels)?;
+    let is_label = is_label(b, scores, labels)?;
+    sum_where(b, is_label, scores)
+}
+
 /// Checks that `logits` are floats [batch, classes] and `labels` i64[batch].
 pub fn check_classes(subject: &str, b: &Builder, logits: Value, labels: Value) -> Result<(), Error> {
     b.check(subject, &[logits, labels])?;

@@ -4,15 +4,19 @@
 //! |---|---|
 //! | `classes` | scores of classes, one of which is the label |
 //! | `elements` | numbers, each with a target of its own |
+//! | `custom` | what one says |
 
 mod classes;
+mod custom;
 mod elements;
 
-use ir::{Builder, DType, Error, Type, Value};
+use ir::{Builder, DType, Error, Expr, Type, Value};
 
 use crate::metric;
 
+pub use classes::at_labels;
 pub(crate) use classes::check_classes;
+pub use custom::CustomLoss;
 
 /// A loss.
 ///
@@ -70,6 +74,8 @@ pub enum Loss {
     /// `-sum_j y[j] log softmax(z)[j]` per row: cross entropy with a distribution in the place of a label. Types as for
     /// `KlDivergence`, from which it differs by the entropy of the target. PyTorch calls it `cross_entropy`, too.
     SoftCrossEntropy,
+    /// A loss of one's own: [`Loss::custom`] and [`Loss::custom_of_classes`].
+    Custom(CustomLoss),
 }
 
 /// The losses of examples or elements, and what they count.
@@ -84,6 +90,47 @@ impl Loss {
     /// Cross entropy without weights and smoothing.
     pub const fn cross_entropy() -> Loss {
         Loss::CrossEntropy { class_weights: Vec::new(), label_smoothing: 0.0 }
+    }
+
+    /// The loss of one's own that `function` computes of a prediction and a target of its type, both floats `[batch, ..]`: the
+    /// losses of rows, `[batch]`, or of elements, of which [`Loss::mean`] and [`Loss::weighted_mean`] take the mean.
+    ///
+    /// ```
+    /// use nn::Loss;
+    /// // The logarithm of the hyperbolic cosine of the error, without overflow: |d| + log((1 + exp(-2 |d|)) / 2).
+    /// let log_cosh = Loss::custom("log_cosh", |b, prediction, target| {
+    ///     let size = b.eval((prediction - target).abs())?;
+    ///     Ok(size + (size * -2.0).exp().log1p() - 2f64.ln())
+    /// });
+    /// let mut b = ir::Builder::new("loss");
+    /// let [f, y] = [b.input("f", ir::DType::F32, [8, 3])?, b.input("y", ir::DType::F32, [8, 3])?];
+    /// let loss = log_cosh.mean(&mut b, f, y)?;
+    /// assert_eq!(b.ty(loss).to_string(), "f32[]");
+    /// # Ok::<(), ir::Error>(())
+    /// ```
+    pub fn custom<E: Into<Expr>>(
+        name: impl Into<String>,
+        function: impl Fn(&mut Builder, Value, Value) -> Result<E, Error> + Send + Sync + 'static,
+    ) -> Loss {
+        Loss::Custom(CustomLoss::new(name, false, function))
+    }
+
+    /// As [`Loss::custom`], of logits `[batch, classes]` and labels `i64[batch]`.
+    ///
+    /// ```
+    /// use nn::loss::{Loss, at_labels};
+    /// // Cross entropy.
+    /// let likelihood = Loss::custom_of_classes("likelihood", |b, logits, labels| {
+    ///     let log_p = b.log_softmax(logits, 1)?;
+    ///     Ok(-at_labels(b, log_p, labels)?)
+    /// });
+    /// assert!(likelihood.has_labels());
+    /// ```
+    pub fn custom_of_classes<E: Into<Expr>>(
+        name: impl Into<String>,
+        function: impl Fn(&mut Builder, Value, Value) -> Result<E, Error> + Send + Sync + 'static,
+    ) -> Loss {
+        Loss::Custom(CustomLoss::new(name, true, function))
     }
 
     /// The type of the targets for predictions of this type.
@@ -103,7 +150,11 @@ impl Loss {
 
     /// Whether targets are labels, `i64[batch]`.
     pub fn has_labels(&self) -> bool {
-        matches!(self, Loss::CrossEntropy { .. } | Loss::MultiClassHinge | Loss::MultiClassPerceptron)
+        match self {
+            Loss::CrossEntropy { .. } | Loss::MultiClassHinge | Loss::MultiClassPerceptron => true,
+            Loss::Custom(custom) => custom.has_labels(),
+            _ => false,
+        }
     }
 
     /// The mean over the batch, of rank 0; over all elements where each has a loss of its own.
@@ -169,7 +220,7 @@ impl Loss {
     }
 
     /// What errors call it.
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         match self {
             Loss::CrossEntropy { .. } => "cross_entropy",
             Loss::MultiClassHinge => "multi_class_hinge",
@@ -182,6 +233,7 @@ impl Loss {
             Loss::Perceptron => "perceptron",
             Loss::KlDivergence => "kl_divergence",
             Loss::SoftCrossEntropy => "soft_cross_entropy",
+            Loss::Custom(custom) => custom.name(),
         }
     }
 
@@ -205,6 +257,7 @@ impl Loss {
             Loss::Perceptron => elements::perceptron(b, prediction, target)?,
             Loss::KlDivergence => classes::kl_divergence(b, prediction, target)?,
             Loss::SoftCrossEntropy => classes::soft_cross_entropy(b, prediction, target)?,
+            Loss::Custom(custom) => custom.losses(b, prediction, target)?,
         };
         Ok(Terms { losses, weights: None })
     }
