@@ -263,12 +263,9 @@ impl Context {
     fn random_key(&mut self) -> Result<Value, Error> {
         let seed = self.builder.state("random.seed", DType::I64, [], Init::Seed)?;
         let step = self.builder.state("random.step", DType::I64, [], Init::Constant(0.0))?;
-        let one = self.scalar(Scalar::I64(1));
-        let next = self.add(step, one)?;
-        self.builder.update(step, next)?;
+        self.builder.update(step, step + 1)?;
         let increment = self.scalar(Scalar::I64(KEY_INCREMENT as i64));
-        let moved = self.mul(step, increment)?;
-        self.add(seed, moved)
+        self.eval(seed + step * increment)
     }
 
     /// What `build` builds, with updates of states that take place where `condition`, a `bool[]`, is true; where it is

@@ -91,7 +91,5 @@ fn drop_some(
     }
     let uniform = cx.draw(Distribution::Uniform, drawn(cx.shape(x)))?;
     let [rate, scale, zero] = [rate, 1.0 / (1.0 - rate), 0.0].map(|number| cx.float_like(x, number));
-    let is_kept = cx.ge(uniform, rate)?;
-    let factor = cx.select(is_kept, scale, zero)?;
-    cx.mul(x, factor)
+    cx.eval(x * uniform.ge(rate).select(scale, zero))
 }

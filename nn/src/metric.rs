@@ -22,8 +22,7 @@ use crate::loss::check_classes;
 pub fn correct_count(b: &mut Builder, logits: Value, labels: Value) -> Result<Value, Error> {
     check_classes("correct_count", b, logits, labels)?;
     let predicted = b.argmax(logits, 1)?;
-    let is_correct = b.eq(predicted, labels)?;
-    count(b, is_correct)
+    b.eval(predicted.eq(labels).cast(DType::I64).sum_all())
 }
 
 /// How many elements of `scores` are above 0 where that of `target` is above `middle`, and not where it is not: an
@@ -34,15 +33,6 @@ pub fn correct_count(b: &mut Builder, logits: Value, labels: Value) -> Result<Va
 pub fn same_side_count(b: &mut Builder, scores: Value, target: Value, middle: f64) -> Result<Value, Error> {
     b.check("same_side_count", &[scores, target])?;
     let [zero, middle] = [0.0, middle].map(|number| b.float_like(scores, number));
-    let predicted = b.gt(scores, zero)?;
-    let expected = b.gt(target, middle)?;
-    let is_correct = b.eq(predicted, expected)?;
-    count(b, is_correct)
-}
-
-/// The number of elements that are true.
-fn count(b: &mut Builder, is_true: Value) -> Result<Value, Error> {
-    let ones = b.cast(is_true, DType::I64)?;
-    let axes: Vec<usize> = (0..b.shape(ones).rank()).collect();
-    b.reduce_sum(ones, &axes, false)
+    let is_correct = scores.gt(zero).eq(target.gt(middle));
+    b.eval(is_correct.cast(DType::I64).sum_all())
 }

@@ -69,11 +69,7 @@ impl Layer for BatchNorm {
             [along_axis_1(cx, running_mean, x)?, along_axis_1(cx, running_var, x)?]
         };
         let [weight, bias] = [along_axis_1(cx, weight, x)?, along_axis_1(cx, bias, x)?];
-        let centred = cx.sub(x, mean)?;
-        let scale = inverse_deviation(cx, variance, self.eps)?;
-        let scale = cx.mul(scale, weight)?;
-        let scaled = cx.mul(centred, scale)?;
-        cx.add(scaled, bias)
+        cx.eval((x - mean) * ((variance + self.eps).rsqrt() * weight) + bias)
     }
 
     fn description(&self) -> String {
@@ -87,9 +83,7 @@ impl BatchNorm {
         let statistic = cx.reshape(statistic, [self.channels])?;
         let [kept, moved] =
             [1.0 - self.momentum, self.momentum * factor].map(|part| cx.float_like(buffer, part));
-        let [kept, moved] = [cx.mul(buffer, kept)?, cx.mul(statistic, moved)?];
-        let next = cx.add(kept, moved)?;
-        cx.update(buffer, next)
+        cx.update(buffer, buffer * kept + statistic * moved)
     }
 }
 
@@ -131,10 +125,7 @@ impl Layer for LayerNorm {
         let weight = cx.parameter("weight", [self.features], Init::Constant(1.0))?;
         let bias = cx.parameter("bias", [self.features], Init::Constant(0.0))?;
         let Moments { centred, variance, .. } = moments(cx, x, &[axis])?;
-        let scale = inverse_deviation(cx, variance, self.eps)?;
-        let normal = cx.mul(centred, scale)?;
-        let scaled = cx.mul(normal, weight)?;
-        cx.add(scaled, bias)
+        cx.eval(centred * (variance + self.eps).rsqrt() * weight + bias)
     }
 
     fn description(&self) -> String {
@@ -153,15 +144,7 @@ struct Moments {
 /// all digits where the mean is large beside the deviation.
 fn moments(b: &mut Builder, x: Value, axes: &[usize]) -> Result<Moments, Error> {
     let mean = b.reduce_mean(x, axes, true)?;
-    let centred = b.sub(x, mean)?;
-    let square = b.square(centred)?;
-    let variance = b.reduce_mean(square, axes, true)?;
+    let centred = b.eval(x - mean)?;
+    let variance = b.eval(centred.square().mean_keep_dims(axes))?;
     Ok(Moments { mean, centred, variance })
-}
-
-/// `1 / sqrt(variance + eps)`
-fn inverse_deviation(b: &mut Builder, variance: Value, eps: f64) -> Result<Value, Error> {
-    let eps = b.float_like(variance, eps);
-    let sum = b.add(variance, eps)?;
-    b.rsqrt(sum)
 }

@@ -37,11 +37,8 @@ fn step_graph(penalty: f64) -> Result<Graph, ir::Error> {
     let logits = model().forward(&mut cx, x)?;
     let loss = Loss::cross_entropy().mean(&mut cx, logits, y)?;
     let slope = cx.grad(loss, &[x])?[0]; // a value like any other: it can be differentiated again
-    let square = cx.square(slope)?;
-    let sum = cx.reduce_sum(square, &[0, 1], false)?;
-    let weight = cx.float(DType::F32, penalty * BATCH as f64); // a row's gradient is 1 / BATCH of its own
-    let weighted = cx.mul(sum, weight)?;
-    let total = cx.add(loss, weighted)?;
+    let sum = cx.eval(slope.square().sum_all())?;
+    let total = cx.eval(loss + sum * (penalty * BATCH as f64))?; // a row's gradient is 1 / BATCH of its own
     cx.output("loss", loss)?;
     cx.output("slope", sum)?;
     Sgd::new(LEARNING_RATE_AT_START).momentum(0.9).nesterov().step(&mut cx, total)?;
@@ -57,12 +54,8 @@ fn use_graph(rows: usize) -> Result<Graph, ir::Error> {
     let logits = model().forward(&mut cx, x)?;
     let loss = Loss::cross_entropy().mean(&mut cx, logits, y)?;
     let slope = cx.grad(loss, &[x])?[0];
-    let direction = cx.sign(slope)?;
-    let size = cx.float(DType::F32, ATTACK);
-    let change = cx.mul(direction, size)?;
-    let attacked = cx.add(x, change)?;
     cx.output("logits", logits)?;
-    cx.output("attacked", attacked)?;
+    cx.output("attacked", x + slope.sign() * ATTACK)?;
     Ok(cx.finish())
 }
 

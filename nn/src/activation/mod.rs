@@ -99,7 +99,7 @@ impl Activation {
             Activation::GeluTanh => gelu_tanh(b, x),
             Activation::Softplus => {
                 let (positive, log) = softplus_parts(b, x)?;
-                b.add(positive, log)
+                b.eval(positive + log)
             }
             Activation::Softmax => b.softmax(x, b.shape(x).rank().saturating_sub(1)),
         }
@@ -119,25 +119,16 @@ impl Layer for Activation {
 /// `positive x` where x is above 0, `negative (exp(x) - 1)` elsewhere.
 fn elu(b: &mut Builder, x: Value, positive: f64, negative: f64) -> Result<Value, Error> {
     let zero = b.float_like(x, 0.0);
-    let is_positive = b.gt(x, zero)?;
+    let is_positive = b.eval(x.gt(zero))?;
     // The branch that is not taken must be finite: its gradient is multiplied by 0.
-    let below = b.select(is_positive, zero, x)?;
-    let below = b.expm1(below)?;
-    let [above, below] = [(x, positive), (below, negative)].map(|(x, factor)| {
-        if factor == 1.0 {
-            return Ok(x);
-        }
-        let factor = b.float_like(x, factor);
-        b.mul(x, factor)
-    });
-    b.select(is_positive, above?, below?)
+    let below = b.eval(is_positive.select(zero, x).expm1())?;
+    let times = |x: Value, factor: f64| if factor == 1.0 { x.into() } else { x * factor };
+    b.eval(is_positive.select(times(x, positive), times(below, negative)))
 }
 
 /// x (1 + erf(x / sqrt 2)) / 2
 fn gelu(b: &mut Builder, x: Value) -> Result<Value, Error> {
-    let scale = b.float_like(x, std::f64::consts::FRAC_1_SQRT_2);
-    let scaled = b.mul(x, scale)?;
-    let gate = b.erf(scaled)?;
+    let gate = b.eval((x * std::f64::consts::FRAC_1_SQRT_2).erf())?;
     half_gated(b, x, gate)
 }
 
@@ -145,31 +136,24 @@ fn gelu(b: &mut Builder, x: Value) -> Result<Value, Error> {
 fn gelu_tanh(b: &mut Builder, x: Value) -> Result<Value, Error> {
     let [scale, cubic, one] =
         [(2.0 / std::f64::consts::PI).sqrt(), 0.044715, 1.0].map(|number| b.float_like(x, number));
-    let square = b.square(x)?;
-    let bend = b.mul(square, cubic)?;
-    let bend = b.add(bend, one)?;
-    let scaled = b.mul(x, scale)?;
-    let inner = b.mul(scaled, bend)?;
-    let gate = b.tanh(inner)?;
+    let bend = b.eval(x.square() * cubic + one)?;
+    let gate = b.eval((x * scale * bend).tanh())?;
     half_gated(b, x, gate)
 }
 
 /// x (1 + gate) / 2
 fn half_gated(b: &mut Builder, x: Value, gate: Value) -> Result<Value, Error> {
     let [one, half] = [1.0, 0.5].map(|number| b.float_like(x, number));
-    let open = b.add(gate, one)?;
-    let halved = b.mul(x, half)?;
-    b.mul(halved, open)
+    let open = b.eval(gate + one)?;
+    b.eval(x * half * open)
 }
 
 /// `max(x, 0)` and `log(1 + exp(-|x|))`, of which the sum is softplus: no exponential overflows, and both tails are
 /// precise. Both take the same branch at 0, so that the derivative of the sum there is 1/2.
 pub(crate) fn softplus_parts(b: &mut Builder, x: Value) -> Result<(Value, Value), Error> {
     let zero = b.float_like(x, 0.0);
-    let is_negative = b.lt(x, zero)?;
-    let positive = b.select(is_negative, zero, x)?;
-    let negated = b.neg(x)?;
-    let minus_magnitude = b.select(is_negative, x, negated)?;
-    let exponential = b.exp(minus_magnitude)?;
-    Ok((positive, b.log1p(exponential)?))
+    let is_negative = b.eval(x.lt(zero))?;
+    let positive = b.eval(is_negative.select(zero, x))?;
+    let minus_magnitude = is_negative.select(x, -x);
+    Ok((positive, b.eval(minus_magnitude.exp().log1p())?))
 }

@@ -77,8 +77,7 @@ impl Layer for RRelu {
         let slope = if cx.is_training() {
             let uniform = cx.draw(Distribution::Uniform, cx.shape(x).clone())?;
             let [low, width] = [low, high - low].map(|number| cx.float_like(x, number));
-            let scaled = cx.mul(uniform, width)?;
-            cx.add(scaled, low)?
+            cx.eval(uniform * width + low)?
         } else {
             cx.float_like(x, (low + high) / 2.0)
         };
@@ -92,10 +91,7 @@ impl Layer for RRelu {
 
 /// `x` where it is above 0, `slope x` elsewhere.
 pub fn sloped(b: &mut Builder, x: Value, slope: Value) -> Result<Value, Error> {
-    let zero = b.float_like(x, 0.0);
-    let is_positive = b.gt(x, zero)?;
-    let scaled = b.mul(x, slope)?;
-    b.select(is_positive, x, scaled)
+    b.eval(x.gt(0.0).select(x, x * slope))
 }
 
 /// `v`, of as many elements as axis 1 of `x` or of one, so that it is broadcast along the other axes of `x`.

@@ -163,8 +163,7 @@ pub fn avg_pool(
         let table = b.constant(table);
         mean = b.mul(mean, table)?;
     }
-    let scale = b.float(dtype, 1.0 / scale);
-    b.mul(mean, scale)
+    b.eval(mean * (1.0 / scale))
 }
 
 /// The sum of each window: a reshape and a sum where windows tile the image, a convolution of each channel with ones

@@ -47,8 +47,5 @@ pub fn local_response_norm(
     let sums = b.conv(image, ones, &Windows::new(axes).low(&low), &shape[1..])?;
     let sums = b.reshape(sums, shape)?;
     let [scale, k, exponent] = [alpha / size as f64, k, -beta].map(|number| b.float_like(x, number));
-    let scaled = b.mul(sums, scale)?;
-    let base = b.add(scaled, k)?;
-    let power = b.pow(base, exponent)?;
-    b.mul(x, power)
+    b.eval(x * (sums * scale + k).pow(exponent))
 }

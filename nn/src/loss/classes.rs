@@ -19,7 +19,7 @@ pub fn cross_entropy(
     let (shifted, log_sum) = log_softmax(b, logits)?;
     let is_label = is_label(b, logits, labels)?;
     let at_label = sum_where(b, is_label, shifted)?;
-    let losses = b.sub(log_sum, at_label)?;
+    let losses = b.eval(log_sum - at_label)?;
     if class_weights.is_empty() && label_smoothing == 0.0 {
         return Ok(Terms { losses, weights: None });
     }
@@ -31,20 +31,16 @@ pub fn cross_entropy(
     let table = b.constant(table);
     let table = b.broadcast(table, b.shape(logits).clone())?;
     let weights = sum_where(b, is_label, table)?;
-    let losses = b.mul(losses, weights)?;
+    let losses = b.eval(losses * weights)?;
     let losses = if label_smoothing == 0.0 {
         losses
     } else {
         // The mean over all classes of -w_c log softmax_c.
-        let all = b.mul(table, shifted)?;
-        let all = b.reduce_sum(all, &[1], false)?;
-        let total = b.float_like(log_sum, weight_of_class.iter().sum());
-        let all_log_sums = b.mul(log_sum, total)?;
-        let all = b.sub(all_log_sums, all)?;
+        let all = b.eval((table * shifted).sum(&[1]))?;
+        let all = b.eval(log_sum * weight_of_class.iter().sum::<f64>() - all)?;
         let [kept, spread] =
             [1.0 - label_smoothing, label_smoothing / classes as f64].map(|part| b.float_like(all, part));
-        let [kept, spread] = [b.mul(losses, kept)?, b.mul(all, spread)?];
-        b.add(kept, spread)?
+        b.eval(losses * kept + all * spread)?
     };
     let weights = (!class_weights.is_empty()).then_some(weights);
     Ok(Terms { losses, weights })
@@ -54,20 +50,14 @@ pub fn cross_entropy(
 pub fn kl_divergence(b: &mut Builder, logits: Value, target: Value) -> Result<Value, Error> {
     let log_softmax = log_softmax_rows("kl_divergence", b, logits)?;
     let [zero, one] = [0.0, 1.0].map(|number| b.float_like(target, number));
-    let is_positive = b.gt(target, zero)?;
-    let positive = b.select(is_positive, target, one)?;
-    let log_target = b.log(positive)?;
-    let difference = b.sub(log_target, log_softmax)?;
-    let terms = b.mul(target, difference)?;
-    b.reduce_sum(terms, &[1], false)
+    let positive = target.gt(zero).select(target, one);
+    b.eval((target * (positive.log() - log_softmax)).sum(&[1]))
 }
 
 /// `-sum_j y_j log softmax(z)_j`
 pub fn soft_cross_entropy(b: &mut Builder, logits: Value, target: Value) -> Result<Value, Error> {
     let log_softmax = log_softmax_rows("soft_cross_entropy", b, logits)?;
-    let terms = b.mul(target, log_softmax)?;
-    let sum = b.reduce_sum(terms, &[1], false)?;
-    b.neg(sum)
+    b.eval(-(target * log_softmax).sum(&[1]))
 }
 
 /// `log softmax(z)` of each row of logits, which are to be `[batch, classes]`.
@@ -77,10 +67,7 @@ fn log_softmax_rows(subject: &str, b: &mut Builder, logits: Value) -> Result<Val
         let problem = format!("the prediction is {}", b.ty(logits));
         return Err(Error::new(subject, problem, "give f32[batch, classes]"));
     }
-    let (shifted, log_sum) = log_softmax(b, logits)?;
-    let rows = b.shape(logits)[0];
-    let log_sum = b.reshape(log_sum, [rows, 1])?;
-    b.sub(shifted, log_sum)
+    b.log_softmax(logits, 1)
 }
 
 /// `sum_j max(0, 1 - z_label + z_j) / classes` over j other than the label.
@@ -90,32 +77,22 @@ pub fn hinge(b: &mut Builder, scores: Value, labels: Value) -> Result<Value, Err
     let at_label = sum_where(b, is_label, scores)?;
     let at_label = b.reshape(at_label, [rows, 1])?;
     let [zero, one] = [0.0, 1.0].map(|number| b.float_like(scores, number));
-    let above = b.sub(scores, at_label)?;
-    let above = b.add(above, one)?;
-    let margins = b.relu(above)?;
-    let others = b.select(is_label, zero, margins)?;
-    let sum = b.reduce_sum(others, &[1], false)?;
-    let part = b.float_like(sum, 1.0 / classes as f64);
-    b.mul(sum, part)
+    let margins = b.eval((scores - at_label + one).relu())?;
+    b.eval(is_label.select(zero, margins).sum(&[1]) * (1.0 / classes as f64))
 }
 
 /// `max_j z_j - z_label`
 pub fn perceptron(b: &mut Builder, scores: Value, labels: Value) -> Result<Value, Error> {
     let is_label = is_label(b, scores, labels)?;
     let at_label = sum_where(b, is_label, scores)?;
-    let most = b.reduce_max(scores, &[1], false)?;
-    b.sub(most, at_label)
+    b.eval(scores.amax(&[1]) - at_label)
 }
 
 /// Logits less their maximum in the row, and the logarithm of the sum of the exponentials of these. No gradient flows
 /// through the maximum: it cancels.
 fn log_softmax(b: &mut Builder, logits: Value) -> Result<(Value, Value), Error> {
-    let most = b.reduce_max(logits, &[1], true)?;
-    let most = b.stop_gradient(most)?;
-    let shifted = b.sub(logits, most)?;
-    let exponentials = b.exp(shifted)?;
-    let sum = b.reduce_sum(exponentials, &[1], false)?;
-    Ok((shifted, b.log(sum)?))
+    let shifted = b.eval(logits - logits.amax_keep_dims(&[1]).stop_gradient())?;
+    Ok((shifted, b.eval(shifted.exp().sum(&[1]).log())?))
 }
 
 /// Whether a class is the label of the row, `bool[batch, classes]`; no class is where the label is none.
@@ -123,19 +100,14 @@ fn is_label(b: &mut Builder, scores: Value, labels: Value) -> Result<Value, Erro
     let shape = b.shape(scores).clone();
     let classes = b.iota(DType::I32, shape.clone(), 1)?;
     // Classes are compared in 32 bits, of which vectors hold more. A cast keeps the low bits alone, in which 2^32 + 1 is 1.
-    let [below, above] = [-1, shape[1] as i64].map(|bound| b.scalar(Scalar::I64(bound)));
-    let labels = b.clamp(labels, below, above)?;
-    let labels = b.cast(labels, DType::I32)?;
-    let labels = b.reshape(labels, [shape[0], 1])?;
-    b.eq(classes, labels)
+    let labels = labels.clamp(-1, shape[1] as f64).cast(DType::I32);
+    b.eval(classes.eq(labels.reshape([shape[0], 1])))
 }
 
 /// `x[i, labels[i]]` for each row `i`, as a sum over the row: so it is computed together with other sums over rows,
 /// and its gradient is a comparison where that of a gather is a scatter.
 fn sum_where(b: &mut Builder, is_label: Value, x: Value) -> Result<Value, Error> {
-    let zero = b.float_like(x, 0.0);
-    let selected = b.select(is_label, x, zero)?;
-    b.reduce_sum(selected, &[1], false)
+    b.eval(is_label.select(x, 0.0).sum(&[1]))
 }
 
 /// `scores[i, labels[i]]` for each row `i`: of scores of classes, floats `[batch, classes]`, those at the labels, which are

@@ -4,14 +4,12 @@ use ir::{Builder, Error, Value};
 
 /// `(f - y)^2`
 pub fn squared_error(b: &mut Builder, prediction: Value, target: Value) -> Result<Value, Error> {
-    let difference = b.sub(prediction, target)?;
-    b.square(difference)
+    b.eval((prediction - target).square())
 }
 
 /// `|f - y|`
 pub fn absolute_error(b: &mut Builder, prediction: Value, target: Value) -> Result<Value, Error> {
-    let difference = b.sub(prediction, target)?;
-    b.abs(difference)
+    b.eval((prediction - target).abs())
 }
 
 /// With `d = f - y` and `c` as `d` within -delta..delta: `c (d - c / 2)`, which is `d^2 / 2` inside and
@@ -22,36 +20,27 @@ pub fn huber(b: &mut Builder, prediction: Value, target: Value, delta: f64) -> R
         return Err(Error::new("huber", problem, "give a finite number above 0"));
     }
     let [low, high, half] = [-delta, delta, 0.5].map(|number| b.float_like(prediction, number));
-    let difference = b.sub(prediction, target)?;
-    let clamped = b.clamp(difference, low, high)?;
-    let halved = b.mul(clamped, half)?;
-    let rest = b.sub(difference, halved)?;
-    b.mul(clamped, rest)
+    let difference = b.eval(prediction - target)?;
+    let clamped = b.eval(difference.clamp(low, high))?;
+    b.eval(clamped * (difference - clamped * half))
 }
 
 /// `max(z, 0) - z y + log(1 + exp(-|z|))`
 pub fn binary_cross_entropy(b: &mut Builder, logits: Value, target: Value) -> Result<Value, Error> {
     let (positive, log) = crate::activation::softplus_parts(b, logits)?;
-    let product = b.mul(logits, target)?;
-    let linear = b.sub(positive, product)?;
-    b.add(linear, log)
+    b.eval(positive - logits * target + log)
 }
 
 /// `max(0, 1 - y f)`
 pub fn hinge(b: &mut Builder, scores: Value, target: Value) -> Result<Value, Error> {
-    let agreement = b.mul(scores, target)?;
-    let one = b.float_like(agreement, 1.0);
-    let lack = b.sub(one, agreement)?;
-    b.relu(lack)
+    b.eval((1.0 - scores * target).relu())
 }
 
 /// `-y f` where `y f <= 0`, else 0. A score of 0 counts as misclassified, so that weights which start at 0 move.
 pub fn perceptron(b: &mut Builder, scores: Value, target: Value) -> Result<Value, Error> {
-    let agreement = b.mul(scores, target)?;
+    let agreement = b.eval(scores * target)?;
     let zero = b.float_like(agreement, 0.0);
-    let is_right = b.gt(agreement, zero)?;
-    let lack = b.neg(agreement)?;
-    b.select(is_right, zero, lack)
+    b.eval(agreement.gt(zero).select(zero, -agreement))
 }
 
 /// Checks that both are floats of one type, with an axis for the batch.

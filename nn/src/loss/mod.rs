@@ -164,10 +164,7 @@ impl Loss {
     pub fn mean(&self, b: &mut Builder, prediction: Value, target: Value) -> Result<Value, Error> {
         let terms = self.terms(b, prediction, target)?;
         match terms.weights {
-            None => {
-                let axes: Vec<usize> = (0..b.shape(terms.losses).rank()).collect();
-                b.reduce_mean(terms.losses, &axes, false)
-            }
+            None => b.eval(terms.losses.mean_all()),
             Some(weights) => quotient_of_sums(b, terms.losses, weights),
         }
     }
@@ -194,8 +191,8 @@ impl Loss {
         let extents = b.shape(terms.losses).iter().enumerate();
         let column: ir::Shape = extents.map(|(axis, &extent)| if axis == 0 { extent } else { 1 }).collect();
         let per_loss = b.reshape(weights, column)?;
-        let losses = b.mul(terms.losses, per_loss)?;
-        let weights = terms.weights.map_or(Ok(weights), |own| b.mul(own, weights))?;
+        let losses = b.eval(terms.losses * per_loss)?;
+        let weights = terms.weights.map_or(Ok(weights), |own| b.eval(own * weights))?;
         quotient_of_sums(b, losses, weights)
     }
 
@@ -266,18 +263,14 @@ impl Loss {
 /// `sum losses / (sum weights * losses per weight)`; 0, with gradients of 0, where the weights sum to 0: a batch in which
 /// nothing counts changes nothing. (PyTorch has 0 / 0 there.)
 fn quotient_of_sums(b: &mut Builder, losses: Value, weights: Value) -> Result<Value, Error> {
-    let [over, under] = [losses, weights].map(|x| {
-        let axes: Vec<usize> = (0..b.shape(x).rank()).collect();
-        b.reduce_sum(x, &axes, false)
-    });
+    let over = b.eval(losses.sum_all())?;
     let losses_per_weight = b.shape(losses).elements() / b.shape(weights).elements().max(1);
-    let factor = b.float_like(losses, losses_per_weight as f64);
-    let under = b.mul(under?, factor)?;
+    let under = b.eval(weights.sum_all() * losses_per_weight as f64)?;
     let [zero, one] = [0.0, 1.0].map(|number| b.float_like(under, number));
-    let is_empty = b.eq(under, zero)?;
-    let divisor = b.select(is_empty, one, under)?;
-    let quotient = b.div(over?, divisor)?;
-    b.select(is_empty, zero, quotient)
+    let is_empty = b.eval(under.eq(zero))?;
+    let divisor = is_empty.select(one, under);
+    let quotient = b.eval(over / divisor)?;
+    b.eval(is_empty.select(zero, quotient))
 }
 
 #[cfg(test)]
