@@ -184,7 +184,19 @@ impl Builder {
         shape: impl Into<Shape>,
         init: Init,
     ) -> Result<Value, Error> {
-        self.named(State { ty: Type::new(dtype, shape), init }, name)
+        self.named(State { ty: Type::new(dtype, shape), init, is_private: false }, name)
+    }
+
+    /// As [`Builder::state`], for programs of this graph's name alone: what would mean another thing to another program, such
+    /// as a count of this program's runs.
+    pub fn private_state(
+        &mut self,
+        name: &str,
+        dtype: DType,
+        shape: impl Into<Shape>,
+        init: Init,
+    ) -> Result<Value, Error> {
+        self.named(State { ty: Type::new(dtype, shape), init, is_private: true }, name)
     }
 
     /// Returns `value` from each run under this name.

@@ -35,6 +35,8 @@ pub enum Place {
         init: Init,
         /// The order of its axes in memory.
         order: AxisOrder,
+        /// Whether it belongs to programs of this plan's name alone.
+        is_private: bool,
     },
     /// Part of the plan.
     Constant(Tensor),

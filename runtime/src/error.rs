@@ -67,6 +67,19 @@ pub enum RunError {
         /// The names of the states.
         known: String,
     },
+    /// A state that is private to a program, and that a program of another name would share.
+    #[error(
+        "state `{name}` belongs to program `{owner}`, and program `{program}` would share it; name the optimizers, as in \
+         `Adam::new(1e-3).named(\"{program}\")`, or give each program states of its own"
+    )]
+    PrivateState {
+        /// The name of the state.
+        name: String,
+        /// The name of the program that made it.
+        owner: String,
+        /// The name of the program that was to share it.
+        program: String,
+    },
     /// A state, or a value for it, of the wrong type.
     #[error("state `{name}` is {expected}, not {given}; give a value of its own type")]
     StateType {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ir::{AxisOrder, DType, Element, Init, Place, Plan, Tensor, Type, VerifiedPlan, with_elements};
+use ir::{AxisOrder, DType, Element, Init, Place, Plan, Slot, Tensor, Type, VerifiedPlan, with_elements};
 
 use crate::{Buffer, RunError};
 
@@ -51,6 +51,8 @@ struct Entry {
     /// Its type as the user knows it, and the order of its axes in memory.
     ty: Type,
     order: AxisOrder,
+    /// The program that it belongs to, where it is private.
+    owner: Option<String>,
     /// The block that it is in, and its first byte there.
     block: usize,
     offset: usize,
@@ -116,18 +118,20 @@ impl State {
     /// values. Where an error is returned, nothing has been added.
     ///
     /// # Errors
-    /// Where a state is there with another type than the plan's, or there is no memory.
+    /// Where a state is there with another type than the plan's, or one that is private to a plan of another name
+    /// ([`RunError::PrivateState`]), or there is no memory.
     pub fn adopt(&mut self, plan: &VerifiedPlan, seed: u64) -> Result<(), RunError> {
         let mut missing: Vec<(Entry, &Init)> = Vec::new();
         let mut bytes = 0;
         for slot in &plan.slots {
-            let Place::State { init, order } = &slot.place else { continue };
-            let ty = Type::new(slot.ty.dtype, order.known(&slot.ty.shape));
+            let Place::State { init, order, is_private } = &slot.place else { continue };
             match self.by_name.get(&slot.name) {
-                Some(&index) => self.entries[index].check(&ty)?,
+                Some(&index) => self.entries[index].check_slot(slot, &plan.name)?,
                 None => {
                     let (name, order, block) = (slot.name.clone(), order.clone(), self.blocks.len());
-                    missing.push((Entry { name, ty, order, block, offset: bytes }, init));
+                    let owner = is_private.then(|| plan.name.clone());
+                    let ty = Type::new(slot.ty.dtype, order.known(&slot.ty.shape));
+                    missing.push((Entry { name, ty, order, owner, block, offset: bytes }, init));
                     bytes += slot.ty.size_bytes().next_multiple_of(Plan::ALIGNMENT) + GAP_BYTES;
                 }
             }
@@ -199,11 +203,11 @@ impl State {
         self.version += 1;
     }
 
-    /// The address of the state of this name, which must be of type `ty` in memory; its axes lie in `order` from now on.
-    pub(crate) fn address(&mut self, name: &str, ty: &Type, order: &AxisOrder) -> Result<*mut u8, RunError> {
-        let index = self.find(name, ty, order)?;
+    /// The address of a state of program `program`; its axes lie as in `slot` from now on.
+    pub(crate) fn address(&mut self, slot: &Slot, program: &str) -> Result<*mut u8, RunError> {
+        let (index, order) = self.find(slot, program)?;
         if self.entries[index].order != *order {
-            let value = self.get(name)?;
+            let value = self.get(&slot.name)?;
             self.entries[index].order = order.clone();
             self.write(index, &value);
         }
@@ -211,25 +215,27 @@ impl State {
         Ok(self.blocks[entry.block].as_ptr().wrapping_add(entry.offset))
     }
 
-    /// The bytes of the state of this name, which must be of type `ty` in memory, with its axes in `order`.
-    pub(crate) fn shared(&self, name: &str, ty: &Type, order: &AxisOrder) -> Result<Shared<'_>, RunError> {
-        let index = self.find(name, ty, order)?;
+    /// The bytes of a state of program `program`, with its axes as in `slot`.
+    pub(crate) fn shared(&self, slot: &Slot, program: &str) -> Result<Shared<'_>, RunError> {
+        let (index, order) = self.find(slot, program)?;
         let bytes = self.read(index);
         if self.entries[index].order == *order {
             return Ok(Shared::InPlace(bytes));
         }
         let mut copy = Buffer::zeroed(bytes.len())?;
-        lay_out(&self.get(name)?, order, copy.as_mut_slice());
+        lay_out(&self.get(&slot.name)?, order, copy.as_mut_slice());
         Ok(Shared::Converted(copy))
     }
 
-    /// Which state has this name; it must be one whose axes, brought into `order`, give type `ty`.
-    fn find(&self, name: &str, ty: &Type, order: &AxisOrder) -> Result<usize, RunError> {
-        let known = Type::new(ty.dtype, order.known(&ty.shape));
-        let missing = || RunError::MissingState { name: name.to_owned(), ty: known.clone().into() };
-        let &index = self.by_name.get(name).ok_or_else(missing)?;
-        self.entries[index].check(&known)?;
-        Ok(index)
+    /// Which state `slot` of program `program` stands for, and the order of axes that it wants.
+    fn find<'a>(&self, slot: &'a Slot, program: &str) -> Result<(usize, &'a AxisOrder), RunError> {
+        let Place::State { order, .. } = &slot.place else { unreachable!("the slot is a state") };
+        let Some(&index) = self.by_name.get(&slot.name) else {
+            let ty = Type::new(slot.ty.dtype, order.known(&slot.ty.shape)).into();
+            return Err(RunError::MissingState { name: slot.name.clone(), ty });
+        };
+        self.entries[index].check_slot(slot, program)?;
+        Ok((index, order))
     }
 
     /// The bytes of a state.
@@ -258,6 +264,20 @@ impl Entry {
     /// Where its bytes are in its block.
     fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.ty.size_bytes()
+    }
+
+    /// Checks that this is what `slot` of program `program` wants.
+    fn check_slot(&self, slot: &Slot, program: &str) -> Result<(), RunError> {
+        let Place::State { order, is_private, .. } = &slot.place else { unreachable!("the slot is a state") };
+        self.check(&Type::new(slot.ty.dtype, order.known(&slot.ty.shape)))?;
+        match &self.owner {
+            Some(owner) if *is_private && owner != program => Err(RunError::PrivateState {
+                name: self.name.clone(),
+                owner: owner.clone(),
+                program: program.to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that a value of type `given` is one for this state.
@@ -308,7 +328,6 @@ fn read_tensor(ty: &Type, bytes: &[u8]) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ir::Slot;
 
     /// A plan with nothing but these states, all of which start at 2.
     fn plan(states: &[(&str, Type)]) -> VerifiedPlan {
@@ -316,7 +335,7 @@ mod tests {
     }
 
     fn unverified(states: &[(&str, Type)]) -> Plan {
-        let place = Place::State { init: Init::Constant(2.0), order: AxisOrder::default() };
+        let place = state_place(Init::Constant(2.0), AxisOrder::default());
         let slot =
             |(name, ty): &(&str, Type)| Slot { name: (*name).into(), ty: ty.clone(), place: place.clone() };
         Plan {
@@ -328,6 +347,10 @@ mod tests {
             arena_bytes: 0,
             updates: vec![],
         }
+    }
+
+    fn state_place(init: Init, order: AxisOrder) -> Place {
+        Place::State { init, order, is_private: false }
     }
 
     fn ty(dtype: DType, shape: &[usize]) -> Type {
@@ -373,6 +396,29 @@ mod tests {
         assert!(state.get("m").is_err());
     }
 
+    /// A program of this name with a private state and one that others may share.
+    fn optimizer(name: &str) -> VerifiedPlan {
+        let mut plan = unverified(&[("rate", ty(DType::F32, &[])), ("w", ty(DType::F32, &[2]))]);
+        plan.name = name.into();
+        let Place::State { is_private, .. } = &mut plan.slots[0].place else { panic!("a state") };
+        *is_private = true;
+        VerifiedPlan::new(plan).unwrap()
+    }
+
+    #[test]
+    fn a_private_state_is_shared_by_programs_of_one_name_alone() {
+        let mut state = State::new(&optimizer("a"), 0).unwrap();
+        state.adopt(&optimizer("a"), 0).unwrap();
+        let expected = "state `rate` belongs to program `a`, and program `b` would share it; name the optimizers, as in \
+            `Adam::new(1e-3).named(\"b\")`, or give each program states of its own";
+        assert_eq!(state.adopt(&optimizer("b"), 0).unwrap_err().to_string(), expected);
+        assert_eq!(state.address(&optimizer("b").slots[0], "b").unwrap_err().to_string(), expected);
+        assert_eq!(state.clone().adopt(&optimizer("b"), 0).unwrap_err().to_string(), expected);
+        state.address(&optimizer("b").slots[1], "b").unwrap();
+        // Who says nothing of the kind may read it.
+        state.adopt(&plan(&[("rate", ty(DType::F32, &[]))]), 0).unwrap();
+    }
+
     #[test]
     fn a_stamp_lasts_until_a_value_changes() {
         let weight = ("w", ty(DType::F32, &[2]));
@@ -404,7 +450,7 @@ mod tests {
         let placed = |order: AxisOrder| {
             let mut plan = unverified(&[("w", Type::new(DType::F32, order.in_memory(&[2, 3, 1].into())))]);
             let init = Init::Uniform { low: 0.0, high: 1.0, stream: 3 };
-            plan.slots[0].place = Place::State { init, order };
+            plan.slots[0].place = state_place(init, order);
             VerifiedPlan::new(plan).unwrap()
         };
         let plain = State::new(&placed(AxisOrder::default()), 5).unwrap();
@@ -417,7 +463,7 @@ mod tests {
             [1.0f32, 4.0, 2.0, 5.0, 3.0, 6.0].iter().flat_map(|x| x.to_ne_bytes()).collect();
         assert_eq!(state.read(0), in_memory);
         // A program that wants it row-major finds it so.
-        state.address("w", &ty(DType::F32, &[2, 3, 1]), &AxisOrder::default()).unwrap();
+        state.address(&placed(AxisOrder::default()).slots[0], "p").unwrap();
         assert_eq!(state.get("w").unwrap(), value);
         assert_eq!(state.read(0)[4..8], 2.0f32.to_ne_bytes());
     }

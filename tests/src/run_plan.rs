@@ -58,7 +58,7 @@ impl Memory {
                 }
                 Place::Unplaced | Place::Output => None,
                 Place::Constant(tensor) => Some(tensor.clone()),
-                Place::State { init, order } => {
+                Place::State { init, order, .. } => {
                     let known = Type::new(ty.dtype, order.known(&ty.shape));
                     let value = init.materialize(&known, seed);
                     let elements = order.elements(&known.shape);

@@ -27,7 +27,7 @@ fn sample_graph(sample: &Sample) -> Graph {
 const GRAPH: &str = r#"graph @training {
   %x = input : f32[4, 3]
   %w = state init=uniform(-0.08, 0.08, 1) : f32[3, 2]
-  %"step-1" = state init=constant(0.0) : i64[]
+  %"step-1" = state init=constant(0.0) private=true : i64[]
   %0 = matmul %x, %w : f32[4, 2]
   %1, %2 = split %0 axis=1 sizes=[1, 1] : f32[4, 1], f32[4, 1]
   %parts:0, %parts:1 = split %0 axis=0 sizes=[1, 3] : f32[1, 2], f32[3, 2]
@@ -94,7 +94,7 @@ const PLAN: &str = r#"plan @step {
   slot %v2 : f32[16] = at 0
   slot %v2:1 : f32[4, 4] = at 64
   slot %c : f32[2, 2] = constant [1.0, 2.0, 3.0, nan]
-  slot %seed : i64[] = state seed
+  slot %seed : i64[] = state seed private
   slot %h : f64[0, 3] = unplaced
   slot %x:1 : f32[16] = output
   slot %"a b" : f32[2, 2] = output

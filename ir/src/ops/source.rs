@@ -20,6 +20,9 @@ pub struct State {
     pub ty: Type,
     /// What it holds before the first run.
     pub init: Init,
+    /// Whether it belongs to programs of this graph's name alone: another program that has a private state of its name is
+    /// refused the states, where it would share it otherwise.
+    pub is_private: bool,
 }
 
 impl OpDef for Input {
@@ -71,7 +74,8 @@ impl OpDef for State {
     }
 
     fn attrs(&self) -> Attrs {
-        vec![("init", Attr::Init(self.init))]
+        let private = self.is_private.then_some(("private", Attr::Bool(true)));
+        [("init", Attr::Init(self.init))].into_iter().chain(private).collect()
     }
 
     fn from_attrs(_: &str, attrs: &mut AttrReader<'_>) -> Result<Self, Error> {
@@ -83,7 +87,7 @@ impl OpDef for State {
                 );
             }
         };
-        Ok(State { ty: attrs.declared_type()?, init })
+        Ok(State { is_private: attrs.flag("private")?, ty: attrs.declared_type()?, init })
     }
 
     fn infer(&self, operands: &[&Type], _: Option<&Graph>) -> Result<Types, Error> {
@@ -119,6 +123,14 @@ mod tests {
         assert_eq!(
             mistake("%y = state init=3 : f32[]"),
             format!("state: attribute `init` is not {init}; give {init}")
+        );
+    }
+
+    #[test]
+    fn a_state_is_private_or_not() {
+        assert_eq!(
+            mistake("%y = state init=constant(0) private=2 : f32[]"),
+            "state: attribute `private` is not `true` or `false`; give `true` or `false`"
         );
     }
 

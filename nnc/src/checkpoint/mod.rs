@@ -186,7 +186,7 @@ mod tests {
     /// Two states that start random, and one of each dtype.
     fn states() -> (State, Vec<String>) {
         let slot = |name: &str, ty: Type, init| {
-            let place = Place::State { init, order: Default::default() };
+            let place = Place::State { init, order: Default::default(), is_private: false };
             Slot { name: name.into(), ty, place }
         };
         let uniform = Init::Uniform { low: -1.0, high: 1.0, stream: 0 };

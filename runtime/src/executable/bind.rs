@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ir::{DType, Place, Tensor, Type, with_elements};
+use ir::{DType, Tensor, Type, with_elements};
 
 use super::Executable;
 use crate::error::is_of_type;
@@ -60,9 +60,7 @@ impl Executable {
         // order since.
         self.bound_state = None;
         for &slot in &self.states {
-            let described = self.plan.slot(slot);
-            let Place::State { order, .. } = &described.place else { unreachable!("the list is of states") };
-            self.program.set(slot, state.address(&described.name, &described.ty, order)?);
+            self.program.set(slot, state.address(self.plan.slot(slot), &self.plan.name)?);
         }
         self.bound_state = Some(state.stamp());
         Ok(false)
@@ -78,10 +76,8 @@ impl Executable {
         self.bound_state = None;
         self.converted.clear();
         for &slot in &self.states {
-            let described = self.plan.slot(slot);
-            let Place::State { order, .. } = &described.place else { unreachable!("the list is of states") };
             // No step writes a state of this program: the addresses are those of shared borrows.
-            let address = match state.shared(&described.name, &described.ty, order)? {
+            let address = match state.shared(self.plan.slot(slot), &self.plan.name)? {
                 Shared::InPlace(bytes) => bytes.as_ptr().cast_mut(),
                 Shared::Converted(copy) => {
                     let address = copy.as_ptr();

@@ -26,7 +26,7 @@ fn slot(name: &str, shape: &[usize], place: Place) -> Slot {
 }
 
 fn state_place() -> Place {
-    Place::State { init: Init::Constant(1.0), order: ir::AxisOrder::default() }
+    Place::State { init: Init::Constant(1.0), order: ir::AxisOrder::default(), is_private: false }
 }
 
 fn call_of(slots: [u32; 3]) -> Step {

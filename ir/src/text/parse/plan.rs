@@ -156,8 +156,9 @@ fn parse_place(cursor: &mut Cursor<'_>, ty: &Type) -> Parsed<Place> {
         "output" => Place::Output,
         "state" => {
             let init = parse_init(cursor)?;
+            let is_private = cursor.eat("private");
             let order = if cursor.eat("order") { parse_order(cursor, ty)? } else { AxisOrder::default() };
-            Place::State { init, order }
+            Place::State { init, order, is_private }
         }
         "constant" => {
             let start = cursor.peek().start;

@@ -81,8 +81,9 @@ impl fmt::Display for PlaceText<'_> {
             Place::Arena { offset } => write!(f, "at {offset}"),
             Place::Input => f.write_str("input"),
             Place::Output => f.write_str("output"),
-            Place::State { init, order } => {
-                write!(f, "state {}", InitText(*init))?;
+            Place::State { init, order, is_private } => {
+                let private = if *is_private { " private" } else { "" };
+                write!(f, "state {}{private}", InitText(*init))?;
                 if order.is_row_major() { Ok(()) } else { write!(f, " order({})", List(order.axes().iter())) }
             }
             Place::Constant(tensor) => write!(f, "constant {}", TensorText(tensor)),
