@@ -59,6 +59,8 @@ pub struct Context {
     required: Vec<(String, Value)>,
     calls: Vec<LayerCall>,
     depth: usize,
+    /// The name of the optimizer that builds its step, where it has one.
+    optimizer: Option<String>,
 }
 
 /// A layer that has been built.
@@ -110,6 +112,7 @@ impl Context {
             required: Vec::new(),
             calls: Vec::new(),
             depth: 0,
+            optimizer: None,
         }
     }
 
@@ -299,6 +302,24 @@ impl Context {
     /// What has to be finite, by name.
     pub(crate) fn required(&self) -> &[(String, Value)] {
         &self.required
+    }
+
+    /// What `build` builds for the optimizer of this name; without a name, for the one that is around it.
+    pub(crate) fn with_optimizer<T>(
+        &mut self,
+        name: Option<&str>,
+        build: impl FnOnce(&mut Context) -> T,
+    ) -> T {
+        let outer = self.optimizer.clone();
+        self.optimizer = name.map(str::to_owned).or_else(|| outer.clone());
+        let built = build(self);
+        self.optimizer = outer;
+        built
+    }
+
+    /// The name of the optimizer that builds its step, where it has one.
+    pub(crate) fn optimizer(&self) -> Option<&str> {
+        self.optimizer.as_deref()
     }
 
     /// The gradients of `loss` with respect to all parameters, in their order: one `grad` node for all.

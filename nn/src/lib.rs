@@ -70,7 +70,9 @@ pub use layer::{Layer, Sequential};
 pub use linear::Linear;
 pub use loss::Loss;
 pub use norm::{BatchNorm, LayerNorm};
-pub use optimizer::{Adagrad, Adam, AdamW, Clip, Gradient, Group, Optimizer, RmsProp, Sgd, TrainStep};
+pub use optimizer::{
+    AdaMax, Adagrad, Adam, AdamW, Clip, Gradient, Group, Lamb, Lion, Optimizer, RmsProp, Sgd, TrainStep,
+};
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use residual::Residual;
 pub use schedule::{Decay, Plateau, Schedule};

@@ -7,9 +7,10 @@ mod support;
 use std::collections::BTreeMap;
 
 use ir::{DType, Graph, Init, Scalar, Tensor};
-use nn::optimizer::LEARNING_RATE;
+use nn::optimizer::{AVERAGE, LEARNING_RATE};
 use nn::{
-    Adagrad, Adam, AdamW, Batch, Clip, Context, Group, Loss, Optimizer, RmsProp, Sgd, TrainStep, supervised,
+    AdaMax, Adagrad, Adam, AdamW, Batch, Clip, Context, Group, Lamb, Lion, Loss, Optimizer, RmsProp, Sgd,
+    TrainStep, supervised,
 };
 use support::{assert_close, floats, run, tensor, torch};
 
@@ -158,6 +159,155 @@ fn adamw_is_its_formula() {
     });
 }
 
+#[test]
+fn lion_is_its_formula() {
+    for decay in [0.0, 0.1] {
+        assert_follows(&Lion::new(0.02).weight_decay(decay), &["exp_avg"], |_, g, p, [m, _]| {
+            *p -= 0.02 * ((0.9 * *m + (1.0 - 0.9) * g).signum() + decay * *p);
+            *m = 0.99 * *m + (1.0 - 0.99) * g;
+        });
+    }
+}
+
+#[test]
+fn adamax_is_its_formula() {
+    for decay in [0.0, 0.1] {
+        let optimizer = AdaMax::new(0.1).weight_decay(decay);
+        assert_follows(&optimizer, &["exp_avg", "exp_inf"], |t, g, p, [m, u]| {
+            let g = g + decay * *p;
+            *m = 0.9 * *m + (1.0 - 0.9) * g;
+            *u = (0.999 * *u).max(g.abs() + 1e-8);
+            *p -= 0.1 / (1.0 - 0.9f64.powi(t)) * *m / *u;
+        });
+    }
+}
+
+#[test]
+fn lamb_is_its_formula() {
+    for decay in [0.0, 0.1] {
+        let (mut p, mut m, mut v) = (START.to_vec(), [0.0; 3], [0.0; 3]);
+        let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        for (states, t) in train(&Lamb::new(0.1).weight_decay(decay), STEPS).iter().zip(1..) {
+            let (c1, c2) = (1.0 - 0.9f64.powi(t), 1.0 - 0.999f64.powi(t));
+            let mut u = [0.0; 3];
+            for (i, g) in gradient(&p).into_iter().enumerate() {
+                m[i] = 0.9 * m[i] + (1.0 - 0.9) * g;
+                v[i] = 0.999 * v[i] + (1.0 - 0.999) * g * g;
+                u[i] = m[i] / c1 / ((v[i] / c2).sqrt() + 1e-6) + decay * p[i];
+            }
+            let ratio = norm(&p) / norm(&u);
+            p.iter_mut().zip(u).for_each(|(p, u)| *p -= 0.1 * ratio * u);
+            assert_close("p", &floats(&states["p"]), &p);
+            assert_close("exp_avg", &floats(&states["p.exp_avg"]), &m);
+            assert_close("exp_avg_sq", &floats(&states["p.exp_avg_sq"]), &v);
+        }
+    }
+}
+
+/// Of a parameter that is zero the step is that of the plain direction; without a gradient there is none.
+#[test]
+fn lamb_moves_parameters_without_a_norm_and_stays_where_there_is_no_gradient() {
+    let graph = toy(&Lamb::new(0.1).weight_decay(0.0));
+    let step = |start: [f64; 3], target: [f64; 3]| {
+        let states = BTreeMap::from([("p".to_owned(), tensor(&[3], start.to_vec()))]);
+        floats(&run(&graph, &[("target", tensor(&[3], target.to_vec()))], &states).states["p"])
+    };
+    assert_close("from zero", &step([0.0; 3], [1.0; 3]), &[0.1 / (1.0 + 1e-6); 3]);
+    assert_eq!(step(TARGET, TARGET), TARGET);
+}
+
+#[test]
+fn an_average_is_the_mean_of_the_first_steps_and_exponential_from_then_on() {
+    for (decay, count) in [(0.9, 10), (1.0, STEPS), (0.0, 1)] {
+        let optimizer = TrainStep::new(Sgd::new(0.02).momentum(0.9)).average_weights(decay);
+        let (mut sum, mut average) = ([0.0; 3], [0.0; 3]);
+        for (states, t) in train(&optimizer, STEPS).iter().zip(1..) {
+            let p = floats(&states["p"]);
+            for i in 0..3 {
+                sum[i] += p[i];
+                average[i] =
+                    if t <= count { sum[i] / t as f64 } else { decay * average[i] + (1.0 - decay) * p[i] };
+            }
+            assert_close("average", &floats(&states[&format!("p{AVERAGE}")]), &average);
+        }
+        let plain = train(&Sgd::new(0.02).momentum(0.9), STEPS);
+        let averaged = train(&optimizer, STEPS);
+        assert_eq!(averaged[STEPS - 1]["p"], plain[STEPS - 1]["p"], "averages change no step");
+    }
+}
+
+#[test]
+fn an_average_starts_as_its_parameter_does() {
+    let mut cx = Context::training("g");
+    let init = Init::Uniform { low: -1.0, high: 1.0, stream: 0 };
+    let p = cx.parameter("p", [3], init).unwrap();
+    let loss = cx.reduce_sum(p, &[0], false).unwrap();
+    TrainStep::new(Sgd::new(0.1)).average_weights(0.9).step(&mut cx, loss).unwrap();
+    let states = run(&cx.finish(), &[], &BTreeMap::new()).states;
+    assert_eq!(states["p"], states["p.average"], "after one step it is the parameter");
+}
+
+/// Two players on one loss, each with parameters of its own.
+fn players(first: &dyn Optimizer, second: &dyn Optimizer) -> Result<Graph, ir::Error> {
+    let mut cx = Context::with("players", nn::Mode::Train, DType::F64);
+    let [a, b] =
+        ["a", "b"].map(|name| cx.scope(name, |cx| cx.parameter("w", [], Init::Constant(1.0))).unwrap());
+    let product = cx.mul(a, b)?;
+    let negated = cx.neg(product)?;
+    first.step(&mut cx, product)?;
+    second.step(&mut cx, negated)?;
+    Ok(cx.finish())
+}
+
+#[test]
+fn named_optimizers_have_rates_moments_and_counts_of_their_own() {
+    let first = Adam::new(0.1).named("first").only("a.*");
+    let second = TrainStep::new(Sgd::new(0.2).momentum(0.5).named("second")).only("b.*").accumulate(2);
+    let graph = players(&first, &second.clip(Clip::Norm(1.0)).average_weights(0.9)).unwrap();
+    let names: Vec<&str> = graph.states().filter_map(|(_, node)| node.name.as_deref()).collect();
+    let expected = [
+        "a.w",
+        "b.w",
+        "optimizer.first.learning_rate",
+        "optimizer.first.step",
+        "a.w.first.exp_avg",
+        "a.w.first.exp_avg_sq",
+        "optimizer.second.batches",
+        "b.w.second.gradient_sum",
+        "optimizer.second.learning_rate",
+        "b.w.second.momentum",
+        "optimizer.second.average_step",
+        "b.w.average",
+    ];
+    assert_eq!(names, expected);
+    assert!(!graph.to_string().contains("private"), "named optimizers may be shared by programs");
+    let states = run(&graph, &[], &BTreeMap::new()).states;
+    assert_close("a", &floats(&states["a.w"]), &[1.0 - 0.1 / (1.0 + 1e-8)]);
+    assert_close("b before its last batch", &floats(&states["b.w"]), &[1.0]);
+    let states = run(&graph, &[], &states).states;
+    assert!(floats(&states["b.w"])[0] > 1.0, "b climbs");
+}
+
+#[test]
+fn a_named_optimizer_takes_the_steps_of_one_without_a_name() {
+    let (plain, named) = (train(&Adam::new(0.1), 5), train(&Adam::new(0.1).named("mine"), 5));
+    assert_eq!(plain[4]["p"], named[4]["p"]);
+    assert_eq!(plain[4]["p.exp_avg"], named[4]["p.mine.exp_avg"]);
+    assert_eq!(plain[4]["adam.step"], named[4]["optimizer.mine.step"]);
+}
+
+#[test]
+fn states_that_count_and_set_steps_are_private_where_the_optimizer_has_no_name() {
+    let optimizer = TrainStep::new(Adam::new(0.1)).accumulate(2).average_weights(0.9);
+    let text = toy(&optimizer).to_string();
+    let private: Vec<&str> =
+        text.lines().filter(|line| line.contains("private=true")).map(str::trim_start).collect();
+    let names: Vec<&str> = private.iter().filter_map(|line| line.split(" = ").next()).collect();
+    let expected =
+        ["%accumulate.batches", "%optimizer.learning_rate", "%adam.step", "%optimizer.average_step"];
+    assert_eq!(names, expected, "{text}");
+}
+
 /// Runs the heavy ball on bounded gradients next to its formula; `bounded` bounds those of all elements together.
 fn assert_follows_bounded(clip: Clip, bounded: impl Fn(&[f64]) -> Vec<f64>) {
     let optimizer = TrainStep::new(Sgd::new(0.02).momentum(0.9).weight_decay(0.1)).clip(clip);
@@ -209,12 +359,15 @@ fn fifty_steps_are_those_of_pytorch() {
 
 #[test]
 fn the_learning_rate_is_a_state_that_every_step_reads() {
-    let cases: [Box<dyn Optimizer>; 5] = [
+    let cases: [Box<dyn Optimizer>; 8] = [
         Box::new(Sgd::new(0.02)),
         Box::new(RmsProp::new(0.02)),
         Box::new(Adagrad::new(0.02)),
         Box::new(Adam::new(0.02)),
         Box::new(AdamW::new(0.02)),
+        Box::new(Lion::new(0.02)),
+        Box::new(AdaMax::new(0.02)),
+        Box::new(Lamb::new(0.02)),
     ];
     for optimizer in cases {
         let graph = toy(&optimizer);
@@ -249,7 +402,7 @@ fn the_bias_correction_holds_for_millions_of_steps_in_f32() {
 fn settings_out_of_range_are_errors() {
     let (adam, sgd) = (Adam::default(), Sgd::new(0.1));
     let heavy = || TrainStep::new(sgd);
-    let cases: [(Box<dyn Optimizer>, &str); 14] = [
+    let cases: [(Box<dyn Optimizer>, &str); 21] = [
         (Box::new(Sgd::new(f64::NAN)), "sgd: the learning rate is NaN; give a finite number of at least 0"),
         (Box::new(sgd.momentum(1.0)), "sgd: the momentum is 1; give a number of at least 0 and below 1"),
         (Box::new(Sgd { dampening: 2.0, ..sgd }), "sgd: the dampening is 2; give a number from 0 to 1"),
@@ -275,6 +428,19 @@ fn settings_out_of_range_are_errors() {
             "adam: beta2 is -0.1; give a number of at least 0 and below 1",
         ),
         (Box::new(AdamW(Adam { eps: -1.0, ..adam })), "adamw: eps is -1; give a finite number of at least 0"),
+        (
+            Box::new(Lion { beta2: 1.0, ..Lion::default() }),
+            "lion: beta2 is 1; give a number of at least 0 and below 1",
+        ),
+        (
+            Box::new(AdaMax { eps: -1.0, ..AdaMax::default() }),
+            "adamax: eps is -1; give a finite number of at least 0",
+        ),
+        (Box::new(Lamb::new(f64::NAN)), "lamb: the learning rate is NaN; give a finite number of at least 0"),
+        (Box::new(heavy().average_weights(1.5)), "average: the decay is 1.5; give a number from 0 to 1"),
+        (Box::new(sgd.named("a.b")), "optimizer: its name is `a.b`; use letters, digits and `_`"),
+        (Box::new(sgd.named("")), "optimizer: its name is ``; use letters, digits and `_`"),
+        (Box::new(heavy().only("q*")), "q*: no parameter has such a name; the parameters are p"),
         (Box::new(heavy().clip(Clip::Norm(0.0))), "clip: the bound is 0; give a finite number above 0"),
         (Box::new(heavy().accumulate(0)), "accumulate: the number of batches is 0; give at least 1"),
         (Box::new(heavy().group(Group::new("q*"))), "q*: no parameter has such a name; the parameters are p"),
@@ -304,10 +470,13 @@ fn all_gradients_come_from_one_grad_node() {
 }
 
 #[test]
-fn a_second_optimizer_is_an_error() {
-    let mut cx = Context::new("g");
-    let p = cx.parameter("p", [], Init::Constant(0.0)).unwrap();
-    Sgd::new(0.1).step(&mut cx, p).unwrap();
-    let error = Sgd::new(0.1).step(&mut cx, p).unwrap_err().to_string();
-    assert_eq!(error, "g: it has an optimizer already; minimise one loss: add the others to it");
+fn a_second_optimizer_of_a_name_is_an_error_that_says_how_to_name_it() {
+    let help = "give each a name of its own, as in `Adam::new(1e-3).named(\"critic\")`; or minimise one loss: add the \
+        others to it";
+    let sgd = Sgd::new(0.1);
+    let error = players(&TrainStep::new(sgd).only("a.w"), &TrainStep::new(sgd).only("b.w")).unwrap_err();
+    assert_eq!(error.to_string(), format!("players: it has an optimizer already; {help}"));
+    let error = players(&sgd.named("x").only("a.w"), &sgd.named("x").only("b.w")).unwrap_err();
+    assert_eq!(error.to_string(), format!("players: it has an optimizer `x` already; {help}"));
+    players(&sgd.named("x").only("a.w"), &TrainStep::new(sgd).only("b.w")).unwrap();
 }

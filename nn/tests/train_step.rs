@@ -81,6 +81,28 @@ fn nothing_but_sums_changes_before_the_last_batch() {
 }
 
 #[test]
+fn averages_follow_the_steps_of_the_optimizer_and_not_every_batch() {
+    let step = || TrainStep::new(Adam::new(0.1)).average_weights(0.5);
+    let whole = train(&step(), &[(0, 6), (6, 12)]);
+    let parts = train(&step().accumulate(2), &[(0, 3), (3, 6), (6, 9), (9, 12)]);
+    for name in ["fc1.weight.average", "fc2.bias.average"] {
+        assert_close(name, &floats(&parts[name]), &floats(&whole[name]));
+    }
+    let unfinished = train(&step().accumulate(2), &[(0, 3), (3, 6), (6, 9)]);
+    assert_eq!(unfinished["fc1.weight.average"], unfinished["fc1.weight"]);
+    assert_eq!(parts["optimizer.average_step"].as_slice::<i64>().unwrap(), [2]);
+}
+
+#[test]
+fn what_is_not_chosen_stays_and_has_no_moments_and_no_average() {
+    let initial = initial();
+    let states = train(&TrainStep::new(Adam::new(0.1)).only("fc2.*").average_weights(0.9), &[(0, 6)]);
+    assert_eq!(states["fc1.weight"], initial["fc1.weight"]);
+    assert_ne!(states["fc2.weight"], initial["fc2.weight"]);
+    assert!(!states.keys().any(|name| name.starts_with("fc1.weight.")), "{:?}", states.keys());
+}
+
+#[test]
 fn frozen_parameters_stay_and_have_no_moments() {
     let initial = initial();
     let step = || TrainStep::new(Adam::new(0.1)).group(Group::frozen("fc1.*"));

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use nn::models::Mlp;
 use nn::schedule::{Decay, Plateau, Schedule};
-use nn::{Activation, Adagrad, Adam, AdamW, Clip, Optimizer, RmsProp, Sgd, TrainStep};
+use nn::{Activation, AdaMax, Adagrad, Adam, AdamW, Clip, Lamb, Lion, Optimizer, RmsProp, Sgd, TrainStep};
 use nnc::checkpoint::{Checkpoint, Description, Identity, Settings};
 use nnc::data::{Dataset, digits};
 use nnc::trainer::{Event, FitOptions, History, silent};
@@ -44,7 +44,10 @@ fn cases() -> Vec<Case> {
         case("average", || TrainStep::new(Sgd::new(0.1).average(0.9)), epochs.clone()),
         case("rmsprop", || TrainStep::new(RmsProp::new(0.002).weight_decay(0.01)), epochs.clone()),
         case("adagrad", || TrainStep::new(Adagrad::new(0.05)), epochs.clone()),
-        case("adamw", || TrainStep::new(AdamW::new(0.01).weight_decay(0.1)), epochs),
+        case("adamw", || TrainStep::new(AdamW::new(0.01).weight_decay(0.1)), epochs.clone()),
+        case("adamax", || TrainStep::new(AdaMax::new(0.01)), epochs.clone()),
+        case("lamb", || TrainStep::new(Lamb::new(0.01)), epochs.clone()),
+        case("lion, averaged", || TrainStep::new(Lion::new(0.001)).average_weights(0.9), epochs),
     ]
 }
 

@@ -8,8 +8,8 @@ use ir::{DType, Error, Graph, Tensor, Value};
 use nn::deconvolution::deconvolution_graph;
 use nn::models::{Block, LeNet, Mlp, ResNet, Stem, Vgg};
 use nn::{
-    Activation, Adagrad, Adam, AdamW, Batch, Clip, Context, Dropout, Group, Layer, LayerNorm, Linear, Loss,
-    Mode, Optimizer, PRelu, RRelu, RmsProp, Sgd, TrainStep, supervised,
+    Activation, AdaMax, Adagrad, Adam, AdamW, Batch, Clip, Context, Dropout, Group, Lamb, Layer, LayerNorm,
+    Linear, Lion, Loss, Mode, Optimizer, PRelu, RRelu, RmsProp, Sgd, TrainStep, supervised,
 };
 use nnc::State;
 use tests::compare::tensor_difference;
@@ -130,13 +130,17 @@ fn weighted_examples_train_as_in_the_interpreter() {
 #[test]
 fn every_optimizer_trains_as_in_the_interpreter() {
     let sgd = Sgd::new(0.1);
-    let optimizers: [(&str, Box<dyn Optimizer>); 8] = [
+    let optimizers: [(&str, Box<dyn Optimizer>); 12] = [
         ("nesterov", Box::new(sgd.momentum(0.9).nesterov().weight_decay(0.01))),
         ("average", Box::new(sgd.average(0.9))),
         ("rmsprop", Box::new(RmsProp::new(0.01))),
         ("adagrad", Box::new(Adagrad::new(0.1))),
         ("adam", Box::new(Adam::new(0.01).weight_decay(0.01))),
         ("adamw", Box::new(AdamW::new(0.01))),
+        ("adamax", Box::new(AdaMax::new(0.01).weight_decay(0.01))),
+        ("lamb", Box::new(Lamb::new(0.01))),
+        ("lion", Box::new(Lion::new(0.01).weight_decay(0.01))),
+        ("named and averaged", Box::new(Adam::new(0.01).named("mine").average_weights(0.9))),
         ("accumulated", Box::new(TrainStep::new(Adam::new(0.01)).accumulate(2).clip(Clip::Norm(0.1)))),
         (
             "grouped",
@@ -207,12 +211,15 @@ impl Layer for Attention {
 
 #[test]
 fn causal_attention_trains_with_every_clipped_optimizer() {
-    let optimizers: [(usize, TrainStep); 5] = [
+    let optimizers: [(usize, TrainStep); 8] = [
         (13, TrainStep::new(Sgd::new(0.1).momentum(0.9).nesterov().weight_decay(0.01))),
         (16, TrainStep::new(RmsProp::new(0.01).weight_decay(0.01))),
         (31, TrainStep::new(Adagrad::new(0.1).weight_decay(0.01))),
         (17, TrainStep::new(Adam::new(0.01).weight_decay(0.01))),
         (20, TrainStep::new(AdamW::new(0.01))),
+        (11, TrainStep::new(AdaMax::new(0.01))),
+        (9, TrainStep::new(Lamb::new(0.01))),
+        (10, TrainStep::new(Lion::new(0.01))),
     ];
     for (length, optimizer) in optimizers {
         let model = Attention { length, width: 6, heads: 2 };

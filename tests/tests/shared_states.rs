@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ir::{Graph, Tensor};
 use nn::{
-    Batch, BatchNorm, Conv2d, Flatten, Layer, Linear, Loss, MaxPool2d, Relu, Sequential, Sgd, supervised,
+    Adam, Batch, BatchNorm, Conv2d, Flatten, Layer, Linear, Loss, MaxPool2d, Optimizer, Relu, Sequential,
+    Sgd, supervised,
 };
 use nnc::{Executable, Options, Pool, State};
 use tests::compare::{plan_without, seeded_inputs};
@@ -145,7 +146,38 @@ fn models_optimizers_trainers_and_predictors_move_between_threads() {
     fn moves<T: Send>() {}
     fn is_shared<T: Send + Sync + ?Sized>() {}
     is_shared::<dyn Layer>();
-    is_shared::<dyn nn::Optimizer>();
+    is_shared::<dyn Optimizer>();
     moves::<nnc::trainer::Trainer>();
     moves::<nnc::trainer::Predictor>();
+}
+
+/// A step of a model on two features, which belongs to program `name`.
+fn step_of(name: &str, optimizer: &dyn Optimizer) -> Executable {
+    let model = nn::models::Mlp::new(&[2, 3], Relu);
+    let graph = supervised::training_graph(name, &model, &Batch::new(4, [2]), &Loss::SquaredError, optimizer);
+    nnc::compile(&graph.expect("the shapes fit"), &Options::default()).expect("it compiles")
+}
+
+#[test]
+fn programs_that_train_one_model_name_their_optimizers() {
+    let adam = || Adam::new(0.1);
+    let [first, mut second] = ["first", "second"].map(|name| step_of(name, &adam()));
+    let mut state = State::new(first.plan(), SEED).expect("there is memory");
+    let expected = "state `optimizer.learning_rate` belongs to program `first_train`, and program `second_train` would share it; \
+        name the optimizers, as in `Adam::new(1e-3).named(\"second_train\")`, or give each program states of its own";
+    let error = state.adopt(second.plan(), SEED).expect_err("it is of another program");
+    assert_eq!(error.to_string(), expected);
+    let inputs = [[4, 2], [4, 3]].map(|shape| Tensor::splat(shape, ir::Scalar::F32(1.0)));
+    let error = second.run(&mut state, &[&inputs[0], &inputs[1]]).expect_err("it is of another program");
+    assert_eq!(error.to_string(), expected);
+
+    let named = |name: &str| step_of(name, &adam().named(name));
+    let [mut first, mut second] = ["first", "second"].map(named);
+    let mut state = State::new(first.plan(), SEED).expect("there is memory");
+    state.adopt(second.plan(), SEED).expect("they share weights alone");
+    for (program, steps) in [(&mut first, 1), (&mut second, 2)] {
+        (0..steps).for_each(|_| program.run(&mut state, &[&inputs[0], &inputs[1]]).expect("it trains"));
+    }
+    let steps = ["first", "second"].map(|name| state.get(&format!("optimizer.{name}.step")));
+    assert_eq!(steps.map(|step| step.expect("it counts").get(0).as_f64()), [1.0, 2.0]);
 }

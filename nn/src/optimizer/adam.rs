@@ -1,11 +1,12 @@
 //! Adam: steps scaled by running moments of the gradient; and AdamW, which decays weights apart from them.
 
-use ir::{DType, Error, Init, Scalar, Value};
+use ir::{DType, Error, Value};
 
 use super::{
-    Gradient, Optimizer, check_decay, check_size, decayed, learning_rate, moment, scaled, weighted_sum,
+    Gradient, Optimizer, check_decay, check_size, decayed, learning_rate, moment, scaled, states::count,
+    weighted_sum,
 };
-use crate::Context;
+use crate::{Context, Parameter};
 
 /// Adam (D. P. Kingma and J. Ba, 2015, algorithm 1), as PyTorch has it. With `g` the gradient plus `weight_decay` times
 /// the parameter, in step t = 1, 2, ..:
@@ -117,9 +118,7 @@ fn follow(
     adam.check(name)?;
     // What depends on the number of the step alone: scalars, computed once for all parameters.
     let rate = learning_rate(cx, gradients, adam.learning_rate)?;
-    let step = count_steps(cx)?;
-    let dtype = cx.dtype(rate);
-    let step = cx.cast(step, dtype)?;
+    let step = count_steps(cx, cx.dtype(rate))?;
     let c1 = bias_correction(cx, step, adam.beta1)?;
     let c2 = bias_correction(cx, step, adam.beta2)?;
     let corrected_rate = cx.div(rate, c1)?;
@@ -129,15 +128,7 @@ fn follow(
     for gradient in gradients {
         let rate = scaled(cx, rate, gradient.learning_rate)?;
         let (g, from) = decay(cx, gradient, rate)?;
-        let mean = moment(cx, &gradient.parameter, "exp_avg")?;
-        let next_mean = weighted_sum(cx, [(adam.beta1, mean), (1.0 - adam.beta1, g)])?;
-        cx.update(mean, next_mean)?;
-
-        let square = moment(cx, &gradient.parameter, "exp_avg_sq")?;
-        let gradient_square = cx.square(g)?;
-        let next_square = weighted_sum(cx, [(adam.beta2, square), (1.0 - adam.beta2, gradient_square)])?;
-        cx.update(square, next_square)?;
-
+        let (next_mean, next_square) = moments(cx, adam, &gradient.parameter, g)?;
         let root = cx.sqrt(next_square)?;
         let root = cx.mul(root, inverse_root)?;
         let divisor = cx.add(root, eps)?;
@@ -150,8 +141,26 @@ fn follow(
     Ok(())
 }
 
+/// The next moments of a parameter whose gradient is `g`: the mean of gradients and that of their squares.
+pub(super) fn moments(
+    cx: &mut Context,
+    adam: &Adam,
+    parameter: &Parameter,
+    g: Value,
+) -> Result<(Value, Value), Error> {
+    let mean = moment(cx, parameter, "exp_avg")?;
+    let next_mean = weighted_sum(cx, [(adam.beta1, mean), (1.0 - adam.beta1, g)])?;
+    cx.update(mean, next_mean)?;
+
+    let square = moment(cx, parameter, "exp_avg_sq")?;
+    let gradient_square = cx.square(g)?;
+    let next_square = weighted_sum(cx, [(adam.beta2, square), (1.0 - adam.beta2, gradient_square)])?;
+    cx.update(square, next_square)?;
+    Ok((next_mean, next_square))
+}
+
 impl Adam {
-    fn check(&self, name: &str) -> Result<(), Error> {
+    pub(super) fn check(&self, name: &str) -> Result<(), Error> {
         check_size(name, "the learning rate", self.learning_rate)?;
         check_decay(name, "beta1", self.beta1)?;
         check_decay(name, "beta2", self.beta2)?;
@@ -160,18 +169,15 @@ impl Adam {
     }
 }
 
-/// The number of this step, from 1: an `i64[]`.
-fn count_steps(cx: &mut Context) -> Result<Value, Error> {
-    let before = cx.state("adam.step", DType::I64, [], Init::Constant(0.0))?;
-    let one = cx.scalar(Scalar::I64(1));
-    let step = cx.add(before, one)?;
-    cx.update(before, step)?;
-    Ok(step)
+/// The number of this step, from 1, as a float of rank 0; it is counted as an `i64[]`.
+pub(super) fn count_steps(cx: &mut Context, dtype: DType) -> Result<Value, Error> {
+    let step = count(cx, "adam.step")?;
+    cx.cast(step, dtype)
 }
 
 /// `1 - beta^t` as `-expm1(t ln beta)`, so that it is as precise in step 1, where it is near 0, as after millions; a
 /// running product of an `f32` near 1 is not. 1 where `beta` is 0.
-fn bias_correction(cx: &mut Context, step: Value, beta: f64) -> Result<Value, Error> {
+pub(super) fn bias_correction(cx: &mut Context, step: Value, beta: f64) -> Result<Value, Error> {
     if beta == 0.0 {
         return Ok(cx.float_like(step, 1.0));
     }

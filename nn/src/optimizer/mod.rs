@@ -4,30 +4,40 @@
 //! states named after the parameter, `fc1.weight.momentum`; the learning rate is the state [`LEARNING_RATE`], from which
 //! every step reads it, so that a [schedule](crate::schedule) can be written there between steps and a checkpoint holds it.
 //!
+//! Several optimizers work on the states of one model where each has a [name](Optimizer::named): then its learning rate, its
+//! moments and its count of steps are its own ([`own_name`]). Without names, two programs that would share them are an error.
+//!
 //! How many examples a step sees is not the optimizer's affair but the batch's: with all of the data in one batch, [`Sgd`]
 //! is gradient descent; with one example, stochastic gradient descent; with some, the mini-batch method between them.
 //!
-//! What is done to gradients before an optimizer follows them (clipping, accumulation over batches, settings for some of
-//! the parameters) is a [`TrainStep`] around it, which is an optimizer, too.
+//! What is done around an optimizer (its name, which parameters are its own, clipping, accumulation over batches, settings for
+//! some of the parameters, averages of weights) is a [`TrainStep`] around it, which is an optimizer, too.
 
 mod adagrad;
 mod adam;
+mod adamax;
+mod average;
+mod lamb;
+mod lion;
 mod rmsprop;
 mod sgd;
+mod states;
 mod train_step;
 
-use ir::{Error, Init, Value};
+use ir::{Error, Value};
 
 pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
+pub use adamax::AdaMax;
+pub use average::AVERAGE;
+pub use lamb::Lamb;
+pub use lion::Lion;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
+pub use states::{LEARNING_RATE, learning_rate, moment, own_name};
 pub use train_step::{Clip, GRADIENT_NORM, Group, TrainStep};
 
 use crate::{Context, Parameter};
-
-/// The name of the state that holds the learning rate, a float of rank 0.
-pub const LEARNING_RATE: &str = "optimizer.learning_rate";
 
 /// A parameter with the gradient that it is to follow.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,32 +73,47 @@ pub trait Optimizer: Send + Sync {
             .collect();
         self.follow(cx, &gradients)
     }
+
+    /// Its name, where it has one.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    /// This optimizer under a name, with a learning rate, moments and a count of steps of its own: of several that work on the
+    /// states of one model, each needs one. Letters, digits and `_` make a name.
+    ///
+    /// ```
+    /// use nn::{Adam, Context, Optimizer};
+    /// let mut cx = Context::training("two_players");
+    /// let [painter, critic] = ["painter", "critic"].map(|name| {
+    ///     cx.scope(name, |cx| cx.parameter("weight", [], ir::Init::Constant(1.0)))
+    /// });
+    /// let score = cx.mul(painter?, critic?)?;
+    /// let lost = cx.neg(score)?;
+    /// Adam::new(2e-4).named("painter").only("painter.*").step(&mut cx, score)?;
+    /// Adam::new(1e-4).named("critic").only("critic.*").step(&mut cx, lost)?;
+    /// let states = cx.finish();
+    /// for name in ["optimizer.critic.learning_rate", "optimizer.critic.step", "critic.weight.critic.exp_avg"] {
+    ///     assert!(states.find(name).is_some(), "{name}");
+    /// }
+    /// # Ok::<(), ir::Error>(())
+    /// ```
+    fn named(self, name: impl Into<String>) -> TrainStep
+    where
+        Self: Sized + 'static,
+    {
+        TrainStep::new(self).named(name)
+    }
 }
 
 impl<T: Optimizer + ?Sized> Optimizer for Box<T> {
     fn follow(&self, cx: &mut Context, gradients: &[Gradient]) -> Result<(), Error> {
         (**self).follow(cx, gradients)
     }
-}
 
-/// The learning rate, which starts at `base`.
-fn learning_rate(cx: &mut Context, gradients: &[Gradient], base: f64) -> Result<Value, Error> {
-    if cx.graph().find(LEARNING_RATE).is_some() {
-        let graph = cx.graph().name.clone();
-        return Err(Error::new(
-            graph,
-            "it has an optimizer already",
-            "minimise one loss: add the others to it",
-        ));
+    fn name(&self) -> Option<&str> {
+        (**self).name()
     }
-    let dtype = gradients.first().map_or(ir::DType::F32, |gradient| cx.dtype(gradient.value));
-    cx.state(LEARNING_RATE, dtype, [], Init::Constant(base))
-}
-
-/// A state of the parameter's own type that starts at zero.
-fn moment(cx: &mut Context, parameter: &Parameter, name: &str) -> Result<Value, Error> {
-    let ty = cx.ty(parameter.value).clone();
-    cx.state(&format!("{}.{name}", parameter.name), ty.dtype, ty.shape, Init::Constant(0.0))
 }
 
 /// The parameter less `rate` times `direction`, `rate` scaled as the parameter's settings say: its next value.

@@ -1,14 +1,18 @@
-//! What is done to gradients before an optimizer follows them.
+//! What is done around an optimizer: a name, a choice of parameters, what becomes of gradients before it follows them, and
+//! averages of weights after.
 
-use ir::{DType, Error, Init, Scalar, Value};
+use ir::{Error, Scalar, Value};
 
+use super::average::average;
+use super::states::{counter, own_name};
 use super::{Gradient, Optimizer, check, check_size, moment, scaled};
 use crate::Context;
 
 /// What keeps the division by the norm from zero; PyTorch's `clip_grad_norm_` has the same.
 const NORM_EPS: f64 = 1e-6;
 
-/// The name of the norm of all gradients where they are clipped by it: an output of a training step.
+/// The name of the norm of all gradients where they are clipped by it: an output of a training step. Of an optimizer with a
+/// name it is [`own_name`] of this.
 pub const GRADIENT_NORM: &str = "gradient_norm";
 
 /// A bound on gradients.
@@ -63,8 +67,8 @@ impl Group {
     }
 }
 
-/// An optimizer with what is done to gradients before it follows them: they are added up over some batches, then bounded,
-/// and parameters in groups have settings of their own.
+/// An optimizer with what is done around it: it has a name and parameters of its own, gradients are added up over some batches,
+/// then bounded, parameters in groups have settings of their own, and averages of weights are kept.
 ///
 /// ```
 /// use nn::{Adam, Clip, Group, TrainStep};
@@ -77,6 +81,11 @@ impl Group {
 pub struct TrainStep {
     /// The rule.
     pub optimizer: Box<dyn Optimizer>,
+    /// What the states of the optimizer are told apart by; see [`Optimizer::named`].
+    pub name: Option<String>,
+    /// Patterns of the names of the parameters that the optimizer updates, in which a `*` stands for any characters; none for
+    /// all. Others stay as they are.
+    pub only: Vec<String>,
     /// The bound, if any, on the gradients that the rule sees.
     pub clip: Option<Clip>,
     /// The number of batches over which gradients are averaged for one step of the optimizer. In the others, parameters and
@@ -85,12 +94,57 @@ pub struct TrainStep {
     pub accumulate: usize,
     /// Settings by name; of several groups that a parameter is in, the last counts.
     pub groups: Vec<Group>,
+    /// The decay of a moving average of each parameter, from 0 to 1, where averages are kept; see [`TrainStep::average_weights`].
+    pub average: Option<f64>,
 }
 
 impl TrainStep {
     /// The optimizer as it is.
     pub fn new(optimizer: impl Optimizer + 'static) -> TrainStep {
-        TrainStep { optimizer: Box::new(optimizer), clip: None, accumulate: 1, groups: Vec::new() }
+        TrainStep {
+            optimizer: Box::new(optimizer),
+            name: None,
+            only: Vec::new(),
+            clip: None,
+            accumulate: 1,
+            groups: Vec::new(),
+            average: None,
+        }
+    }
+
+    /// With states of its own, under this name: see [`Optimizer::named`].
+    pub fn named(self, name: impl Into<String>) -> TrainStep {
+        TrainStep { name: Some(name.into()), ..self }
+    }
+
+    /// For the parameters of names like `pattern` and like those given before; others have no gradients and no moments.
+    ///
+    /// ```
+    /// use nn::{Adam, TrainStep};
+    /// let step = TrainStep::new(Adam::new(1e-3)).only("decoder.*").only("bridge.weight");
+    /// assert_eq!(step.only.len(), 2);
+    /// ```
+    pub fn only(mut self, pattern: impl Into<String>) -> TrainStep {
+        self.only.push(pattern.into());
+        self
+    }
+
+    /// With a moving average of each parameter that it updates: the state `<parameter>.average`
+    /// ([`AVERAGE`](super::AVERAGE)), updated in the same step. In step t = 1, 2, .. it moves by the share
+    /// `max(1 / t, 1 - decay)` towards the parameter: it is the mean of all values so far (B. T. Polyak and A. B. Juditsky, 1992)
+    /// until `1 / (1 - decay)` steps have been made, then exponential. With a decay of 1 it is always that mean. Buffers, such as
+    /// the statistics of batch normalisation, have none.
+    ///
+    /// ```
+    /// use nn::{Optimizer, Sgd, TrainStep};
+    /// let mut cx = nn::Context::training("step");
+    /// let loss = cx.parameter("p", [], ir::Init::Constant(1.0))?;
+    /// TrainStep::new(Sgd::new(0.1)).average_weights(0.999).step(&mut cx, loss)?;
+    /// assert!(cx.graph().find("p.average").is_some());
+    /// # Ok::<(), ir::Error>(())
+    /// ```
+    pub fn average_weights(self, decay: f64) -> TrainStep {
+        TrainStep { average: Some(decay), ..self }
     }
 
     /// With a bound on gradients.
@@ -112,44 +166,85 @@ impl TrainStep {
 
 impl Optimizer for TrainStep {
     fn follow(&self, cx: &mut Context, gradients: &[Gradient]) -> Result<(), Error> {
-        let gradients = grouped(gradients, &self.groups)?;
+        if let Some(name) = &self.name {
+            check_name(name)?;
+        }
+        let gradients = grouped(chosen(gradients, &self.only)?, &self.groups)?;
         if self.accumulate == 0 {
             return Err(Error::new("accumulate", "the number of batches is 0", "give at least 1"));
         }
-        if self.accumulate == 1 {
-            let gradients = clipped(cx, gradients, self.clip)?;
-            return self.optimizer.follow(cx, &gradients);
-        }
-        let is_last = count_batches(cx, self.accumulate)?;
-        let means = gradients
-            .into_iter()
-            .map(|gradient| accumulated(cx, gradient, self.accumulate, is_last))
-            .collect::<Result<_, _>>()?;
-        cx.when(is_last, |cx| {
-            let gradients = clipped(cx, means, self.clip)?;
-            self.optimizer.follow(cx, &gradients)
+        cx.with_optimizer(self.name(), |cx| {
+            if self.accumulate == 1 {
+                return self.follow_bounded(cx, gradients);
+            }
+            let is_last = count_batches(cx, self.accumulate)?;
+            let means = gradients
+                .into_iter()
+                .map(|gradient| accumulated(cx, gradient, self.accumulate, is_last))
+                .collect::<Result<_, _>>()?;
+            cx.when(is_last, |cx| self.follow_bounded(cx, means))
         })
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref().or_else(|| self.optimizer.name())
     }
 }
 
+impl TrainStep {
+    /// The step of the optimizer on these gradients within the bound, and of the averages.
+    fn follow_bounded(&self, cx: &mut Context, gradients: Vec<Gradient>) -> Result<(), Error> {
+        let gradients = clipped(cx, gradients, self.clip)?;
+        self.optimizer.follow(cx, &gradients)?;
+        self.average.map_or(Ok(()), |decay| average(cx, &gradients, decay))
+    }
+}
+
+/// Checks the name of an optimizer, which is part of names of states.
+fn check_name(name: &str) -> Result<(), Error> {
+    let is_word = name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    if is_word && !name.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new("optimizer", format!("its name is `{name}`"), "use letters, digits and `_`"))
+}
+
+/// The gradients of parameters of names like one of `patterns`; all where there is no pattern.
+fn chosen(gradients: &[Gradient], patterns: &[String]) -> Result<Vec<Gradient>, Error> {
+    patterns.iter().try_for_each(|pattern| check_pattern(gradients, pattern))?;
+    let is_chosen = |gradient: &&Gradient| {
+        patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, &gradient.parameter.name))
+    };
+    Ok(gradients.iter().filter(is_chosen).cloned().collect())
+}
+
+/// Checks that some parameter is of a name like `pattern`.
+fn check_pattern(gradients: &[Gradient], pattern: &str) -> Result<(), Error> {
+    if gradients.iter().any(|gradient| matches(pattern, &gradient.parameter.name)) {
+        return Ok(());
+    }
+    let names: Vec<&str> = gradients.iter().map(|gradient| gradient.parameter.name.as_str()).collect();
+    let help = format!("the parameters are {}", names.join(", "));
+    Err(Error::new(pattern, "no parameter has such a name", help))
+}
+
 /// The gradients with the settings of their groups, without those of frozen parameters.
-fn grouped(gradients: &[Gradient], groups: &[Group]) -> Result<Vec<Gradient>, Error> {
+fn grouped(gradients: Vec<Gradient>, groups: &[Group]) -> Result<Vec<Gradient>, Error> {
     for group in groups {
         check_size(&group.pattern, "the factor of the learning rate", group.learning_rate)?;
         check_size(&group.pattern, "the factor of the weight decay", group.weight_decay)?;
-        if !gradients.iter().any(|gradient| matches(&group.pattern, &gradient.parameter.name)) {
-            let names: Vec<&str> = gradients.iter().map(|g| g.parameter.name.as_str()).collect();
-            let help = format!("the parameters are {}", names.join(", "));
-            return Err(Error::new(&group.pattern, "no parameter has such a name", help));
-        }
+        check_pattern(&gradients, &group.pattern)?;
     }
-    let with_settings = gradients.iter().map(|gradient| {
+    let with_settings = gradients.into_iter().map(|gradient| {
         let is_its = |group: &&Group| matches(&group.pattern, &gradient.parameter.name);
-        groups.iter().rfind(is_its).map_or(gradient.clone(), |group| Gradient {
-            learning_rate: gradient.learning_rate * group.learning_rate,
-            weight_decay: gradient.weight_decay * group.weight_decay,
-            ..gradient.clone()
-        })
+        match groups.iter().rfind(is_its) {
+            Some(group) => Gradient {
+                learning_rate: gradient.learning_rate * group.learning_rate,
+                weight_decay: gradient.weight_decay * group.weight_decay,
+                ..gradient
+            },
+            None => gradient,
+        }
     });
     let kept: Vec<Gradient> = with_settings.filter(|gradient| gradient.learning_rate != 0.0).collect();
     if kept.is_empty() {
@@ -170,7 +265,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 /// Whether this is the last of `batches` batches, a `bool[]`, and the counting of them.
 fn count_batches(cx: &mut Context, batches: usize) -> Result<Value, Error> {
-    let before = cx.state("accumulate.batches", DType::I64, [], Init::Constant(0.0))?;
+    let before = counter(cx, "accumulate.batches")?;
     let [zero, one, last] = [0, 1, batches as i64].map(|number| cx.scalar(Scalar::I64(number)));
     let count = cx.add(before, one)?;
     let is_last = cx.ge(count, last)?;
@@ -229,7 +324,8 @@ fn norm_scale(cx: &mut Context, gradients: &[Gradient], bound: f64) -> Result<Va
     let total = total.expect("an optimizer has gradients to follow");
     let norm = cx.sqrt(total)?;
     // An infinite norm would make the scale 0, and of infinite gradients NaN.
-    cx.require_finite(GRADIENT_NORM, norm);
+    let name = own_name(GRADIENT_NORM, cx.optimizer());
+    cx.require_finite(&name, norm);
     let [eps, bound, one] = [NORM_EPS, bound, 1.0].map(|number| cx.float_like(norm, number));
     let divisor = cx.add(norm, eps)?;
     let scale = cx.div(bound, divisor)?;

@@ -76,11 +76,9 @@ impl Lowerer<'_> {
 
     fn leaf(&mut self, id: NodeId, node: &Node) {
         let place = match &node.op {
-            Op::State(state) => Place::State {
-                init: state.init,
-                order: AxisOrder::default(),
-                is_private: state.is_private,
-            },
+            Op::State(state) => {
+                Place::State { init: state.init, order: AxisOrder::default(), is_private: state.is_private }
+            }
             Op::Constant(constant) => Place::Constant(constant.tensor.clone()),
             _ => Place::Input,
         };

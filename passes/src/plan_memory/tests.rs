@@ -70,7 +70,10 @@ impl Writer {
     }
 
     fn state(&mut self, n: usize) -> SlotId {
-        self.slot(n, Place::State { init: Init::Constant(0.0), order: ir::AxisOrder::default(), is_private: false })
+        self.slot(
+            n,
+            Place::State { init: Init::Constant(0.0), order: ir::AxisOrder::default(), is_private: false },
+        )
     }
 
     fn call(&mut self, n: usize, operands: &[SlotId], results: usize, transposed: bool) -> Vec<SlotId> {

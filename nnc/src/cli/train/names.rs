@@ -1,7 +1,7 @@
 //! What optimizers, losses and schedules are called on the command line, and what they are.
 
 use clap::ValueEnum;
-use nn::{Adagrad, Adam, AdamW, Loss, Optimizer, RmsProp, Sgd};
+use nn::{AdaMax, Adagrad, Adam, AdamW, Lamb, Lion, Loss, Optimizer, RmsProp, Sgd};
 use nnc::data::{Dataset, Normalisation};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,12 @@ pub enum OptimizerName {
     Adam,
     /// Adam with decoupled weight decay; learning rate 0.005
     Adamw,
+    /// Adam with the greatest gradient in the place of the root mean square; learning rate 0.005
+    Adamax,
+    /// Adam with steps in proportion to the norm of each weight, for large batches; learning rate 0.01
+    Lamb,
+    /// Steps of one size along the sign of an average of gradients; learning rate 0.0005
+    Lion,
 }
 
 impl OptimizerName {
@@ -37,13 +43,15 @@ impl OptimizerName {
             OptimizerName::Sgd | OptimizerName::Average => 0.1,
             OptimizerName::Momentum | OptimizerName::Nesterov | OptimizerName::Adagrad => 0.02,
             OptimizerName::Rmsprop => 1e-3,
-            OptimizerName::Adam | OptimizerName::Adamw => 5e-3,
+            OptimizerName::Adam | OptimizerName::Adamw | OptimizerName::Adamax => 5e-3,
+            OptimizerName::Lamb => 0.01,
+            OptimizerName::Lion => 5e-4,
         }
     }
 
     /// The weight decay where none is given.
     pub fn default_decay(self) -> f64 {
-        if self == OptimizerName::Adamw { 0.01 } else { 0.0 }
+        if matches!(self, OptimizerName::Adamw | OptimizerName::Lamb) { 0.01 } else { 0.0 }
     }
 
     /// The rule with these settings.
@@ -58,6 +66,9 @@ impl OptimizerName {
             OptimizerName::Adagrad => Box::new(Adagrad::new(rate).weight_decay(weight_decay)),
             OptimizerName::Adam => Box::new(Adam::new(rate).weight_decay(weight_decay)),
             OptimizerName::Adamw => Box::new(AdamW::new(rate).weight_decay(weight_decay)),
+            OptimizerName::Adamax => Box::new(AdaMax::new(rate).weight_decay(weight_decay)),
+            OptimizerName::Lamb => Box::new(Lamb::new(rate).weight_decay(weight_decay)),
+            OptimizerName::Lion => Box::new(Lion::new(rate).weight_decay(weight_decay)),
         }
     }
 }
