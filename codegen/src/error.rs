@@ -1,5 +1,6 @@
 //! What can go wrong in code generation.
 
+use ir::names::choices;
 use thiserror::Error;
 
 /// A failure of code generation.
@@ -9,7 +10,7 @@ pub enum Error {
     #[error("no code can be generated for this machine: {0}")]
     Target(String),
     /// There is no target of this name.
-    #[error("there is no target `{0}`; the targets are {names}", names = crate::Target::names().collect::<Vec<_>>().join(", "))]
+    #[error("there is no target `{0}`; {help}", help = choices(.0, "the targets are", crate::Target::names()))]
     UnknownTarget(String),
     /// This machine lacks features of a target.
     #[error("this machine cannot run code for {target}: it lacks {features}; take the target `native`")]

@@ -8,6 +8,7 @@
 //! | [`ops`] | one definition per op |
 //! | [`graph`], [`builder`] | the dataflow graph, and what builds and checks it |
 //! | [`expr`] | formulas of values: operators and methods |
+//! | [`names`] | what errors say of names that are not found |
 //! | [`lowering`] | what an op tells the passes of how it is computed |
 //! | [`kernel`], [`affine`], [`vector`] | the kernel language, its indices, and vector programs |
 //! | [`plan`], [`init`] | ordered steps over placed memory; how states start |
@@ -30,6 +31,7 @@ pub mod in_place;
 pub mod init;
 pub mod kernel;
 pub mod lowering;
+pub mod names;
 pub mod ops;
 pub mod plan;
 pub mod scalar;

@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ir::names::choices;
 use ir::{DType, Error, Graph, NodeId, Op, Operands, ScalarFn, Value};
 
 use crate::{Batch, Context, Layer, supervised};
@@ -89,7 +90,7 @@ fn output_of(cx: &Context, layer: &str) -> Result<Value, Error> {
     let call = cx.calls().iter().find(|call| call.scope == layer);
     call.map(|call| call.output).ok_or_else(|| {
         let scopes = cx.calls().iter().map(|call| call.scope.as_str()).filter(|scope| !scope.is_empty());
-        let help = format!("the layers are {}", scopes.collect::<Vec<&str>>().join(", "));
+        let help = choices(layer, "the layers are", scopes);
         Error::new(layer, "the model has no layer of this name", help)
     })
 }

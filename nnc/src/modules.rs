@@ -18,16 +18,20 @@ pub fn read(path: &Path) -> Result<Module, Error> {
 /// # Errors
 /// Where it cannot be read, does not hold what its stage promises, or holds a kernel.
 pub fn read_program(path: &Path) -> Result<Program, Error> {
-    match read(path)? {
+    parse_program(&files::read_text(path)?, &path.display().to_string())
+}
+
+/// Parses and verifies the text of a file that holds a program, as [`read_program`]; `file_name` is what errors call it.
+///
+/// # Errors
+/// As [`read_program`].
+pub fn parse_program(source: &str, file_name: &str) -> Result<Program, Error> {
+    match parse(source, file_name)? {
         Module::Graph(graph) => Ok(Program::Graph(graph)),
         Module::Plan(plan) => Ok(Program::Plan(plan)),
         Module::Kernel(_) => {
             let help = "give a graph or a plan: the plan says on what memory a kernel is called";
-            Err(Error::invalid(
-                path.display().to_string(),
-                "the file holds a kernel, which is no program",
-                help,
-            ))
+            Err(Error::invalid(file_name, "the file holds a kernel, which is no program", help))
         }
     }
 }

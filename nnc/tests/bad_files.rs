@@ -98,7 +98,10 @@ impl Folder {
 
     /// Checks that neither training nor evaluation takes a source.
     fn refuses_data(&self, source: &str, expected: &str) {
-        self.refuses(&format!("train logistic --data {source} --batch 4 --out logistic"), expected);
+        self.refuses(
+            &format!("train logistic --data {source} --batch 4 --out logistic --overwrite"),
+            expected,
+        );
         self.refuses(&format!("eval logistic/logistic.safetensors --data {source}"), expected);
     }
 }
@@ -124,7 +127,7 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
 fn data_that_are_cut_off_are_refused() {
     let folder = Folder::new();
     for good in ["idx:idx", "zip:zip.train.gz", "csv:a.csv", "npz:a.npz"] {
-        folder.done(&format!("train logistic --epochs 1 --data {good} --batch 4 --out good"));
+        folder.done(&format!("train logistic --epochs 1 --data {good} --batch 4 --out good --overwrite"));
     }
     folder.cut("idx/train-images-idx3-ubyte", 0.9);
     folder.refuses_data("idx:idx", "idx/train-images-idx3-ubyte: ");
@@ -235,7 +238,7 @@ fn checkpoints_that_are_damaged_or_of_something_else_are_refused() {
         let expected = format!("{file}.safetensors: {problem}");
         folder.refuses(&format!("eval {file}.safetensors"), &expected);
         folder.refuses(&format!("predict {file}.safetensors --input a.npy"), &expected);
-        folder.refuses(&format!("train mlp --resume {file}.safetensors --out run"), &expected);
+        folder.refuses(&format!("train mlp --resume {file}.safetensors --out other"), &expected);
     }
 }
 
@@ -269,7 +272,7 @@ fn runs_do_not_go_on_from_checkpoints_of_other_runs() {
     // A run that has not ended is not overwritten by another one, and can still go on.
     folder.refuses(
         "train mlp --checkpoint-every 10 --out run",
-        "run: it holds the checkpoints of a run that has not ended (checkpoint-80); go on with that run by `--resume`",
+        "run: it holds the files of another run (checkpoint-60.safetensors, ",
     );
     let hash = |arguments: &str| {
         let json: Value = serde_json::from_str(&folder.done(arguments)).unwrap();

@@ -224,7 +224,7 @@ fn dump_shows_an_arena_smaller_than_its_values() {
 fn dump_refuses_what_it_cannot_show() {
     let folder = Folder::new();
     let error = folder.refusal("dump nlp");
-    let problem = "error: nlp: there is no model or file of this name; the models are mlp, logistic, perceptron, lenet, ";
+    let problem = "error: nlp: there is no model or file of this name; did you mean `mlp`? the models are mlp, logistic, perceptron, lenet, ";
     let help = ", agz39; or give a workload of `nnc list workloads`, or a .nnir file\n";
     assert!(error.starts_with(problem) && error.ends_with(help), "{error}");
     assert!(folder.refusal("dump mlp --stage fuse").contains("the stages are source"));

@@ -19,6 +19,12 @@ const FLIPS: [u8; 3] = [1, 0x20, 0xff];
 /// A folder with the checkpoints after two and four steps of a small run.
 fn run() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
+    train_into(folder.path(), false).unwrap();
+    folder
+}
+
+/// Trains for four steps, with a checkpoint after each two, in the place of another run where `overwrite`.
+fn train_into(folder: &Path, overwrite: bool) -> Result<(), Error> {
     let rows = (0..8).map(|x| x as f32 / 8.0).collect();
     let data = Dataset::new("toy", [1], rows, Targets::classes(vec![0, 0, 1, 1, 0, 1, 1, 1], 2)).unwrap();
     let options = TrainerOptions { batch: 4, ..TrainerOptions::default() };
@@ -29,10 +35,9 @@ fn run() -> tempfile::TempDir {
         normalisation: None,
         data: Identity::of(&data),
     };
-    let checkpoints = CheckpointOptions { folder: folder.path().to_owned(), every: 2, description };
+    let checkpoints = CheckpointOptions { folder: folder.to_owned(), every: 2, description, overwrite };
     let fit = FitOptions { checkpoints: Some(checkpoints), ..FitOptions::epochs(2) };
-    trainer.fit(&data, None, &fit, &mut silent).unwrap();
-    folder
+    trainer.fit(&data, None, &fit, &mut silent).map(|_| ())
 }
 
 fn file(folder: &Path, steps: u64) -> PathBuf {
@@ -137,11 +142,22 @@ fn another_run_does_not_take_the_place_of_checkpoints_that_cannot_be_read() {
     let folder = run();
     fs::remove_file(file(folder.path(), 2)).unwrap();
     fs::write(file(folder.path(), 4), "another form").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nnc"));
-    command.args(["train", "mlp", "--epochs=1", "--checkpoint-every=20", "--out"]).arg(folder.path());
-    let output = command.output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
+    let error = train_into(folder.path(), false).unwrap_err().to_string();
     let expected = "it holds checkpoints that cannot be read (checkpoint-4); go on with that run";
-    assert!(output.status.code() == Some(2) && stderr.contains(expected), "{stderr}");
+    assert!(error.contains(expected), "{error}");
     assert_eq!(fs::read(file(folder.path(), 4)).unwrap(), b"another form");
+}
+
+#[test]
+fn another_run_takes_the_place_of_one_that_has_not_ended_only_where_it_is_told_to() {
+    let folder = run();
+    let whole = fs::read(file(folder.path(), 2)).unwrap();
+    fs::remove_file(file(folder.path(), 4)).unwrap();
+    let error = train_into(folder.path(), false).unwrap_err().to_string();
+    let expected = "it holds the checkpoints of a run that has not ended (checkpoint-2); go on with that run";
+    assert!(error.contains(expected), "{error}");
+    assert_eq!(fs::read(file(folder.path(), 2)).unwrap(), whole);
+    fs::write(file(folder.path(), 9), "of the run that is replaced").unwrap();
+    train_into(folder.path(), true).unwrap();
+    assert_eq!(Folder::new(folder.path()).steps().unwrap(), [2, 4]);
 }

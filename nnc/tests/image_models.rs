@@ -239,11 +239,13 @@ fn the_program_draws_what_a_layer_sees() {
         command.args(arguments.split_whitespace()).current_dir(folder.path()).output().unwrap()
     };
     assert!(nnc("train lenet --epochs 1 --out run").status.success());
-    assert!(nnc("train resnet8 --epochs 1 --out run").status.success());
+    assert!(nnc("train resnet8 --epochs 1 --out deep").status.success());
     // The last two layers are behind shortcuts, and one of them is on a shortcut.
-    for (model, layer) in [("lenet", "relu2"), ("resnet8", "layer3.0.downsample.1"), ("resnet8", "fc")] {
+    for (run, model, layer) in
+        [("run", "lenet", "relu2"), ("deep", "resnet8", "layer3.0.downsample.1"), ("deep", "resnet8", "fc")]
+    {
         let look =
-            format!("visualize run/{model}.safetensors --layer {layer} --maps 3 --images 2 --out seen");
+            format!("visualize {run}/{model}.safetensors --layer {layer} --maps 3 --images 2 --out seen");
         let looked = nnc(&look);
         assert!(looked.status.success(), "{}", String::from_utf8_lossy(&looked.stderr));
         for name in ["features", "patterns", "filters"] {
@@ -254,10 +256,12 @@ fn the_program_draws_what_a_layer_sees() {
     }
     let stderr = refusal("visualize run/lenet.safetensors --layer relu9", folder.path());
     assert!(
-        stderr.contains("relu9: the model has no layer of this name; the layers are conv1, relu1"),
+        stderr.contains(
+            "relu9: the model has no layer of this name; did you mean `relu1`? the layers are conv1, relu1"
+        ),
         "{stderr}"
     );
-    assert!(nnc("train mlp --epochs 1 --out run").status.success());
-    let stderr = refusal("visualize run/mlp.safetensors --layer act1", folder.path());
+    assert!(nnc("train mlp --epochs 1 --out vectors").status.success());
+    let stderr = refusal("visualize vectors/mlp.safetensors --layer act1", folder.path());
     assert!(stderr.contains("the model mlp takes rows of [64]; give a model of images"), "{stderr}");
 }

@@ -84,7 +84,7 @@ fn bad_arguments_are_errors_with_exit_code_2_and_nothing_is_overwritten() {
         (&["--optimizer", "sgd", "--lr", "1e30", "--epochs", "2"], "error: step "),
     ];
     for (arguments, message) in cases {
-        let output = nnc_train(arguments, out);
+        let output = nnc_train(&[arguments, &["--overwrite"]].concat(), out);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
         assert!(stderr.contains(message), "{arguments:?}: {stderr}");

@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use ir::Stage::{self, Canonical, Differentiated, Fused, Kernels, Source};
+use ir::names::choices;
 use ir::verify::{verify_graph, verify_plan};
 use ir::{Error, Graph, Plan};
 
@@ -210,8 +211,8 @@ impl Pass {
     /// The pass of this name; the error lists the names.
     pub fn find(name: &str) -> Result<&'static Pass, Error> {
         PASSES.iter().find(|pass| pass.name == name).ok_or_else(|| {
-            let names: Vec<&str> = PASSES.iter().map(|pass| pass.name).collect();
-            Error::new(name, "there is no pass of this name", format!("the passes are {}", names.join(", ")))
+            let help = choices(name, "the passes are", PASSES.iter().map(|pass| pass.name));
+            Error::new(name, "there is no pass of this name", help)
         })
     }
 

@@ -60,11 +60,11 @@ pub enum RunError {
         state: String,
     },
     /// A state of this name that does not exist.
-    #[error("there is no state `{name}`; the states are {known}")]
+    #[error("there is no state `{name}`; {known}")]
     UnknownState {
         /// The name that was asked for.
         name: String,
-        /// The names of the states.
+        /// The states that there are, and the nearest.
         known: String,
     },
     /// A state that is private to a program, and that a program of another name would share.

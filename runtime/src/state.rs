@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ir::names::choices;
 use ir::{AxisOrder, DType, Element, Init, Place, Plan, Slot, Tensor, Type, VerifiedPlan, with_elements};
 
 use crate::{Buffer, RunError};
@@ -254,8 +255,8 @@ impl State {
 
     fn index(&self, name: &str) -> Result<usize, RunError> {
         self.by_name.get(name).copied().ok_or_else(|| {
-            let known: Vec<&str> = self.iter().map(|(name, _)| name).collect();
-            RunError::UnknownState { name: name.to_owned(), known: known.join(", ") }
+            let known = choices(name, "the states are", self.iter().map(|(name, _)| name));
+            RunError::UnknownState { name: name.to_owned(), known }
         })
     }
 }

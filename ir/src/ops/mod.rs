@@ -23,6 +23,7 @@ mod windows;
 use smallvec::SmallVec;
 
 use crate::eval::Array;
+use crate::names::did_you_mean;
 use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Type, Types, Value};
 
 pub use concat::{Concat, Split};
@@ -254,23 +255,6 @@ fn sample_of(dtype: DType, op: impl Into<Op>, shapes: &[&[usize]]) -> Sample {
 
 /// The error for a name that no op has, with the nearest that one has.
 fn unknown_op(name: &str) -> Error {
-    let nearest = Op::names().into_iter().min_by_key(|known| edit_distance(name, known));
-    let help = nearest.map_or_else(String::new, |known| format!("did you mean `{known}`?"));
+    let help = did_you_mean(name, Op::names(), "docs/IR.md lists them");
     Error::new(name, "there is no op of this name", help)
-}
-
-/// The least number of insertions, deletions and replacements that turn `a` into `b` (Levenshtein).
-pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::names::choices;
+
 /// What the passes so far have established. Later stages are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
@@ -52,11 +54,10 @@ impl FromStr for Stage {
 
     /// The stage of this name; the error lists the names.
     fn from_str(name: &str) -> Result<Stage, String> {
-        let names = Stage::ALL.map(Stage::name);
-        Stage::ALL
-            .into_iter()
-            .find(|stage| stage.name() == name)
-            .ok_or_else(|| format!("there is no stage `{name}`; the stages are {}", names.join(", ")))
+        Stage::ALL.into_iter().find(|stage| stage.name() == name).ok_or_else(|| {
+            let help = choices(name, "the stages are", Stage::ALL.map(Stage::name));
+            format!("there is no stage `{name}`; {help}")
+        })
     }
 }
 
@@ -75,7 +76,7 @@ mod tests {
     fn an_unknown_stage_lists_the_names() {
         assert_eq!(
             "fuse".parse::<Stage>(),
-            Err("there is no stage `fuse`; the stages are source, differentiated, canonical, fused, kernels, plan".into())
+            Err("there is no stage `fuse`; did you mean `fused`? the stages are source, differentiated, canonical, fused, kernels, plan".into())
         );
     }
 }

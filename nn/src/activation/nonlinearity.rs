@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use ir::names::choices;
 use ir::{Error, Value};
 
 use super::{Activation, PRelu, RRelu};
@@ -55,7 +56,7 @@ impl FromStr for Nonlinearity {
     fn from_str(name: &str) -> Result<Nonlinearity, Error> {
         Nonlinearity::all().find(|known| known.name() == name).ok_or_else(|| {
             let names: Vec<&str> = Nonlinearity::all().map(|known| known.name()).collect();
-            let help = format!("the activations are {}", names.join(", "));
+            let help = choices(name, "the activations are", names);
             Error::new(name, "there is no activation of this name", help)
         })
     }
@@ -89,7 +90,7 @@ mod tests {
             assert_eq!(known.name().parse(), Ok(known));
         }
         let error = "rulu".parse::<Nonlinearity>().unwrap_err().to_string();
-        let start = "rulu: there is no activation of this name; the activations are sigmoid, tanh, ";
+        let start = "rulu: there is no activation of this name; did you mean `relu`? the activations are sigmoid, tanh, ";
         assert!(error.starts_with(start) && error.ends_with(", softmax, prelu, rrelu"), "{error}");
     }
 }

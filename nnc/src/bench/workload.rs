@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ir::names::choices;
 use ir::{Graph, NodeId};
 use nn::Context;
 use nn::summary::multiply_adds;
@@ -34,12 +35,9 @@ impl Workload {
     /// The workload of this name; the error lists the names.
     pub fn find(name: &str) -> Result<&'static Workload, Error> {
         WORKLOADS.iter().find(|workload| workload.name == name).ok_or_else(|| {
-            let names: Vec<&str> = WORKLOADS.iter().map(|workload| workload.name).collect();
-            Error::invalid(
-                name,
-                "there is no workload of this name",
-                format!("the workloads are {}", names.join(", ")),
-            )
+            let names = WORKLOADS.iter().map(|workload| workload.name);
+            let help = choices(name, "the workloads are", names);
+            Error::invalid(name, "there is no workload of this name", help)
         })
     }
 

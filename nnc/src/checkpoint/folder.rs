@@ -33,12 +33,13 @@ impl Folder {
     }
 
     /// The folder at `path`, which is made where it is not there yet, to write the checkpoints of a run to that is where
-    /// `here` says. No other process can open it until it is dropped.
+    /// `here` says. No other process can open it until it is dropped. Those of other runs are removed with the first that is
+    /// written.
     ///
     /// # Errors
-    /// Where it cannot be read or written to, another process has it open, or it holds checkpoints of a run that has not
-    /// ended and is not this one, or that cannot be read, which may be such.
-    pub fn open(path: &Path, here: &Metadata) -> Result<Folder, Error> {
+    /// Where it cannot be read or written to, or another process has it open; without `overwrite`, where it holds checkpoints
+    /// of a run that has not ended and is not this one, or that cannot be read, which may be such.
+    pub fn open(path: &Path, here: &Metadata, overwrite: bool) -> Result<Folder, Error> {
         fs::create_dir_all(path).map_err(|source| Error::io(path, "write to", source))?;
         let mut folder = Folder::new(path);
         folder.lock = Some(FolderLock::take(path, Purpose::Checkpoints)?);
@@ -67,7 +68,7 @@ impl Folder {
                     (!run.is_finished).then_some((steps, "the checkpoints of a run that has not ended"));
             }
         }
-        let Some((steps, what)) = in_the_way else { return Ok(folder) };
+        let Some((steps, what)) = in_the_way.filter(|_| !overwrite) else { return Ok(folder) };
         let problem = format!("it holds {what} (checkpoint-{steps})");
         let help = "go on with that run by `--resume`, choose another folder, or remove them";
         Err(Error::invalid(path.display().to_string(), problem, help))

@@ -3,23 +3,23 @@
 use std::path::PathBuf;
 
 use ir::text::Module;
-use nnc::{Error, files, modules};
+use nnc::{Error, modules};
 use serde_json::json;
 
-use super::Status;
 use super::output::Output;
+use super::{Status, streams};
 
 /// Arguments of `nnc check`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A graph, kernel or plan in the text form
+    /// A graph, kernel or plan in the text form; - is stdin
     file: PathBuf,
 }
 
 /// Parses and verifies a file. A file that does not hold is reported with the line at fault.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
-    let source = files::read_text(&args.file)?;
-    let name = args.file.display().to_string();
+    let source = streams::read_text(&args.file)?;
+    let name = streams::name(&args.file);
     match modules::parse(&source, &name) {
         Ok(module) => {
             let (kind, title, size) = describe(&module);

@@ -1,23 +1,22 @@
 //! `nnc dump PROGRAM`
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use ir::text::Module;
 use ir::{Kernel, Plan, Stage, VerifiedPlan};
-use nnc::{Error, Options, dump, files};
+use nnc::{Error, Options, dump};
 use passes::{Pass, Program};
 use serde_json::{Value, json};
 
 use super::output::Output;
 use super::target::TargetArg;
-use super::{Status, program};
+use super::{Status, program, streams};
 
 /// Arguments of `nnc dump`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model (mlp), a workload of `nnc bench`, or a .nnir file
+    /// A model (mlp), a workload of `nnc bench`, or a .nnir file; - is stdin
     program: String,
     /// The stage to print: source, differentiated, canonical, fused, kernels, plan, clif or asm; the program's own
     /// where neither this nor --after is given
@@ -35,7 +34,7 @@ pub struct Args {
     /// How to print it (dot: graphs only)
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// The file to write to instead of stdout
+    /// The file to write to instead of stdout, which - is
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Compile without optimising
@@ -103,8 +102,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         }
     };
     match &args.output {
-        Some(path) => files::write_atomically(path, |file| file.write_all(text.as_bytes()))?,
-        None => output.print(&text)?,
+        Some(path) if !streams::is_stream(path) => streams::write(path, text.as_bytes())?,
+        _ => output.print(&text)?,
     }
     Ok(Status::Done)
 }

@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand, and what several share. What they do is in the library; here arguments
 //! become calls, and results become text or JSON.
 //!
+//! `-` in the place of a file is stdin where it is read, stdout where it is written.
+//!
 //! Exit codes: 0 done, 1 a check that was asked for failed, 2 bad use or bad input. With `--json`, one JSON object goes
 //! to stdout; everything else goes to stderr.
 
@@ -14,6 +16,7 @@ mod output;
 mod predict;
 mod program;
 mod run;
+mod streams;
 mod target;
 mod train;
 mod trained;

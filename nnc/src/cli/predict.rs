@@ -1,17 +1,16 @@
 //! `nnc predict CHECKPOINT --input FILE`
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ir::Tensor;
 use nnc::trainer::metrics::{predicted_classes, probabilities};
-use nnc::{Error, Options, data, files, npy};
+use nnc::{Error, Options, data, npy};
 use serde_json::{Value, json};
 
-use super::Status;
 use super::output::Output;
 use super::target::TargetArg;
 use super::trained::Trained;
+use super::{Status, streams};
 
 /// Without `--out`, so many rows are shown.
 const SHOWN_ROWS: usize = 20;
@@ -22,10 +21,10 @@ pub struct Args {
     /// A model or a checkpoint that `nnc train` has written
     checkpoint: PathBuf,
     /// The rows: an array [rows, ..] in a .npy or .npz file (there called x, or the only one), or a .csv file of numbers,
-    /// a line of names above them or not
+    /// a line of names above them or not; - is stdin, with any of these
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Where to write all predictions: .csv, or .npy for what the model returns (of classes, logits)
+    /// Where to write all predictions: .csv, or .npy for what the model returns (of classes, logits); - is stdout, as .csv
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The number of threads
@@ -40,6 +39,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     if let Some(out) = &args.out
         && !has_ending(out, "csv")
         && !has_ending(out, "npy")
+        && !streams::is_stream(out)
     {
         return Err(Error::invalid(
             out.display().to_string(),
@@ -47,14 +47,24 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
             "end it in .csv or .npy",
         ));
     }
+    if let Some(out) = &args.out {
+        streams::check_alone(out, "--out", output)?;
+    }
     let options = Options { threads: args.threads, ..args.target.options() };
     let mut trained = Trained::read(&args.checkpoint, &options)?;
-    let rows = data::rows::read(&args.input)?;
+    let rows = if streams::is_stream(&args.input) {
+        data::rows::decode(&streams::read(&args.input)?, "stdin")?
+    } else {
+        data::rows::read(&args.input)?
+    };
     let outputs = trained.predict(&rows)?;
     let predictions =
         Predictions { outputs: &outputs, names: &trained.data.outputs, is_classes: trained.data.is_classes };
     if let Some(out) = &args.out {
         predictions.write(out)?;
+        if streams::is_stream(out) {
+            return Ok(Status::Done);
+        }
     }
     let json = || json!({ "model": trained.json(), "rows": rows.len(), "predictions": predictions.json() });
     let text = || match &args.out {
@@ -115,7 +125,7 @@ impl Predictions<'_> {
             let tensor = Tensor::new([rows, self.names.len()], self.outputs.to_vec());
             return npy::write(path, &tensor.expect("there are as many outputs of each row"));
         }
-        files::write_atomically(path, |file| file.write_all(self.csv().as_bytes()))
+        streams::write(path, self.csv().as_bytes())
     }
 
     /// Of classes, a line with class and probability per row; of values, a column for each.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ir::Graph;
+use ir::names::with_nearest;
 use ir::text::Module;
 use nn::Adam;
 use nn::supervised::{Batch, inference_graph, training_graph};
@@ -10,12 +11,14 @@ use nnc::bench::{WORKLOADS, Workload};
 use nnc::models::{MODELS, Model, ModelOptions, TWO_HEADED, TwoHeaded};
 use nnc::{Error, modules};
 
+use super::streams;
+
 /// The rows that models are built for: those of the embedded digits.
 const ROW: [usize; 3] = [1, 8, 8];
 const CLASSES: usize = 10;
 
 /// A model by its name, as a training step or as inference on batches of `batch`; a workload by its name; or the contents
-/// of a `.nnir` file.
+/// of a `.nnir` file, or of stdin.
 pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
     if let Ok(model) = Model::find(program) {
         return Ok(Module::Graph(graph(model, train, batch)?));
@@ -27,12 +30,14 @@ pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
         return Ok(Module::Graph(Workload::find(program)?.model()?.graph));
     }
     let path = Path::new(program);
-    if path.extension().is_none() && !path.exists() {
-        let names = MODELS.iter().map(|model| model.name).chain(TWO_HEADED.iter().map(|model| model.name));
-        let help = format!(
+    if path.extension().is_none() && !path.exists() && !streams::is_stream(path) {
+        let models = MODELS.iter().map(|model| model.name).chain(TWO_HEADED.iter().map(|model| model.name));
+        let all = format!(
             "the models are {}; or give a workload of `nnc list workloads`, or a .nnir file",
-            names.collect::<Vec<&str>>().join(", ")
+            models.clone().collect::<Vec<&str>>().join(", ")
         );
+        let names = models.chain(WORKLOADS.iter().map(|workload| workload.name));
+        let help = with_nearest(program, names, all);
         return Err(Error::invalid(program, "there is no model or file of this name", help));
     }
     if train {
@@ -43,7 +48,7 @@ pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
             help,
         ));
     }
-    modules::read(path)
+    modules::parse(&streams::read_text(path)?, &streams::name(path))
 }
 
 /// The graph of a model for the embedded digits.

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ir::eval::{Bindings, evaluate};
+use ir::names::choices;
 use ir::{Place, Scalar, Stage, Tensor, Type};
 use nnc::{Error, Options, Pool, State, compile, compile_plan, modules, npy};
 use passes::Program;
 use runtime::RunError;
 use serde_json::{Value, json};
 
-use super::Status;
 use super::output::Output;
 use super::target::TargetArg;
+use super::{Status, streams};
 
 /// How many elements of each output are shown.
 const SHOWN_ELEMENTS: usize = 6;
@@ -24,17 +25,18 @@ type Arrays = BTreeMap<String, Tensor>;
 /// Arguments of `nnc run`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A graph or plan in the text form
+    /// A graph or plan in the text form; - is stdin
     file: PathBuf,
-    /// The array for an input (or a state) of the program; can be given for each
+    /// The array for an input (or a state) of the program; can be given for each; - is stdin
     #[arg(long = "input", value_name = "NAME=FILE.npy", value_parser = parse_binding)]
     bindings: Vec<(String, PathBuf)>,
-    /// An archive of arrays for inputs and states, by name
+    /// An archive of arrays for inputs and states, by name; - is stdin
     #[arg(long, value_name = "FILE.npz")]
     inputs: Option<PathBuf>,
-    /// Where to write the outputs; without it, a few elements of each are shown
-    #[arg(long, value_name = "FILE.npz")]
-    output: Option<PathBuf>,
+    /// Where to write the outputs: an archive for all, or NAME=FILE.npy for one, which can be given for each; - is stdout.
+    /// Without it, a few elements of each are shown
+    #[arg(long = "output", value_name = "FILE.npz", value_parser = parse_destination)]
+    destinations: Vec<Destination>,
     /// The seed from which states start
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -56,7 +58,10 @@ pub struct Args {
 
 /// Runs a graph or a plan and shows or saves its outputs.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
-    let program = modules::read_program(&args.file)?;
+    for destination in &args.destinations {
+        streams::check_alone(&destination.path, "--output", output)?;
+    }
+    let program = modules::parse_program(&streams::read_text(&args.file)?, &streams::name(&args.file))?;
     let interface = Interface::of(&program);
     let (inputs, states) = interface.bind(read_arrays(args)?)?;
     let outputs = if args.reference {
@@ -64,8 +69,11 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     } else {
         execute(&program, &inputs, &states, args)?
     };
-    if let Some(path) = &args.output {
-        npy::npz::write(path, outputs.iter().map(|(name, tensor)| (name.as_str(), tensor)))?;
+    for destination in &args.destinations {
+        destination.write(&outputs)?;
+    }
+    if args.destinations.iter().any(|destination| streams::is_stream(&destination.path)) {
+        return Ok(Status::Done);
     }
     let json = || {
         let shown = outputs.iter().map(|(name, tensor)| {
@@ -74,9 +82,12 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         let shown: serde_json::Map<String, Value> = shown.collect();
         json!({ "graph": interface.name, "steps": args.steps, "reference": args.reference, "outputs": shown })
     };
-    let text = || match &args.output {
-        Some(path) => format!("{} outputs written to {}", outputs.len(), path.display()),
-        None => outputs.iter().map(|(name, tensor)| summary(name, tensor)).collect(),
+    let text = || {
+        if args.destinations.is_empty() {
+            return outputs.iter().map(|(name, tensor)| summary(name, tensor)).collect();
+        }
+        let lines = args.destinations.iter().map(|destination| destination.written(outputs.len()));
+        lines.collect::<Vec<String>>().join("\n")
     };
     output.result(json, text)?;
     Ok(Status::Done)
@@ -142,11 +153,14 @@ fn interpret(
 fn read_arrays(args: &Args) -> Result<Vec<(String, String, Tensor)>, Error> {
     let mut arrays = Vec::new();
     if let Some(path) = &args.inputs {
-        let file = path.display().to_string();
-        arrays.extend(npy::npz::read(path)?.into_iter().map(|(name, tensor)| (name, file.clone(), tensor)));
+        let file = streams::name(path);
+        let archive = npy::npz::decode(&streams::read(path)?, &file)?;
+        arrays.extend(archive.into_iter().map(|(name, tensor)| (name, file.clone(), tensor)));
     }
     for (name, path) in &args.bindings {
-        arrays.push((name.clone(), path.display().to_string(), npy::read(path)?));
+        let file = streams::name(path);
+        let tensor = npy::decode(&streams::read(path)?, &file)?;
+        arrays.push((name.clone(), file, tensor));
     }
     Ok(arrays)
 }
@@ -200,7 +214,7 @@ impl Interface {
             let state = known_states.get(name.as_str());
             let Some(ty) = input.or(state) else {
                 let known = self.inputs.iter().chain(&self.states).map(|(name, _)| name.as_str());
-                let help = format!("its inputs and states are {}", known.collect::<Vec<_>>().join(", "));
+                let help = choices(&name, "its inputs and states are", known);
                 return Err(Error::invalid(
                     file,
                     format!("@{} has no input or state `{name}`", self.name),
@@ -225,11 +239,60 @@ impl Interface {
     }
 }
 
+/// Where outputs are written.
+#[derive(Clone, Debug)]
+struct Destination {
+    /// The output; all of them, where there is none.
+    name: Option<String>,
+    path: PathBuf,
+}
+
+impl Destination {
+    /// Writes the output of its name as an array, or all of them as an archive.
+    fn write(&self, outputs: &[(String, Tensor)]) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        let encoded = match &self.name {
+            None => {
+                npy::npz::encode(outputs.iter().map(|(name, tensor)| (name.as_str(), tensor)), &mut bytes)
+            }
+            Some(name) => {
+                let Some((_, tensor)) = outputs.iter().find(|(known, _)| known == name) else {
+                    let help =
+                        choices(name, "its outputs are", outputs.iter().map(|(name, _)| name.as_str()));
+                    return Err(Error::invalid(
+                        format!("--output {name}"),
+                        "the program has no output of this name",
+                        help,
+                    ));
+                };
+                npy::encode(tensor, &mut bytes)
+            }
+        };
+        encoded.map_err(|source| Error::io(&self.path, "write", source))?;
+        streams::write(&self.path, &bytes)
+    }
+
+    /// `2 outputs written to out.npz`
+    fn written(&self, outputs: usize) -> String {
+        let what =
+            self.name.as_ref().map_or_else(|| format!("{outputs} outputs"), |name| format!("`{name}`"));
+        format!("{what} written to {}", self.path.display())
+    }
+}
+
+/// `FILE`, or `NAME=FILE`
+fn parse_destination(text: &str) -> Result<Destination, String> {
+    if !text.contains('=') {
+        return Ok(Destination { name: None, path: text.into() });
+    }
+    parse_binding(text).map(|(name, path)| Destination { name: Some(name), path })
+}
+
 /// `NAME=FILE`
 fn parse_binding(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
-        _ => Err("write the name of an input, `=`, and a file".into()),
+        _ => Err("write a name, `=`, and a file".into()),
     }
 }
 

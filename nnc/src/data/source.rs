@@ -8,6 +8,8 @@ use std::str::FromStr;
 use super::csv::Columns;
 use super::synthetic::Kind;
 use super::{Dataset, csv, digits, idx, npz, zip};
+use ir::names::with_nearest;
+
 use crate::Error;
 
 /// Where a data set comes from.
@@ -138,7 +140,9 @@ impl FromStr for Source {
             ("npz", path) if !path.is_empty() => Source::Npz(path.into()),
             ("synthetic", kind) if !kind.is_empty() => Source::Synthetic(kind.parse()?),
             _ => {
-                let help = format!("choose from {}", SOURCES.map(|source| source.syntax).join(", "));
+                let all = format!("choose from {}", SOURCES.map(|source| source.syntax).join(", "));
+                let others = SOURCES.map(|source| source.name).into_iter().filter(|&name| name != kind);
+                let help = with_nearest(kind, others, all);
                 return Err(Error::invalid(format!("data `{text}`"), "it is no data set", help));
             }
         })

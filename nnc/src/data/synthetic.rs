@@ -4,6 +4,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 use std::fmt;
 use std::str::FromStr;
 
+use ir::names::choices;
 use ir::{DType, scalar};
 
 use super::{Dataset, Targets};
@@ -65,12 +66,8 @@ impl FromStr for Kind {
 
     fn from_str(text: &str) -> Result<Kind, Error> {
         Kind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
-            let names = Kind::ALL.map(Kind::name).join(", ");
-            Error::invalid(
-                format!("synthetic:{text}"),
-                "it is no such data set",
-                format!("choose from {names}"),
-            )
+            let help = choices(text, "choose from", Kind::ALL.map(Kind::name));
+            Error::invalid(format!("synthetic:{text}"), "it is no such data set", help)
         })
     }
 }

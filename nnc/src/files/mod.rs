@@ -110,10 +110,21 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// The text of a file, which must be UTF-8.
 pub fn read_text(path: &Path) -> Result<String, Error> {
-    String::from_utf8(read(path)?).map_err(|error| {
+    text_of(read(path)?, &path.display().to_string())
+}
+
+/// The text of these bytes, which must be UTF-8; `subject` is what an error calls them.
+///
+/// ```
+/// assert_eq!(nnc::files::text_of(b"graph".to_vec(), "stdin")?, "graph");
+/// assert!(nnc::files::text_of(vec![0xff], "stdin").is_err());
+/// # Ok::<(), nnc::Error>(())
+/// ```
+pub fn text_of(bytes: Vec<u8>, subject: &str) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let problem = format!("this is no text: byte {at} is not UTF-8");
-        Error::invalid(path.display().to_string(), problem, "give a text file")
+        Error::invalid(subject, problem, "give a text file")
     })
 }
 

@@ -14,6 +14,7 @@ pub mod two_heads;
 pub mod vectors;
 
 use ir::Shape;
+use ir::names::choices;
 use nn::{Layer, Loss};
 
 use crate::Error;
@@ -73,8 +74,7 @@ impl Model {
                 let help = "see it with `nnc dump`, or train a model of one result";
                 return Error::invalid(name, "it has two results, and data have one target per row", help);
             }
-            let names: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
-            let help = format!("the models are {}", names.join(", "));
+            let help = choices(name, "the models are", MODELS.iter().map(|model| model.name));
             Error::invalid(name, "there is no model of this name", help)
         })
     }

@@ -1,5 +1,6 @@
 //! `.npz` files: archives of named arrays.
 
+use std::io;
 use std::path::Path;
 
 use ir::Tensor;
@@ -19,13 +20,21 @@ pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>, Error> {
 
 /// Writes a `.npz` file that holds these arrays, uncompressed.
 pub fn write<'a>(path: &Path, arrays: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<(), Error> {
+    files::write_atomically(path, |file| encode(arrays, file))
+}
+
+/// Writes these arrays in the format of a `.npz` file, uncompressed.
+pub fn encode<'a>(
+    arrays: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    writer: &mut dyn io::Write,
+) -> io::Result<()> {
     let mut entries = Vec::new();
     for (name, tensor) in arrays {
         let mut bytes = Vec::new();
-        super::encode(tensor, &mut bytes).map_err(|source| Error::io(path, "write", source))?;
+        super::encode(tensor, &mut bytes)?;
         entries.push((format!("{name}{EXTENSION}"), bytes));
     }
-    files::write_atomically(path, |file| zip::write(&entries, file))
+    zip::write(&entries, writer)
 }
 
 /// The arrays in the bytes of a `.npz` file, as [`read`]; `subject` is what an error calls it.

@@ -59,7 +59,7 @@ impl Trainer {
             None => None,
             Some(checkpoints) => {
                 let here = self.metadata(&checkpoints.description, Some(self.position()?));
-                Some(Folder::open(&checkpoints.folder, &here)?)
+                Some(Folder::open(&checkpoints.folder, &here, checkpoints.overwrite)?)
             }
         };
         let clock = Clock::start(options.epochs, rows, batch);

@@ -76,4 +76,6 @@ pub struct CheckpointOptions {
     pub every: u64,
     /// What they say of the run.
     pub description: Description,
+    /// Whether the checkpoints of another run that has not ended are replaced.
+    pub overwrite: bool,
 }

@@ -6,9 +6,11 @@
 //! | `settings` | these with the defaults, and with what a checkpoint says |
 //! | `prepare` | the data, held out and normalised |
 //! | `display` | progress |
+//! | `folder` | the folder of a run, and other runs in it |
 //! | `outcome` | the report and the files at the end |
 
 mod display;
+mod folder;
 mod given;
 mod names;
 pub mod outcome;
@@ -23,13 +25,14 @@ use nnc::checkpoint::{Checkpoint, Description, Folder, Identity};
 use nnc::files::{FolderLock, Purpose};
 use nnc::models::Model;
 use nnc::report::ModelSummary;
-use nnc::trainer::{CheckpointOptions, ConfusionMatrix, FitOptions};
+use nnc::trainer::{CheckpointOptions, ConfusionMatrix, Event, FitOptions};
 use nnc::{Error, Options, Trainer, TrainerOptions, data};
 
 use super::Status;
 use super::output::Output;
 use super::target::TargetArg;
 use display::Display;
+use folder::{RunFolder, is_checkpoint};
 use given::Given;
 use outcome::{OutFiles, Outcome};
 use prepare::Prepared;
@@ -60,26 +63,23 @@ pub struct Args {
     summary: bool,
     #[command(flatten)]
     target: TargetArg,
-    /// The folder for weights, checkpoints, curves and history, in which one run at a time can be [default: runs/MODEL, or that of the checkpoint]
+    /// The folder for weights, checkpoints, curves and history, which holds one run [default: the first of runs/MODEL,
+    /// runs/MODEL-2, .. that holds none, or that of the checkpoint]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Replace the files of another run in the folder, once this one has something to put in their place
+    #[arg(long)]
+    overwrite: bool,
 }
 
 /// Trains a model and reports how good it has become.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let model = Model::find(&args.model)?;
-    let out = match (&args.out, &args.resume) {
-        (Some(out), _) => out.clone(),
-        (None, Some(resume)) if resume.is_dir() => resume.clone(),
-        (None, Some(resume)) => match resume.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        },
-        (None, None) => Path::new("runs").join(model.name),
-    };
-    // Before a checkpoint is read there, which may not be the newest for long.
-    let is_resumed_there = !args.summary && args.resume.is_some() && out.is_dir();
-    let lock = is_resumed_there.then(|| FolderLock::take(&out, Purpose::Run)).transpose()?;
+    let mut folder = if args.summary { None } else { Some(RunFolder::choose(args, model.name)?) };
+    // Before what is in it is looked at, which may not be so for long.
+    let there = folder.as_ref().filter(|folder| folder.path.is_dir());
+    let lock = there.map(|folder| FolderLock::take(&folder.path, Purpose::Run)).transpose()?;
+    folder.as_mut().map_or(Ok(()), RunFolder::check)?;
     let resumed = args.resume.as_deref().map(|path| read_run(path, output)).transpose()?;
     let checkpoint = resumed.as_ref().map(|(_, checkpoint)| checkpoint);
     if let Some((path, checkpoint)) = resumed.as_ref().filter(|(_, it)| it.metadata.model != model.name) {
@@ -98,13 +98,13 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     settings.check_batch(train.len())?;
     let row = model.row_of(train.row_shape())?;
     let layer = (model.build)(&row, train.outputs(), &settings.model);
-    if args.summary {
+    let Some(folder) = &mut folder else {
         let batch = Batch::new(settings.batch, row);
         let summary =
             ModelSummary::new(&*layer, &batch)?.with_training(&*layer, &loss, &settings.optimizer())?;
         output.result(|| summary.json(), || summary.to_string())?;
         return Ok(Status::Done);
-    }
+    };
     let compile = Options { threads: args.threads, ..args.target.options() };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
     let options = TrainerOptions { loss, batch, seed, augment, compile };
@@ -117,12 +117,14 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         resume(&mut trainer, checkpoint, &description, args, output)?;
     }
 
-    let files = OutFiles::prepare(&out, model.name)?;
-    let _lock = lock.map_or_else(|| FolderLock::take(&out, Purpose::Run), Ok)?;
+    let files = OutFiles::prepare(&folder.path, model.name)?;
+    let _lock = lock.map_or_else(|| FolderLock::take(&folder.path, Purpose::Run), Ok)?;
+    folder.check()?;
     let checkpoints = checkpoint_every.map(|every| CheckpointOptions {
         folder: files.folder.clone(),
         every,
         description: description.clone(),
+        overwrite: args.overwrite,
     });
     let steps = settings.epochs as u64 * train.len().div_ceil(settings.batch) as u64;
     let (schedule, plateau) = settings.schedule(steps);
@@ -132,12 +134,17 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 
     let shown = held_out.as_ref().unwrap_or(&test);
     let mut display = Display::new(epochs);
+    let mut removed = Ok(());
     let fitted = trainer.fit(&train, Some(shown), &fit, &mut |event, _| {
         display.show(event, output);
-        ControlFlow::Continue(())
+        if matches!(event, Event::Checkpoint(_)) && removed.is_ok() {
+            removed = folder.remove_old(is_checkpoint);
+        }
+        if removed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     display.clear();
     let history = fitted?;
+    removed?;
 
     let (outputs, tested) = trainer.predict_and_evaluate(&test)?;
     let matrix = |labels| ConfusionMatrix::new(&outputs, labels, train.targets().names());
@@ -159,6 +166,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         files: &files,
     };
     outcome.write()?;
+    folder.remove_old(|path| files.is_written(path, confusion.is_some()))?;
     output.result(|| outcome.json(), || outcome.text())?;
     Ok(Status::Done)
 }

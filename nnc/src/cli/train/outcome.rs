@@ -41,6 +41,12 @@ impl OutFiles {
             folder: folder.to_owned(),
         })
     }
+
+    /// Whether a finished run writes the file at `path`, one of classes where `has_classes`.
+    pub fn is_written(&self, path: &Path, has_classes: bool) -> bool {
+        [&self.weights, &self.plot, &self.history].into_iter().any(|file| file == path)
+            || (has_classes && self.confusion == path)
+    }
 }
 
 /// What is reported at the end.
