@@ -103,13 +103,15 @@ fn programs_and_arrays_come_from_stdin_and_outputs_go_to_stdout() {
 }
 
 #[test]
-fn check_and_dump_read_stdin() {
+fn check_dump_and_fuzz_read_stdin() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let checked = String::from_utf8(done(folder, "check -", GRAPH.as_bytes())).unwrap();
     assert!(checked.starts_with("stdin: graph @sums holds (stage source, "), "{checked}");
     let dumped = done(folder, "dump - --output -", GRAPH.as_bytes());
     assert_eq!(String::from_utf8(dumped).unwrap(), GRAPH);
+    let judged = nnc(folder, "fuzz -", GRAPH.as_bytes());
+    assert!(String::from_utf8_lossy(&judged.stderr).contains("stdin: holds"), "{judged:?}");
     let error = refusal(folder, "check -", b"graph @g { %y = add %x, %x }");
     assert!(error.contains("stdin:1:21"), "{error}");
     let error = refusal(folder, "check -", b"graph \xff");

@@ -21,11 +21,11 @@ pub enum RunError {
     #[error("inputs are missing: {0}; give a tensor for each")]
     MissingInputs(String),
     /// A tensor for an input that the program does not have.
-    #[error("the program has no input `{name}`; its inputs are {known}")]
+    #[error("the program has no input `{name}`; {known}")]
     UnknownInput {
         /// The name that was given.
         name: String,
-        /// The names and types of the inputs.
+        /// The nearest name, and the names and types of all inputs.
         known: String,
     },
     /// A tensor of the wrong type.

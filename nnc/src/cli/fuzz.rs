@@ -12,8 +12,8 @@ use nnc::{Error, Pool, files, modules};
 use passes::Program;
 use serde_json::{Value, json};
 
-use super::Status;
 use super::output::Output;
+use super::{Status, streams};
 
 /// How many cases there are where neither a number nor a time is given.
 const CASES: u64 = 1000;
@@ -23,7 +23,7 @@ const LINE_PERIOD: Duration = Duration::from_secs(30);
 /// Arguments of `nnc fuzz`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Judge these graphs, and make those that fail small, instead of random ones
+    /// Judge these graphs, and make those that fail small, instead of random ones; - is stdin
     #[arg(value_name = "FILE.nnir", conflicts_with_all = ["cases", "minutes", "seed", "case"])]
     files: Vec<PathBuf>,
     /// How many random graphs to judge [default: 1000, or what the time allows]
@@ -109,18 +109,19 @@ fn given(args: &Args, output: &Output) -> Result<usize, Error> {
     let judge = Judge::new()?;
     let mut failures = Vec::new();
     for path in &args.files {
-        let Program::Graph(graph) = modules::read_program(path)? else {
+        let name = streams::name(path);
+        let Program::Graph(graph) = modules::parse_program(&streams::read_text(path)?, &name)? else {
             let help = "give a graph of stage source, from which all passes start";
-            return Err(Error::invalid(path.display().to_string(), "the file holds a plan", help));
+            return Err(Error::invalid(name, "the file holds a plan", help));
         };
         match judge.judge(&graph) {
-            Ok(()) => output.report(&format!("{}: holds", path.display())),
+            Ok(()) => output.report(&format!("{name}: holds")),
             Err(fault) => {
-                output.report(&format!("{}: {}", path.display(), fault.title()));
+                output.report(&format!("{name}: {}", fault.title()));
                 let (graph, fault) = reduce(&judge, None, graph, fault);
                 output.report(&format!("{}\n{graph}", fault.title()));
                 failures.push(json!({
-                    "file": path.display().to_string(), "kind": fault.kind, "at": fault.at, "problem": fault.problem,
+                    "file": name, "kind": fault.kind, "at": fault.at, "problem": fault.problem,
                     "graph": graph.to_string(),
                 }));
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ir::names::with_nearest;
 use ir::{DType, Tensor, Type, with_elements};
 
 use super::Executable;
@@ -18,7 +19,8 @@ impl Executable {
             let known: BTreeSet<&str> = self.inputs().map(|(name, _)| name).collect();
             let unknown = given.keys().find(|name| !known.contains(*name));
             let name = unknown.expect("more are given than known").to_string();
-            return Err(RunError::UnknownInput { name, known: list(self.inputs()) });
+            let known = with_nearest(&name, known, format!("its inputs are {}", list(self.inputs())));
+            return Err(RunError::UnknownInput { name, known });
         }
         if ordered.len() < self.inputs.len() {
             let missing = self.inputs().filter(|(name, _)| !given.contains_key(name));

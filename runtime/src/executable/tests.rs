@@ -327,6 +327,9 @@ fn missing_and_unknown_inputs_are_named() {
     assert_eq!(error.to_string(), "inputs are missing: `x` (f32[4]); give a tensor for each");
     let error = exe.run_named(&mut state, &[("z", &tensor(4))]).unwrap_err();
     assert_eq!(error.to_string(), "the program has no input `z`; its inputs are `x` (f32[4])");
+    let error = exe.run_named(&mut state, &[("xs", &tensor(4))]).unwrap_err();
+    let expected = "the program has no input `xs`; did you mean `x`? its inputs are `x` (f32[4])";
+    assert_eq!(error.to_string(), expected);
     exe.run_named(&mut state, &[("x", &tensor(4))]).unwrap();
 }
 
