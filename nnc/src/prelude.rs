@@ -22,7 +22,7 @@
 //!
 //! let mut b = Builder::new("double");
 //! let x = b.input("x", DType::F32, [3])?;
-//! let y = b.add(x, x)?;
+//! let y = b.eval(x + x)?;
 //! b.output("y", y)?;
 //! let mut program = compile(&b.finish(), &Options::default())?;
 //! let mut state = State::new(program.plan(), 0)?;
@@ -32,12 +32,12 @@
 //! # Ok::<(), Error>(())
 //! ```
 
-pub use ir::{Builder, DType, Graph, Init, Scalar, Shape, Tensor, Type, Value};
+pub use ir::{Builder, DType, Expr, Graph, Init, Scalar, Shape, Tensor, Type, Value};
 pub use nn::{
-    Activation, Adagrad, Adam, AdamW, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Clip, Context, Conv, Conv1d,
-    Conv2d, ConvTranspose, ConvTranspose2d, Dropout, Dropout2d, Embedding, Flatten, Layer, LayerNorm, Linear,
-    Loss, MaxPool2d, Mode, Optimizer, PRelu, RRelu, Relu, Residual, RmsProp, Schedule, Sequential, Sgd,
-    Sigmoid, Tanh, Upsample, functional,
+    Activation, AdaMax, Adagrad, Adam, AdamW, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Clip, Context, Conv,
+    Conv1d, Conv2d, ConvTranspose, ConvTranspose2d, Dropout, Dropout2d, Embedding, Flatten, Lamb, Layer,
+    LayerNorm, Linear, Lion, Loss, MaxPool2d, Mode, Optimizer, PRelu, RRelu, Relu, Residual, RmsProp,
+    Schedule, Sequential, Sgd, Sigmoid, Tanh, Upsample, functional,
 };
 
 pub use crate::data::{Dataset, Normalisation, Targets};
