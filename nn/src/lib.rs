@@ -11,6 +11,7 @@
 //! | [`init`] | how parameters start |
 //! | [`loss`], [`metric`] | what is minimised, and what is reported |
 //! | [`optimizer`], [`schedule`] | how parameters follow their gradients, and how fast |
+//! | [`pattern`] | patterns of names |
 //! | [`models`] | whole models |
 //! | [`supervised`] | the graphs with which a model is trained and used |
 //! | [`summary`] | a model layer by layer |
@@ -52,6 +53,7 @@ pub mod metric;
 pub mod models;
 pub mod norm;
 pub mod optimizer;
+pub mod pattern;
 pub mod pool;
 pub mod residual;
 pub mod schedule;

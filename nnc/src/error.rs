@@ -23,6 +23,9 @@ pub enum Error {
     /// Training gave NaN or infinity.
     #[error(transparent)]
     NotFinite(#[from] crate::trainer::NotFinite),
+    /// Weights are not those of the model.
+    #[error(transparent)]
+    Weights(#[from] Box<crate::weights::NotLoaded>),
     /// A file could not be read or written.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {

@@ -10,6 +10,7 @@
 //! | [`driver`] | the compiler on one page: [`compile`] |
 //! | [`dump`] | graphs, plans and machine code as dot, JSON and assembly |
 //! | [`trainer`], [`data`] | training, evaluation and prediction, and on what |
+//! | [`mod@weights`] | weights by the names of another program |
 //! | [`checkpoint`], [`report`] | what training leaves: files to go on from and to use; a table and pictures |
 //! | [`mod@visualize`] | what a layer of a trained model sees |
 //! | [`models`] | the models that have a name |
@@ -50,6 +51,7 @@ pub mod report;
 pub mod trainer;
 #[cfg(feature = "plots")]
 pub mod visualize;
+pub mod weights;
 
 pub use codegen::Target;
 pub use driver::{Options, compile, compile_on, compile_plan};

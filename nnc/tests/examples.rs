@@ -76,6 +76,13 @@ fn a_focal_loss_learns_the_digits() {
 }
 
 #[test]
+fn a_server_of_eight_threads_gives_the_answers_of_one() {
+    let text = printed("server", &[]);
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    assert!(lines.len() == 3 && lines.iter().all(|line| line.ends_with("those of one thread")), "{text}");
+}
+
+#[test]
 fn activations_tell_vanishing_gradients() {
     let text = printed("activations", &["activations.svg", "depth.svg"]);
     assert!(numbers(&text, "sigmoid     false")[0] < 1e-6, "{text}");

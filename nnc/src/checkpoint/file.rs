@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::half;
 use crate::{Error, files};
 
 /// The key of our text among the metadata of a file: one key, so that a file has the same bytes each time.
@@ -69,7 +70,7 @@ pub fn write_plain<'a>(
     write(path, tensors, serde_json::to_string(&seal).expect("a digest is a text"))
 }
 
-/// Reads a file.
+/// Reads a file. Numbers of 16 bits become `f32`.
 ///
 /// # Errors
 /// Where it cannot be read, is no whole safetensors file, is not what was written, or holds elements of a dtype that nnc has not.
@@ -93,13 +94,19 @@ pub fn read(path: &Path) -> Result<Contents, Error> {
     let data = &bytes[size_of::<u64>() + header_bytes..];
     let mut tensors = Vec::new();
     for (name, info) in header.tensors() {
-        let dtype = DType::ALL.into_iter().find(|&dtype| dtype_in_file(dtype) == info.dtype);
-        let Some(dtype) = dtype else {
-            return Err(malformed(format!("`{name}` has elements of type {:?}", info.dtype)));
-        };
         // `read_metadata` has checked that the offsets are within the data and as far apart as the shape says.
         let (begin, end) = info.data_offsets;
-        let tensor = from_little_endian(&Type::new(dtype, &info.shape[..]), &data[begin..end]);
+        let bytes = &data[begin..end];
+        let tensor = match info.dtype {
+            Dtype::F16 => half::widened(&info.shape, bytes, half::from_f16),
+            Dtype::BF16 => half::widened(&info.shape, bytes, half::from_bf16),
+            other => {
+                let Some(dtype) = DType::ALL.into_iter().find(|&dtype| dtype_in_file(dtype) == other) else {
+                    return Err(malformed(format!("`{name}` has elements of type {other:?}")));
+                };
+                from_little_endian(&Type::new(dtype, &info.shape[..]), bytes)
+            }
+        };
         tensors.push((name, tensor));
     }
     tensors.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -11,6 +11,7 @@
 
 mod file;
 mod folder;
+mod half;
 mod metadata;
 
 use std::path::Path;
@@ -20,6 +21,7 @@ use runtime::State;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
+pub(crate) use file::write_plain;
 pub use folder::Folder;
 pub(crate) use metadata::hexadecimal;
 pub use metadata::{Description, Identity, Metadata, Position, Settings, differences};
@@ -116,7 +118,7 @@ pub fn set_states(
 /// Where there is no state of one of the names, or the file cannot be written.
 pub fn save(path: &Path, state: &State, names: &[String]) -> Result<(), Error> {
     let tensors: Vec<(String, Tensor)> = states_of(state, names)?;
-    file::write_plain(path, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))
+    write_plain(path, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))
 }
 
 /// Copies of the states of these names.
