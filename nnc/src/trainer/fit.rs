@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use ir::{Scalar, Tensor};
-use nn::optimizer::LEARNING_RATE;
+use nn::optimizer::{LEARNING_RATE, own_name};
 
 use super::progress::Clock;
 use super::{Callback, Event, FitOptions, History, Trainer, TrainerOptions, not_finite, shuffle};
@@ -180,7 +180,7 @@ impl Trainer {
         if self.factor == factor {
             return Ok(None);
         }
-        let before = self.state.get(LEARNING_RATE)?;
+        let before = self.state.get(&self.rate_name())?;
         let rate = Scalar::from_f64(before.dtype(), base * factor);
         if !(rate.as_f64().is_finite() && rate.as_f64() >= 0.0) {
             let problem = format!("in step {} its schedule makes it {}", self.run.steps + 1, base * factor);
@@ -190,21 +190,26 @@ impl Trainer {
                 "give a schedule of finite factors of at least 0",
             ));
         }
-        self.state.set(LEARNING_RATE, &Tensor::scalar(rate))?;
+        self.state.set(&self.rate_name(), &Tensor::scalar(rate))?;
         Ok(Some((before, std::mem::replace(&mut self.factor, factor))))
     }
 
     /// Sets the learning rate to what [`Trainer::set_learning_rate`] says it was.
     fn restore_learning_rate(&mut self, before: Option<(Tensor, f64)>) -> Result<(), Error> {
         if let Some((rate, factor)) = before {
-            self.state.set(LEARNING_RATE, &rate)?;
+            self.state.set(&self.rate_name(), &rate)?;
             self.factor = factor;
         }
         Ok(())
     }
 
+    /// The state that holds the learning rate of the optimizer, where that has one.
+    pub(super) fn rate_name(&self) -> String {
+        own_name(LEARNING_RATE, self.optimizer.name())
+    }
+
     /// The learning rate of the last step; `None` where the optimizer has none.
     fn learning_rate(&self) -> Option<f64> {
-        self.state.get(LEARNING_RATE).ok().map(|rate| rate.get(0).as_f64())
+        self.state.get(&self.rate_name()).ok().map(|rate| rate.get(0).as_f64())
     }
 }

@@ -31,7 +31,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use ir::{Graph, Tensor};
-use nn::optimizer::{GRADIENT_NORM, LEARNING_RATE};
+use nn::optimizer::{GRADIENT_NORM, own_name};
 use nn::{Layer, Optimizer, supervised};
 use runtime::{Executable, State};
 use sha2::{Digest, Sha256};
@@ -151,7 +151,8 @@ impl Trainer {
         program.run(&mut self.state, &[x, y])?;
         let loss = program.outputs()[0].get(0).as_f64();
         let correct = program.output("correct").map(|correct| correct.get(0).bits());
-        let norm = program.output(GRADIENT_NORM).map(|norm| norm.get(0).as_f64());
+        let norm =
+            program.output(&own_name(GRADIENT_NORM, self.optimizer.name())).map(|norm| norm.get(0).as_f64());
         not_finite::check_step(self.run.steps + 1, loss, norm, &self.state, &self.weights)?;
         Ok((loss, correct))
     }
@@ -316,7 +317,7 @@ impl Trainer {
         let program = self.predictor.compile(&graph)?;
         self.state.adopt(program.plan(), self.options.seed)?;
         if self.programs.is_empty() {
-            self.base_rate = self.state.get(LEARNING_RATE).ok().map(|rate| rate.get(0).as_f64());
+            self.base_rate = self.state.get(&self.rate_name()).ok().map(|rate| rate.get(0).as_f64());
         }
         self.programs.insert(batch, program);
         Ok(())
