@@ -21,6 +21,10 @@ fn names_that_are_not_found_are_answered_with_the_nearest() {
             "train mlp --activation rulu",
             "rulu: there is no activation of this name; did you mean `relu`? the ",
         ),
+        (
+            "train lenet --augment shift,flp",
+            "flp: images cannot be changed so; did you mean `flip`? give none, or ",
+        ),
         ("train mlp --optimizer adm", "tip: a similar value exists: 'adam"),
         ("train mlp --loss crossentropy", "tip: a similar value exists: 'cross-entropy'"),
         ("train mlp --schedule cosin", "tip: a similar value exists: 'cosine'"),

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ir::Shape;
+use ir::names::with_nearest;
 use ir::scalar::philox4x32_10;
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +124,7 @@ impl FromStr for Augment {
                 }
                 _ => {
                     let help = "give none, or some of shift, shift=PIXELS and flip, with commas in between";
+                    let help = with_nearest(word, ["shift", "flip"], help.to_owned());
                     return Err(Error::invalid(word, "images cannot be changed so", help));
                 }
             }
@@ -297,7 +299,11 @@ mod tests {
     fn text_that_says_no_change_and_rows_that_are_no_images_are_errors() {
         let error = |text: &str| text.parse::<Augment>().unwrap_err().to_string();
         let help = "give none, or some of shift, shift=PIXELS and flip, with commas in between";
-        for text in ["turn", "", "flip=2", "none,flip"] {
+        assert_eq!(
+            error("flip=2"),
+            format!("flip=2: images cannot be changed so; did you mean `flip`? {help}")
+        );
+        for text in ["turn", "", "none,flip"] {
             let word = text.split(',').next().unwrap_or_default();
             assert_eq!(error(text), format!("{word}: images cannot be changed so; {help}"));
         }

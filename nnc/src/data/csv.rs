@@ -10,6 +10,8 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use ir::names::with_nearest;
+
 use super::records::{Record, Records};
 use super::{Dataset, Targets};
 use crate::error::quoted;
@@ -157,7 +159,12 @@ impl<'a> Table<'a> {
                 let shown_names: Vec<String> = names[..shown].iter().map(|name| quoted(name)).collect();
                 let dots = if shown < names.len() { ", .." } else { "" };
                 let help = format!("choose by name or number out of {}{dots}", shown_names.join(", "));
-                Error::invalid(subject, format!("it has no column `{wanted}`"), help)
+                let plain = names.iter().filter(|name| !name.contains(char::is_control));
+                Error::invalid(
+                    subject,
+                    format!("it has no column `{wanted}`"),
+                    with_nearest(wanted, plain, help),
+                )
             })
         };
         let left_out = columns.left_out.iter().map(find).collect::<Result<Vec<usize>, Error>>()?;
@@ -364,6 +371,8 @@ mod tests {
             "t.csv: it has no column `d`; choose by name or number out of \"a\", \"b\", \"c\""
         );
         assert!(problem(text, "0").contains("it has no column `0`"));
+        let misspelt = problem("price,area\n1,2\n", "prise");
+        assert!(misspelt.contains("it has no column `prise`; did you mean `price`? choose by"), "{misspelt}");
         assert!(problem(text, "a,-4").contains("it has no column `4`"));
         assert!(problem(text, "a,-a").contains("the target is left out"));
         assert!(problem(text, "-a,-b,-c").contains("the target is left out"));
