@@ -45,7 +45,6 @@ impl Builder {
 
     /// A builder that appends to `graph`, of which values stay valid.
     pub fn resume(graph: Graph) -> Builder {
-        graph.id().remember(&graph.name);
         let output_names = graph.outputs.iter().map(|output| output.name.clone()).collect();
         let updated = graph.updates.iter().map(|update| update.state).collect();
         Builder { graph, output_names, updated }
@@ -64,7 +63,7 @@ impl Builder {
     /// The type of a value; `f32[]` for one of another graph, which [`Builder::check`] and every op refuse.
     pub fn ty(&self, value: Value) -> &Type {
         static UNKNOWN: LazyLock<Type> = LazyLock::new(|| Type::new(DType::F32, []));
-        if self.graph.has(value) { self.graph.ty(value) } else { &UNKNOWN }
+        self.graph.get(value).unwrap_or_else(|| &UNKNOWN)
     }
 
     /// The element type of a value.
@@ -95,10 +94,19 @@ impl Builder {
     /// # Errors
     /// The first that is of another graph; `subject` is the op that wants it.
     pub fn check(&self, subject: &str, operands: &[Value]) -> Result<(), Error> {
-        match operands.iter().position(|&operand| !self.graph.has(operand)) {
-            None => Ok(()),
-            Some(index) => Err(self.foreign(subject, index, operands[index])),
-        }
+        self.types(|| subject, operands).map(drop)
+    }
+
+    /// The types of operands, which must be values of this graph; of the op that `subject` names.
+    fn types<'a>(
+        &self,
+        subject: impl Fn() -> &'a str,
+        operands: &[Value],
+    ) -> Result<SmallVec<[&Type; 3]>, Error> {
+        let type_of = |(index, &operand): (usize, &Value)| {
+            self.graph.get(operand).ok_or_else(|| self.foreign(subject(), index, operand))
+        };
+        operands.iter().enumerate().map(type_of).collect()
     }
 
     /// The error that an operand is of another graph.
@@ -141,9 +149,7 @@ impl Builder {
     }
 
     fn infer(&self, op: &Op, operands: &[Value], body: Option<&Graph>) -> Result<Types, Error> {
-        self.check(op.name(), operands)?;
-        let types: SmallVec<[&Type; 3]> = operands.iter().map(|&operand| self.ty(operand)).collect();
-        op.infer(&types, body)
+        op.infer(&self.types(|| op.name(), operands)?, body)
     }
 
     /// Appends an op of one result.

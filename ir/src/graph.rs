@@ -74,12 +74,13 @@ pub struct Graph {
 impl Graph {
     /// The empty graph of this name, of stage `source`.
     pub fn new(name: impl Into<String>) -> Graph {
+        let name = name.into();
         Graph {
-            name: name.into(),
+            id: GraphId::fresh(&name),
+            name,
             stage: Stage::Source,
             outputs: Vec::new(),
             updates: Vec::new(),
-            id: GraphId::fresh(),
             nodes: DiGraph::new(),
             by_name: BTreeMap::new(),
         }
@@ -90,11 +91,14 @@ impl Graph {
     /// # Panics
     /// Where an operand is not in the graph.
     pub fn push(&mut self, mut node: Node) -> NodeId {
-        node.operands.iter_mut().for_each(|operand| *operand = operand.of(GraphId::ANY));
-        let (operands, name) = (node.operands.clone(), node.name.clone());
+        let mut sources: SmallVec<[NodeIndex; 3]> = SmallVec::new();
+        for operand in &mut node.operands {
+            *operand = operand.of(GraphId::ANY);
+            sources.push(NodeIndex::new(operand.node.0 as usize));
+        }
+        let name = node.name.clone();
         let index = self.nodes.add_node(node);
-        for (position, operand) in operands.iter().enumerate() {
-            let source = NodeIndex::new(operand.node.0 as usize);
+        for (position, source) in sources.into_iter().enumerate() {
             assert!(source < index, "operand {position} is not in the graph yet");
             self.nodes.add_edge(source, index, position as u32);
         }
@@ -126,6 +130,7 @@ impl Graph {
     }
 
     /// A node.
+    #[inline]
     pub fn node(&self, id: NodeId) -> &Node {
         visits::add(1);
         &self.nodes[NodeIndex::new(id.0 as usize)]
@@ -136,17 +141,21 @@ impl Graph {
         self.id
     }
 
-    /// Whether `value` is in the graph: it was made for it, or for no graph in particular, and there is such a result.
-    pub(crate) fn has(&self, value: Value) -> bool {
-        let node = self.nodes.node_weight(NodeIndex::new(value.node.0 as usize));
-        [self.id, GraphId::ANY].contains(&value.graph())
-            && node.is_some_and(|node| (value.result as usize) < node.results.len())
+    /// The type of a value that is in the graph: it was made for it, or for no graph in particular, and there is such a
+    /// result.
+    pub(crate) fn get(&self, value: Value) -> Option<&Type> {
+        if value.graph() != self.id && value.graph() != GraphId::ANY {
+            return None;
+        }
+        visits::add(1);
+        self.nodes.node_weight(NodeIndex::new(value.node.0 as usize))?.results.get(value.result as usize)
     }
 
     /// The type of a value.
     ///
     /// # Panics
     /// Where it is not in the graph.
+    #[inline]
     pub fn ty(&self, value: Value) -> &Type {
         &self.node(value.node).results[value.result as usize]
     }

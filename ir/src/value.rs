@@ -5,10 +5,9 @@
 //! position in that very graph and bears no mark.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// A node of a graph.
@@ -88,41 +87,60 @@ impl Hash for Value {
     }
 }
 
-/// The identity of a graph, which its clones share.
+/// The identity of a graph, which its clones share: which of all names it has, and which graph of this name it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GraphId(u32);
 
-/// The names of the graphs that builders began last: a value has no room for a name, and only errors want it.
-static NAMES: Mutex<VecDeque<(GraphId, Box<str>)>> = Mutex::new(VecDeque::new());
-/// How many names are kept.
-const MOST_NAMES: usize = 1024;
+/// The bits that tell graphs of one name apart. The one that comes so many later has the same identity.
+const SERIAL_BITS: u32 = 20;
+/// The greatest number of names; graphs of others are told apart, and errors cannot name them.
+const MOST_NAMES: usize = (1 << (u32::BITS - SERIAL_BITS)) - 1;
+
+/// The names that graphs of this process have had: a value has no room for one, and only errors want it.
+struct Names {
+    /// Of each name its number, from 1, and the serial number of the last graph.
+    known: BTreeMap<Box<str>, (u32, u32)>,
+    /// The serial number of the last graph of another name.
+    others: u32,
+}
+
+static NAMES: Mutex<Names> = Mutex::new(Names { known: BTreeMap::new(), others: 0 });
+
+impl Names {
+    fn fresh(&mut self, name: &str) -> GraphId {
+        let count = self.known.len();
+        if count < MOST_NAMES && !self.known.contains_key(name) {
+            self.known.insert(name.into(), (count as u32 + 1, 0));
+        }
+        let (number, serial) = match self.known.get_mut(name) {
+            Some((number, serial)) => (*number, serial),
+            None => (0, &mut self.others),
+        };
+        *serial = *serial % ((1 << SERIAL_BITS) - 1) + 1; // from 1, so that no identity is 0
+        GraphId(number << SERIAL_BITS | *serial)
+    }
+
+    fn describe(&self, id: GraphId) -> String {
+        let number = id.0 >> SERIAL_BITS;
+        match self.known.iter().find(|(_, known)| known.0 == number) {
+            Some((name, _)) => format!("graph `{name}`"),
+            None => "another graph".to_owned(),
+        }
+    }
+}
 
 impl GraphId {
     /// Of values that name a position alone.
     pub const ANY: GraphId = GraphId(0);
 
-    /// An identity that no graph has had (but for the one of 4,294,967,296 graphs ago).
-    pub fn fresh() -> GraphId {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        GraphId(NEXT.fetch_add(1, Relaxed))
+    /// The identity of a new graph of this name.
+    pub fn fresh(name: &str) -> GraphId {
+        NAMES.lock().unwrap_or_else(PoisonError::into_inner).fresh(name)
     }
 
-    /// Keeps the name of this graph for errors.
-    pub fn remember(self, name: &str) {
-        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() == MOST_NAMES {
-            names.pop_front();
-        }
-        names.push_back((self, name.into()));
-    }
-
-    /// How an error calls this graph: by its name, where it is still known.
+    /// How an error calls this graph.
     pub fn describe(self) -> String {
-        let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-        match names.iter().rev().find(|(id, _)| *id == self) {
-            Some((_, name)) => format!("graph `{name}`"),
-            None => "another graph".to_owned(),
-        }
+        NAMES.lock().unwrap_or_else(PoisonError::into_inner).describe(self)
     }
 }
 
@@ -140,10 +158,32 @@ mod tests {
     }
 
     #[test]
-    fn a_graph_whose_name_is_forgotten_is_another_one() {
-        assert_eq!(GraphId::fresh().describe(), "another graph");
-        let id = GraphId::fresh();
-        id.remember("student");
-        assert_eq!(id.describe(), "graph `student`");
+    fn graphs_are_told_apart_by_name_and_number() {
+        let mut names = Names { known: BTreeMap::new(), others: 0 };
+        let ids = ["teacher", "student", "teacher"].map(|name| names.fresh(name));
+        assert!(ids[0] != ids[1] && ids[0] != ids[2] && !ids.contains(&GraphId::ANY));
+        assert_eq!(
+            ids.map(|id| names.describe(id)),
+            ["graph `teacher`", "graph `student`", "graph `teacher`"]
+        );
+    }
+
+    #[test]
+    fn beyond_the_last_name_graphs_are_told_apart_without_one() {
+        let mut names = Names { known: BTreeMap::new(), others: 0 };
+        let ids: Vec<GraphId> = (0..MOST_NAMES + 2).map(|i| names.fresh(&format!("g{i}"))).collect();
+        let [.., last, beyond, after] = ids[..] else { unreachable!("there are more") };
+        assert_eq!(names.describe(last), format!("graph `g{}`", MOST_NAMES - 1));
+        assert_eq!([beyond, after].map(|id| names.describe(id)), ["another graph", "another graph"]);
+        assert!(beyond != after && beyond != GraphId::ANY);
+    }
+
+    #[test]
+    fn serial_numbers_begin_again_after_the_last() {
+        let mut names =
+            Names { known: BTreeMap::from([("g".into(), (1, (1 << SERIAL_BITS) - 2))]), others: 0 };
+        let ids = [0, 1].map(|_| names.fresh("g"));
+        assert_eq!(ids, [GraphId((2 << SERIAL_BITS) - 1), GraphId((1 << SERIAL_BITS) + 1)]);
+        assert_eq!(names.describe(ids[1]), "graph `g`");
     }
 }

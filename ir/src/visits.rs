@@ -14,7 +14,8 @@ pub fn count() -> u64 {
     VISITS.get()
 }
 
-/// Counts `visits` more.
+/// Counts `visits` more. It is inlined wherever a node is looked at, in all crates: a call would cost more than it.
+#[inline]
 pub fn add(visits: u64) {
     VISITS.set(VISITS.get().wrapping_add(visits));
 }

@@ -326,7 +326,7 @@ impl Context {
     ///
     /// # Errors
     /// Where there are no parameters, or `loss` is no float of rank 0.
-    pub fn gradients(&mut self, loss: Value) -> Result<Vec<Value>, Error> {
+    pub fn gradients(&mut self, loss: impl Into<Expr>) -> Result<Vec<Value>, Error> {
         if self.parameters.is_empty() {
             let help = "run the forward pass of a layer with parameters first";
             return Err(Error::new(self.graph().name.clone(), "the model has no parameters to train", help));

@@ -294,7 +294,8 @@ impl Builder {
     }
 
     /// The gradients of the scalar `loss` with respect to each of `values`.
-    pub fn grad(&mut self, loss: Value, values: &[Value]) -> Result<Vec<Value>, Error> {
+    pub fn grad(&mut self, loss: impl Into<Expr>, values: &[Value]) -> Result<Vec<Value>, Error> {
+        let loss = self.append(loss.into())?;
         let operands: Vec<Value> = std::iter::once(loss).chain(values.iter().copied()).collect();
         let node = self.push(Grad, &operands)?;
         Ok(self.graph.results(node).collect())
