@@ -57,14 +57,9 @@ impl Optimizer for Adagrad {
         for gradient in gradients {
             let g = decayed(cx, gradient, self.weight_decay)?;
             let sum = moment(cx, &gradient.parameter, "square_sum")?;
-            let square = cx.square(g)?;
-            let next_sum = cx.add(sum, square)?;
+            let next_sum = cx.eval(sum + g.square())?;
             cx.update(sum, next_sum)?;
-            let root = cx.sqrt(next_sum)?;
-            let eps = cx.float_like(root, self.eps);
-            let divisor = cx.add(root, eps)?;
-            let direction = cx.div(g, divisor)?;
-            descend(cx, gradient, direction, rate)?;
+            descend(cx, gradient, g / (next_sum.sqrt() + self.eps), rate)?;
         }
         Ok(())
     }

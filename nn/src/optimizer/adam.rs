@@ -4,7 +4,6 @@ use ir::{DType, Error, Value};
 
 use super::{
     Gradient, Optimizer, check_decay, check_size, decayed, learning_rate, moment, scaled, states::count,
-    weighted_sum,
 };
 use crate::{Context, Parameter};
 
@@ -98,10 +97,8 @@ impl Optimizer for Adam {
 impl Optimizer for AdamW {
     fn follow(&self, cx: &mut Context, gradients: &[Gradient]) -> Result<(), Error> {
         follow(&self.0, "adamw", cx, gradients, |cx, gradient, rate| {
-            let decay = scaled(cx, rate, -self.0.weight_decay * gradient.weight_decay)?;
-            let one = cx.float_like(decay, 1.0);
-            let kept = cx.add(decay, one)?;
-            Ok((gradient.value, cx.mul(gradient.parameter.value, kept)?))
+            let decay = scaled(rate, -self.0.weight_decay * gradient.weight_decay);
+            Ok((gradient.value, cx.eval(gradient.parameter.value * (decay + 1.0))?))
         })
     }
 }
@@ -121,22 +118,17 @@ fn follow(
     let step = count_steps(cx, cx.dtype(rate))?;
     let c1 = bias_correction(cx, step, adam.beta1)?;
     let c2 = bias_correction(cx, step, adam.beta2)?;
-    let corrected_rate = cx.div(rate, c1)?;
-    let inverse_root = cx.rsqrt(c2)?;
+    let corrected_rate = cx.eval(rate / c1)?;
+    let inverse_root = cx.eval(c2.rsqrt())?;
     let eps = cx.float_like(rate, adam.eps);
 
     for gradient in gradients {
-        let rate = scaled(cx, rate, gradient.learning_rate)?;
+        let rate = cx.eval(scaled(rate, gradient.learning_rate))?;
         let (g, from) = decay(cx, gradient, rate)?;
         let (next_mean, next_square) = moments(cx, adam, &gradient.parameter, g)?;
-        let root = cx.sqrt(next_square)?;
-        let root = cx.mul(root, inverse_root)?;
-        let divisor = cx.add(root, eps)?;
-        let direction = cx.div(next_mean, divisor)?;
-        let corrected_rate = scaled(cx, corrected_rate, gradient.learning_rate)?;
-        let change = cx.mul(direction, corrected_rate)?;
-        let next = cx.sub(from, change)?;
-        cx.update(gradient.parameter.value, next)?;
+        let direction = next_mean / (next_square.sqrt() * inverse_root + eps);
+        let change = direction * scaled(corrected_rate, gradient.learning_rate);
+        cx.update(gradient.parameter.value, from - change)?;
     }
     Ok(())
 }
@@ -149,12 +141,12 @@ pub(super) fn moments(
     g: Value,
 ) -> Result<(Value, Value), Error> {
     let mean = moment(cx, parameter, "exp_avg")?;
-    let next_mean = weighted_sum(cx, [(adam.beta1, mean), (1.0 - adam.beta1, g)])?;
+    let next_mean = cx.eval(mean * adam.beta1 + g * (1.0 - adam.beta1))?;
     cx.update(mean, next_mean)?;
 
     let square = moment(cx, parameter, "exp_avg_sq")?;
-    let gradient_square = cx.square(g)?;
-    let next_square = weighted_sum(cx, [(adam.beta2, square), (1.0 - adam.beta2, gradient_square)])?;
+    let gradient_square = cx.eval(g.square())?;
+    let next_square = cx.eval(square * adam.beta2 + gradient_square * (1.0 - adam.beta2))?;
     cx.update(square, next_square)?;
     Ok((next_mean, next_square))
 }
@@ -181,8 +173,5 @@ pub(super) fn bias_correction(cx: &mut Context, step: Value, beta: f64) -> Resul
     if beta == 0.0 {
         return Ok(cx.float_like(step, 1.0));
     }
-    let log_beta = cx.float_like(step, beta.ln());
-    let exponent = cx.mul(step, log_beta)?;
-    let power_minus_one = cx.expm1(exponent)?;
-    cx.neg(power_minus_one)
+    cx.eval(-(step * beta.ln()).expm1())
 }

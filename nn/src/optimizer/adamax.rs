@@ -3,9 +3,7 @@
 use ir::Error;
 
 use super::adam::{bias_correction, count_steps};
-use super::{
-    Gradient, Optimizer, check_decay, check_size, decayed, descend, learning_rate, moment, weighted_sum,
-};
+use super::{Gradient, Optimizer, check_decay, check_size, decayed, descend, learning_rate, moment};
 use crate::Context;
 
 /// AdaMax (D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", 2015, section 7.1, algorithm 2), as PyTorch
@@ -65,23 +63,19 @@ impl Optimizer for AdaMax {
         let rate = learning_rate(cx, gradients, self.learning_rate)?;
         let step = count_steps(cx, cx.dtype(rate))?;
         let correction = bias_correction(cx, step, self.beta1)?;
-        let corrected_rate = cx.div(rate, correction)?;
+        let corrected_rate = cx.eval(rate / correction)?;
         for gradient in gradients {
             let g = decayed(cx, gradient, self.weight_decay)?;
             let mean = moment(cx, &gradient.parameter, "exp_avg")?;
-            let next_mean = weighted_sum(cx, [(self.beta1, mean), (1.0 - self.beta1, g)])?;
+            let next_mean = cx.eval(mean * self.beta1 + g * (1.0 - self.beta1))?;
             cx.update(mean, next_mean)?;
 
             let greatest = moment(cx, &gradient.parameter, "exp_inf")?;
             let [beta2, eps] = [self.beta2, self.eps].map(|number| cx.float_like(g, number));
-            let faded = cx.mul(greatest, beta2)?;
-            let size = cx.abs(g)?;
-            let size = cx.add(size, eps)?;
-            let next_greatest = cx.max(faded, size)?;
+            let next_greatest = cx.eval((greatest * beta2).max(g.abs() + eps))?;
             cx.update(greatest, next_greatest)?;
 
-            let direction = cx.div(next_mean, next_greatest)?;
-            descend(cx, gradient, direction, corrected_rate)?;
+            descend(cx, gradient, next_mean / next_greatest, corrected_rate)?;
         }
         Ok(())
     }

@@ -31,9 +31,8 @@ pub(super) fn average(cx: &mut Context, gradients: &[Gradient], decay: f64) -> R
     let dtype = cx.dtype(first.value);
     let step = cx.cast(step, dtype)?;
     let [one, least] = [1.0, 1.0 - decay].map(|number| cx.float_like(step, number));
-    let mean_share = cx.div(one, step)?;
-    let share = cx.max(mean_share, least)?;
-    let kept = cx.sub(one, share)?;
+    let share = cx.eval((one / step).max(least))?;
+    let kept = cx.eval(one - share)?;
     let next: BTreeMap<NodeId, Value> =
         cx.graph().updates.iter().map(|update| (update.state, update.value)).collect();
     for Gradient { parameter, .. } in gradients {
@@ -41,9 +40,7 @@ pub(super) fn average(cx: &mut Context, gradients: &[Gradient], decay: f64) -> R
         let init = init_of(cx, parameter.value);
         let ty = cx.ty(parameter.value).clone();
         let before = cx.state(&format!("{}{AVERAGE}", parameter.name), ty.dtype, ty.shape, init)?;
-        let [old, new] = [(before, kept), (next, share)].map(|(value, weight)| cx.mul(value, weight));
-        let average = cx.add(old?, new?)?;
-        cx.update(before, average)?;
+        cx.update(before, before * kept + next * share)?;
     }
     Ok(())
 }

@@ -55,19 +55,14 @@ impl Optimizer for Lamb {
         for gradient in gradients {
             let p = gradient.parameter.value;
             let (mean, square) = moments(cx, adam, &gradient.parameter, gradient.value)?;
-            let mean = cx.div(mean, c1)?;
-            let square = cx.div(square, c2)?;
-            let root = cx.sqrt(square)?;
-            let divisor = cx.add(root, eps)?;
-            let mut direction = cx.div(mean, divisor)?;
+            let mut direction = (mean / c1) / ((square / c2).sqrt() + eps);
             let decay = adam.weight_decay * gradient.weight_decay;
             if decay != 0.0 {
-                let pull = scaled(cx, p, decay)?;
-                direction = cx.add(direction, pull)?;
+                direction = direction + scaled(p, decay);
             }
+            let direction = cx.eval(direction)?;
             let ratio = ratio_of_norms(cx, p, direction)?;
-            let rate = cx.mul(rate, ratio)?;
-            descend(cx, gradient, direction, rate)?;
+            descend(cx, gradient, direction, rate * ratio)?;
         }
         Ok(())
     }
@@ -75,16 +70,8 @@ impl Optimizer for Lamb {
 
 /// `|p| / |u|`, of rank 0; 1 where one of them is 0.
 fn ratio_of_norms(cx: &mut Context, p: Value, u: Value) -> Result<Value, Error> {
-    let [p, u] = [p, u].map(|x| {
-        let square = cx.square(x)?;
-        let axes: Vec<usize> = (0..cx.shape(x).rank()).collect();
-        let sum = cx.reduce_sum(square, &axes, false)?;
-        cx.sqrt(sum)
-    });
-    let (p, u) = (p?, u?);
+    let [p, u] = [cx.eval(p.square().sum_all().sqrt())?, cx.eval(u.square().sum_all().sqrt())?];
     let [zero, one] = [0.0, 1.0].map(|number| cx.float_like(p, number));
-    let ratio = cx.div(p, u)?;
-    let smaller = cx.min(p, u)?;
-    let are_positive = cx.gt(smaller, zero)?;
-    cx.select(are_positive, ratio, one)
+    let ratio = cx.eval(p / u)?;
+    cx.eval(p.min(u).gt(zero).select(ratio, one))
 }

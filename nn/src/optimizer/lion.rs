@@ -2,7 +2,7 @@
 
 use ir::Error;
 
-use super::{Gradient, Optimizer, check_decay, check_size, learning_rate, moment, scaled, weighted_sum};
+use super::{Gradient, Optimizer, check_decay, check_size, learning_rate, moment, scaled};
 use crate::Context;
 
 /// Lion (X. Chen et al., "Symbolic discovery of optimization algorithms", 2023, algorithm 2):
@@ -59,20 +59,15 @@ impl Optimizer for Lion {
         let rate = learning_rate(cx, gradients, self.learning_rate)?;
         for gradient in gradients {
             let (p, g) = (gradient.parameter.value, gradient.value);
-            let rate = scaled(cx, rate, gradient.learning_rate)?;
+            let rate = cx.eval(scaled(rate, gradient.learning_rate))?;
             let mean = moment(cx, &gradient.parameter, "exp_avg")?;
-            let direction = weighted_sum(cx, [(self.beta1, mean), (1.0 - self.beta1, g)])?;
-            let mut step = cx.sign(direction)?;
+            let mut step = (mean * self.beta1 + g * (1.0 - self.beta1)).sign();
             let decay = self.weight_decay * gradient.weight_decay;
             if decay != 0.0 {
-                let pull = scaled(cx, p, decay)?;
-                step = cx.add(step, pull)?;
+                step = step + scaled(p, decay);
             }
-            let change = cx.mul(step, rate)?;
-            let next = cx.sub(p, change)?;
-            cx.update(p, next)?;
-            let next_mean = weighted_sum(cx, [(self.beta2, mean), (1.0 - self.beta2, g)])?;
-            cx.update(mean, next_mean)?;
+            cx.update(p, p - step * rate)?;
+            cx.update(mean, mean * self.beta2 + g * (1.0 - self.beta2))?;
         }
         Ok(())
     }

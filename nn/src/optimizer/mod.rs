@@ -24,7 +24,7 @@ mod sgd;
 mod states;
 mod train_step;
 
-use ir::{Error, Value};
+use ir::{Error, Expr, Value};
 
 pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
@@ -117,20 +117,19 @@ impl<T: Optimizer + ?Sized> Optimizer for Box<T> {
 }
 
 /// The parameter less `rate` times `direction`, `rate` scaled as the parameter's settings say: its next value.
-fn descend(cx: &mut Context, gradient: &Gradient, direction: Value, rate: Value) -> Result<(), Error> {
-    let rate = scaled(cx, rate, gradient.learning_rate)?;
-    let change = cx.mul(direction, rate)?;
-    let next = cx.sub(gradient.parameter.value, change)?;
-    cx.update(gradient.parameter.value, next)
+fn descend(
+    cx: &mut Context,
+    gradient: &Gradient,
+    direction: impl Into<Expr>,
+    rate: impl Into<Expr>,
+) -> Result<(), Error> {
+    let p = gradient.parameter.value;
+    cx.update(p, p - direction.into() * scaled(rate, gradient.learning_rate))
 }
 
 /// `x` times a factor, which is mostly 1.
-fn scaled(cx: &mut Context, x: Value, factor: f64) -> Result<Value, Error> {
-    if factor == 1.0 {
-        return Ok(x);
-    }
-    let factor = cx.float_like(x, factor);
-    cx.mul(x, factor)
+fn scaled(x: impl Into<Expr>, factor: f64) -> Expr {
+    if factor == 1.0 { x.into() } else { x.into() * factor }
 }
 
 /// The gradient of the loss with `decay / 2 * |parameter|^2` added to it: `g + decay p`.
@@ -139,17 +138,7 @@ fn decayed(cx: &mut Context, gradient: &Gradient, decay: f64) -> Result<Value, E
     if decay == 0.0 {
         return Ok(gradient.value);
     }
-    let pull = scaled(cx, gradient.parameter.value, decay)?;
-    cx.add(gradient.value, pull)
-}
-
-/// `w0 x0 + w1 x1`.
-fn weighted_sum(cx: &mut Context, terms: [(f64, Value); 2]) -> Result<Value, Error> {
-    let [first, second] = terms.map(|(weight, x)| {
-        let weight = cx.float_like(x, weight);
-        cx.mul(x, weight)
-    });
-    cx.add(first?, second?)
+    cx.eval(gradient.value + scaled(gradient.parameter.value, decay))
 }
 
 /// Checks a setting.

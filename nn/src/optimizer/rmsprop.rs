@@ -59,14 +59,10 @@ impl Optimizer for RmsProp {
         for gradient in gradients {
             let g = decayed(cx, gradient, self.weight_decay)?;
             let mean = moment(cx, &gradient.parameter, "square_avg")?;
-            let square = cx.square(g)?;
-            let next_mean = super::weighted_sum(cx, [(self.alpha, mean), (1.0 - self.alpha, square)])?;
+            let square = cx.eval(g.square())?;
+            let next_mean = cx.eval(mean * self.alpha + square * (1.0 - self.alpha))?;
             cx.update(mean, next_mean)?;
-            let root = cx.sqrt(next_mean)?;
-            let eps = cx.float_like(root, self.eps);
-            let divisor = cx.add(root, eps)?;
-            let direction = cx.div(g, divisor)?;
-            descend(cx, gradient, direction, rate)?;
+            descend(cx, gradient, g / (next_mean.sqrt() + self.eps), rate)?;
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use ir::{Error, Value};
 
-use super::{Gradient, Optimizer, check, check_decay, check_size, decayed, descend, learning_rate, moment};
+use super::{
+    Gradient, Optimizer, check, check_decay, check_size, decayed, descend, learning_rate, moment, scaled,
+};
 use crate::Context;
 
 /// Gradient descent, as PyTorch's `SGD` has it. With `g` the gradient plus `weight_decay` times the parameter:
@@ -87,15 +89,12 @@ impl Sgd {
         }
         let old = moment(cx, &gradient.parameter, "momentum")?;
         let momentum = cx.float_like(old, self.momentum);
-        let kept = cx.mul(old, momentum)?;
-        let added = super::scaled(cx, g, 1.0 - self.dampening)?;
-        let velocity = cx.add(kept, added)?;
+        let velocity = cx.eval(old * momentum + scaled(g, 1.0 - self.dampening))?;
         cx.update(old, velocity)?;
         if !self.is_nesterov {
             return Ok(velocity);
         }
-        let ahead = cx.mul(velocity, momentum)?;
-        cx.add(g, ahead)
+        cx.eval(g + velocity * momentum)
     }
 }
 

@@ -3,7 +3,7 @@
 //! An optimizer with a [name](super::Optimizer::named) has states of its own. One without has states under fixed names, and
 //! those that count or set its steps are private: a program of another name does not get them.
 
-use ir::{DType, Error, Init, Scalar, Value};
+use ir::{DType, Error, Init, Value};
 
 use super::Gradient;
 use crate::{Context, Parameter};
@@ -36,10 +36,8 @@ pub fn own_name(unnamed: &str, optimizer: Option<&str>) -> String {
 ///     fn follow(&self, cx: &mut Context, gradients: &[Gradient]) -> Result<(), Error> {
 ///         let rate = learning_rate(cx, gradients, self.0)?;
 ///         for gradient in gradients {
-///             let sign = cx.sign(gradient.value)?;
-///             let change = cx.mul(sign, rate)?;
-///             let next = cx.sub(gradient.parameter.value, change)?;
-///             cx.update(gradient.parameter.value, next)?;
+///             let p = gradient.parameter.value;
+///             cx.update(p, p - gradient.value.sign() * rate)?;
 ///         }
 ///         Ok(())
 ///     }
@@ -92,8 +90,7 @@ pub fn moment(cx: &mut Context, parameter: &Parameter, name: &str) -> Result<Val
 /// A number that counts from 1, by one in each step: an `i64[]`.
 pub(super) fn count(cx: &mut Context, unnamed: &str) -> Result<Value, Error> {
     let before = counter(cx, unnamed)?;
-    let one = cx.scalar(Scalar::I64(1));
-    let count = cx.add(before, one)?;
+    let count = cx.eval(before + 1)?;
     cx.update(before, count)?;
     Ok(count)
 }

@@ -263,10 +263,9 @@ fn matches(pattern: &str, name: &str) -> bool {
 fn count_batches(cx: &mut Context, batches: usize) -> Result<Value, Error> {
     let before = counter(cx, "accumulate.batches")?;
     let [zero, one, last] = [0, 1, batches as i64].map(|number| cx.scalar(Scalar::I64(number)));
-    let count = cx.add(before, one)?;
-    let is_last = cx.ge(count, last)?;
-    let next = cx.select(is_last, zero, count)?;
-    cx.update(before, next)?;
+    let count = cx.eval(before + one)?;
+    let is_last = cx.eval(count.ge(last))?;
+    cx.update(before, is_last.select(zero, count))?;
     Ok(is_last)
 }
 
@@ -278,11 +277,9 @@ fn accumulated(
     is_last: Value,
 ) -> Result<Gradient, Error> {
     let before = moment(cx, &gradient.parameter, "gradient_sum")?;
-    let sum = cx.add(before, gradient.value)?;
-    let zero = cx.float_like(sum, 0.0);
-    let next = cx.select(is_last, zero, sum)?;
-    cx.update(before, next)?;
-    let value = scaled(cx, sum, 1.0 / batches as f64)?;
+    let sum = cx.eval(before + gradient.value)?;
+    cx.update(before, is_last.select(0.0, sum))?;
+    let value = cx.eval(scaled(sum, 1.0 / batches as f64))?;
     Ok(Gradient { value, ..gradient })
 }
 
@@ -312,9 +309,7 @@ fn clipped(cx: &mut Context, gradients: Vec<Gradient>, clip: Option<Clip>) -> Re
 fn norm_scale(cx: &mut Context, gradients: &[Gradient], bound: f64) -> Result<Value, Error> {
     let mut total: Option<Value> = None;
     for gradient in gradients {
-        let square = cx.square(gradient.value)?;
-        let axes: Vec<usize> = (0..cx.shape(square).rank()).collect();
-        let sum = cx.reduce_sum(square, &axes, false)?;
+        let sum = cx.eval(gradient.value.square().sum_all())?;
         total = Some(total.map_or(Ok(sum), |total| cx.add(total, sum))?);
     }
     let total = total.expect("an optimizer has gradients to follow");
@@ -323,7 +318,5 @@ fn norm_scale(cx: &mut Context, gradients: &[Gradient], bound: f64) -> Result<Va
     let name = own_name(GRADIENT_NORM, cx.optimizer());
     cx.require_finite(&name, norm);
     let [eps, bound, one] = [NORM_EPS, bound, 1.0].map(|number| cx.float_like(norm, number));
-    let divisor = cx.add(norm, eps)?;
-    let scale = cx.div(bound, divisor)?;
-    cx.min(scale, one)
+    cx.eval((bound / (norm + eps)).min(one))
 }
