@@ -31,14 +31,8 @@ impl Layer for GaussianBumps {
         let centre = cx.parameter("centre", [self.units, self.features], init::uniform(1.0))?;
         let log_precision = cx.parameter("log_precision", [self.units], Init::Constant(2.0))?;
         // [rows, 1, features] less [units, features] is broadcast to [rows, units, features].
-        let x = cx.reshape(x, [rows, 1, features])?;
-        let offset = cx.sub(x, centre)?;
-        let square = cx.square(offset)?;
-        let distance = cx.reduce_sum(square, &[2], false)?;
-        let precision = cx.exp(log_precision)?;
-        let scaled = cx.mul(distance, precision)?;
-        let exponent = cx.neg(scaled)?;
-        cx.exp(exponent)
+        let distance = (x.reshape([rows, 1, features]) - centre).square().sum(&[2]);
+        cx.eval((-(distance * log_precision.exp())).exp())
     }
 
     fn description(&self) -> String {

@@ -77,21 +77,12 @@ fn health(
     let loss = Loss::cross_entropy().mean(&mut cx, logits, y)?;
     let gradients = cx.grad(loss, &before)?;
     for (number, (z, gradient)) in before.into_iter().zip(gradients).enumerate() {
-        let square = cx.square(gradient)?;
-        let mean = cx.reduce_mean(square, &[0, 1], false)?;
-        let size = cx.sqrt(mean)?;
-        cx.output(&format!("gradient{number}"), size)?;
+        cx.output(&format!("gradient{number}"), gradient.square().mean_all().sqrt())?;
         // The slope of the activation at each value; of all images, the greatest.
         let value = activation.apply(&mut cx, z)?;
-        let sum = cx.reduce_sum(value, &[0, 1], false)?;
-        let slope = cx.grad(sum, &[z])?[0];
-        let slope = cx.abs(slope)?;
-        let greatest = cx.reduce_max(slope, &[0], false)?;
-        let least = cx.float_like(greatest, DEAD_SLOPE);
-        let is_dead = cx.lt(greatest, least)?;
-        let is_dead = cx.cast(is_dead, DType::F32)?;
-        let part = cx.reduce_mean(is_dead, &[0], false)?;
-        cx.output(&format!("dead{number}"), part)?;
+        let slope = cx.grad(value.sum_all(), &[z])?[0];
+        let is_dead = slope.abs().amax(&[0]).lt(DEAD_SLOPE);
+        cx.output(&format!("dead{number}"), is_dead.cast(DType::F32).mean(&[0]))?;
     }
     let mut program = compile(&cx.finish(), &Options::default())?;
     let mut batch = Batch::zeros(&data.reshaped([64])?, rows);
