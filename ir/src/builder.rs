@@ -241,6 +241,28 @@ impl Builder {
         Ok(())
     }
 
+    /// Makes `value` the update of a state in the place of the one that it has.
+    ///
+    /// # Errors
+    /// Where the state has no update, or `value` is of another type.
+    pub fn replace_update(&mut self, state: Value, value: Value) -> Result<(), Error> {
+        let before = self.graph.updates.iter().position(|update| update.state == state.node);
+        let Some(before) = before else {
+            let name = self.graph.node(state.node).name.clone().unwrap_or_default();
+            return Err(Error::new(name, "it has no update to replace", "update it first"));
+        };
+        self.updated.remove(&state.node);
+        let old = self.graph.updates.remove(before);
+        if let Err(error) = self.update(state, value) {
+            self.graph.updates.insert(before, old);
+            self.updated.insert(state.node);
+            return Err(error);
+        }
+        let new = self.graph.updates.pop().expect("it has just been pushed");
+        self.graph.updates.insert(before, new);
+        Ok(())
+    }
+
     /// A constant tensor.
     pub fn constant(&mut self, tensor: Tensor) -> Value {
         let node = self.push_with_body(Constant { tensor }, &[], None, None);

@@ -11,7 +11,7 @@ use petgraph::visit::EdgeRef;
 use smallvec::SmallVec;
 
 use crate::value::GraphId;
-use crate::{NodeId, Op, Stage, Type, Value, visits};
+use crate::{Init, NodeId, Op, Stage, Type, Value, visits};
 
 /// The operands of a node.
 pub type Operands = SmallVec<[Value; 3]>;
@@ -149,6 +149,17 @@ impl Graph {
         }
         visits::add(1);
         self.nodes.node_weight(NodeIndex::new(value.node.0 as usize))?.results.get(value.result as usize)
+    }
+
+    /// Makes a state start so.
+    ///
+    /// # Panics
+    /// Where the node is no state.
+    pub fn set_init(&mut self, state: NodeId, init: Init) {
+        match &mut self.nodes[NodeIndex::new(state.0 as usize)].op {
+            Op::State(state) => state.init = init,
+            other => panic!("op `{}` is no state", other.name()),
+        }
     }
 
     /// The type of a value.

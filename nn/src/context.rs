@@ -5,10 +5,11 @@
 //! and keeps the list from which an optimizer reads what it has to update. It remembers which layer built which nodes,
 //! for [`Summary`](crate::Summary). Everything else it leaves to [`Builder`], as which it can be used.
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut, Range};
 
 use ir::ops::Distribution;
-use ir::{Builder, DType, Error, Expr, Graph, Init, Scalar, Shape, Value};
+use ir::{Builder, DType, Error, Expr, Graph, Init, Scalar, Shape, Type, Value};
 
 use crate::Layer;
 
@@ -61,6 +62,10 @@ pub struct Context {
     depth: usize,
     /// The name of the optimizer that builds its step, where it has one.
     optimizer: Option<String>,
+    /// Whether layers find parameters and buffers that are there already.
+    is_shared: bool,
+    /// What buffers have become so far, by what they are at the start of the step.
+    buffers: BTreeMap<Value, Value>,
 }
 
 /// A layer that has been built.
@@ -113,6 +118,8 @@ impl Context {
             calls: Vec::new(),
             depth: 0,
             optimizer: None,
+            is_shared: false,
+            buffers: BTreeMap::new(),
         }
     }
 
@@ -125,8 +132,13 @@ impl Context {
     /// replaced by one that no other parameter of this context has.
     ///
     /// # Errors
-    /// Where the scope has a parameter of this name already, or the name cannot stand in the text form.
+    /// Where the scope has a parameter of this name already, or the name cannot stand in the text form; in a layer that is
+    /// [applied again](Context::shared), where it has none, or one of another shape.
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Value, Error> {
+        let shape = shape.into();
+        if self.is_shared {
+            return self.known_state(name, shape);
+        }
         let name = self.free_name(name)?;
         let init = match init {
             Init::Uniform { low, high, .. } => Init::Uniform { low, high, stream: self.initial_stream() },
@@ -147,6 +159,11 @@ impl Context {
     /// # Errors
     /// As [`Context::parameter`].
     pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Value, Error> {
+        let shape = shape.into();
+        if self.is_shared {
+            let state = self.known_state(name, shape)?;
+            return Ok(self.buffers.get(&state).copied().unwrap_or(state));
+        }
         let name = self.free_name(name)?;
         let dtype = self.dtype;
         self.builder.state(&name, dtype, shape, init)
@@ -160,6 +177,21 @@ impl Context {
             return Err(Error::new(name, "this name is taken", help));
         }
         Ok(name)
+    }
+
+    /// The state `name` of the current scope, which has been made before.
+    fn known_state(&self, name: &str, shape: Shape) -> Result<Value, Error> {
+        let name = self.scoped(name);
+        let Some(node) = self.graph().find(&name) else {
+            let help = "apply the layer with `cx.layer` first, under the same name";
+            return Err(Error::new(name, "there is no such parameter to be shared", help));
+        };
+        let (value, wanted) = (Value::new(node, 0), Type::new(self.dtype, shape));
+        if *self.ty(value) != wanted {
+            let problem = format!("it is {} there, and {wanted} here", self.ty(value));
+            return Err(Error::new(name, problem, "share one layer, or give each a scope of its own"));
+        }
+        Ok(value)
     }
 
     fn initial_stream(&mut self) -> u32 {
@@ -197,6 +229,30 @@ impl Context {
         let x = x.into();
         let x = x.as_value().map_or_else(|| self.eval(x), Ok)?;
         self.scope(name, |cx| cx.call(layer, x))
+    }
+
+    /// `layer` on `x`, with the parameters that the layer of this name has already: it is applied again. What it keeps track
+    /// of (as batch normalisation of its statistics) goes on from one application to the next.
+    ///
+    /// ```
+    /// use nn::{Context, Linear};
+    /// let mut cx = Context::new("twice");
+    /// let x = cx.input("x", ir::DType::F32, [2, 3])?;
+    /// let layer = Linear::new(3, 3);
+    /// let y = cx.layer("fc", &layer, x)?;
+    /// let z = cx.shared("fc", &layer, y)?;
+    /// assert_eq!(cx.parameters().len(), 2);
+    /// # let _ = z;
+    /// # Ok::<(), ir::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the layer; and where there is no layer of this name, or it has parameters of other shapes.
+    pub fn shared(&mut self, name: impl Into<String>, layer: &dyn Layer, x: Value) -> Result<Value, Error> {
+        let before = std::mem::replace(&mut self.is_shared, true);
+        let result = self.layer(name, layer, x);
+        self.is_shared = before;
+        result
     }
 
     /// `layer` on `x` in the scope that is open, noted as a call.
@@ -290,11 +346,20 @@ impl Context {
         for condition in self.conditions.clone() {
             value = self.builder.select(condition, value, state)?;
         }
-        self.builder.update(state, value)
+        // A layer that is applied again goes on from what the state has become.
+        let became = self.is_shared.then(|| self.buffers.iter().find(|(_, became)| **became == state));
+        let start = became.flatten().map_or(state, |(&start, _)| start);
+        if start != state {
+            self.builder.replace_update(start, value)?;
+        } else {
+            self.builder.update(state, value)?;
+        }
+        self.buffers.insert(start, value);
+        Ok(())
     }
 
     /// States that a training step takes place where `value`, a float of rank 0, is finite, and changes nothing elsewhere.
-    /// [`training_graph`](crate::supervised::training_graph) makes an output of it, of this name.
+    /// [`training_graph`](crate::network::training_graph) makes an output of it, of this name.
     pub fn require_finite(&mut self, name: &str, value: Value) {
         self.required.push((name.to_owned(), value));
     }
@@ -360,6 +425,7 @@ impl DerefMut for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{BatchNorm, Linear};
 
     #[test]
     fn scopes_nest_and_end() {
@@ -394,6 +460,42 @@ mod tests {
         cx.parameter("weight", [2], Init::Constant(0.0)).unwrap();
         let error = cx.parameter("weight", [2], Init::Constant(0.0)).unwrap_err().to_string();
         assert!(error.starts_with("weight: this name is taken; give each layer a scope"), "{error}");
+    }
+
+    #[test]
+    fn a_layer_is_applied_again_with_its_own_parameters_alone() {
+        let mut cx = Context::new("g");
+        let x = cx.input("x", DType::F32, [2, 3]).unwrap();
+        let error = cx.shared("fc", &Linear::new(3, 3), x).unwrap_err().to_string();
+        let help = "apply the layer with `cx.layer` first, under the same name";
+        assert_eq!(error, format!("fc.weight: there is no such parameter to be shared; {help}"));
+        cx.layer("fc", &Linear::new(3, 3), x).unwrap();
+        let error = cx.shared("fc", &Linear::new(3, 4), x).unwrap_err().to_string();
+        let help = "share one layer, or give each a scope of its own";
+        assert_eq!(error, format!("fc.weight: it is f32[3, 3] there, and f32[4, 3] here; {help}"));
+        assert!(cx.layer("fc", &Linear::new(3, 3), x).is_err(), "sharing has ended");
+    }
+
+    #[test]
+    fn statistics_follow_one_application_after_the_other() {
+        let mut cx = Context::training("g");
+        let [a, b] = ["a", "b"].map(|name| cx.input(name, DType::F32, [4, 3]).unwrap());
+        cx.layer("bn", &BatchNorm::new(3), a).unwrap();
+        let first = cx.graph().updates.clone();
+        cx.shared("bn", &BatchNorm::new(3), b).unwrap();
+        let graph = cx.finish();
+        assert_eq!(graph.updates.len(), 2);
+        for (first, second) in first.iter().zip(&graph.updates) {
+            assert_eq!(first.state, second.state);
+            let mut depends = vec![false; graph.len()];
+            depends[second.value.node.0 as usize] = true;
+            for (id, node) in graph.nodes().rev().filter(|(id, _)| id.0 > first.value.node.0) {
+                if depends[id.0 as usize] {
+                    node.operands.iter().for_each(|operand| depends[operand.node.0 as usize] = true);
+                }
+            }
+            assert!(depends[first.value.node.0 as usize], "the second does not go on from the first");
+        }
     }
 
     #[test]

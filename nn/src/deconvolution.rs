@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ir::names::choices;
 use ir::{DType, Error, Graph, NodeId, Op, Operands, ScalarFn, Value};
 
-use crate::{Batch, Context, Layer, supervised};
+use crate::network::needed_part;
+use crate::supervised::ROWS;
+use crate::{Context, Network};
 
 /// The feature maps of a layer, and the patterns that excite them.
 ///
@@ -30,32 +32,36 @@ use crate::{Batch, Context, Layer, supervised};
 /// and so is what a model computes with a gradient of its own, with all that this gradient is of.
 ///
 /// ```
-/// use nn::{Batch, deconvolution::deconvolution_graph, models::LeNet};
-/// let graph = deconvolution_graph("lenet", &LeNet::new(10), &Batch::new(16, [1, 28, 28]), "relu2")?;
+/// use nn::{Loss, Supervised, deconvolution::deconvolution_graph, models::LeNet};
+/// let network = Supervised::new([1, 28, 28], LeNet::new(10), Loss::cross_entropy());
+/// let graph = deconvolution_graph("lenet", &network, 16, "relu2")?;
 /// let types: Vec<String> = graph.outputs.iter().map(|output| graph.ty(output.value).to_string()).collect();
 /// assert_eq!(types, ["f32[16, 16, 10, 10]", "f32[16, 1, 28, 28]"]);
 /// # Ok::<(), ir::Error>(())
 /// ```
 ///
 /// # Errors
-/// Where the model does not take such rows, has no layer of this scope, or the layer has no feature maps.
+/// Where the network cannot be built or has no input `x`, there is no layer of this scope, or it has no feature maps.
 pub fn deconvolution_graph(
     name: &str,
-    model: &dyn Layer,
-    batch: &Batch,
+    network: &dyn Network,
+    rows: usize,
     layer: &str,
 ) -> Result<Graph, Error> {
     let mut cx = Context::new(format!("{name}_deconvolution"));
-    supervised::prediction(&mut cx, model, batch)?;
+    network.build(&mut cx, rows)?;
     let features = output_of(&cx, layer)?;
-    let x = first_result(cx.graph().find("x").expect("`prediction` has made it"));
+    let Some(x) = cx.graph().find(ROWS) else {
+        return Err(Error::new(name, "it has no input `x`", "give a network of images, which are called x"));
+    };
+    let x = first_result(x);
     let (features, segments) = segments(&mut cx, x, features)?;
-    let map = cx.input("map", DType::I64, [batch.rows])?;
+    let map = cx.input("map", DType::I64, [rows])?;
     let strongest = strongest(&mut cx, features, map, layer)?;
     let pattern = way_back(&mut cx, (features, strongest), &segments, x)?;
     cx.output("features", features)?;
     cx.output("pattern", pattern)?;
-    Ok(cx.finish())
+    Ok(needed_part(&cx.finish()))
 }
 
 /// What `signal` at `features` is at `x`: each segment sends back the sum of what arrives at its end.

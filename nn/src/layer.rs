@@ -20,6 +20,16 @@ pub trait Layer: Send + Sync {
     }
 }
 
+impl<T: Layer + ?Sized> Layer for &T {
+    fn forward(&self, cx: &mut Context, x: Value) -> Result<Value, Error> {
+        (**self).forward(cx, x)
+    }
+
+    fn description(&self) -> String {
+        (**self).description()
+    }
+}
+
 impl<T: Layer + ?Sized> Layer for Box<T> {
     fn forward(&self, cx: &mut Context, x: Value) -> Result<Value, Error> {
         (**self).forward(cx, x)

@@ -13,7 +13,8 @@
 //! | [`optimizer`], [`schedule`] | how parameters follow their gradients, and how fast |
 //! | [`pattern`] | patterns of names |
 //! | [`models`] | whole models |
-//! | [`supervised`] | the graphs with which a model is trained and used |
+//! | [`network`] | what can be trained and used, and the graphs of that |
+//! | [`supervised`] | networks that learn from examples with targets |
 //! | [`summary`] | a model layer by layer |
 //! | [`deconvolution`] | what feature maps of a model look for |
 //!
@@ -51,6 +52,7 @@ pub mod linear;
 pub mod loss;
 pub mod metric;
 pub mod models;
+pub mod network;
 pub mod norm;
 pub mod optimizer;
 pub mod pattern;
@@ -71,6 +73,7 @@ pub use flatten::Flatten;
 pub use layer::{Layer, Sequential};
 pub use linear::Linear;
 pub use loss::Loss;
+pub use network::{Network, Outputs};
 pub use norm::{BatchNorm, LayerNorm};
 pub use optimizer::{
     AdaMax, Adagrad, Adam, AdamW, Clip, Gradient, Group, Lamb, Lion, Optimizer, RmsProp, Sgd, TrainStep,
@@ -79,5 +82,5 @@ pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use residual::Residual;
 pub use schedule::{Decay, Plateau, Schedule};
 pub use summary::Summary;
-pub use supervised::Batch;
+pub use supervised::Supervised;
 pub use upsample::Upsample;

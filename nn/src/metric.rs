@@ -25,6 +25,24 @@ pub fn correct_count(b: &mut Builder, logits: Value, labels: Value) -> Result<Va
     b.eval(predicted.eq(labels).cast(DType::I64).sum_all())
 }
 
+/// The part of the rows of `logits`, floats `[batch, classes]`, that are greatest at their label: an `f32[]`. What a network
+/// reports as a metric.
+///
+/// # Errors
+/// As [`correct_count`].
+pub fn accuracy(b: &mut Builder, logits: Value, labels: Value) -> Result<Value, Error> {
+    let correct = correct_count(b, logits, labels)?;
+    let rows = b.shape(labels).elements();
+    part_of(b, correct, rows)
+}
+
+/// `count / all` as an `f32[]`.
+pub(crate) fn part_of(b: &mut Builder, count: Value, all: usize) -> Result<Value, Error> {
+    let count = b.cast(count, DType::F32)?;
+    let part = b.float(DType::F32, 1.0 / all.max(1) as f64);
+    b.mul(count, part)
+}
+
 /// How many elements of `scores` are above 0 where that of `target` is above `middle`, and not where it is not: an
 /// `i64[]`.
 ///

@@ -2,7 +2,7 @@
 
 use ir::{Error, Graph, Lowering, NodeId, Op, Type};
 
-use crate::{Batch, Context, Layer, supervised};
+use crate::{Context, Network};
 
 /// A layer of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct Row {
 /// What a model is made of. How much memory it takes is known to the compiler, which prints this as a table.
 ///
 /// ```
-/// use nn::{Batch, Summary, models};
-/// let summary = Summary::new(&models::mlp(), &Batch::new(1, [64]))?;
+/// use nn::{Loss, Summary, Supervised, models};
+/// let summary = Summary::new(&Supervised::new([64], models::mlp(), Loss::cross_entropy()), 1)?;
 /// assert_eq!(summary.rows[0].layer, "Linear 64 -> 128");
 /// assert_eq!(summary.parameters(), 64 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10);
 /// assert_eq!(summary.multiply_adds(), 64 * 128 + 128 * 64 + 64 * 10);
@@ -36,15 +36,15 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The layers of `model`, in use on such batches.
+    /// The layers of a network, in use on batches of so many rows.
     ///
     /// # Errors
-    /// Where the model does not take them.
-    pub fn new(model: &dyn Layer, batch: &Batch) -> Result<Summary, Error> {
+    /// Where it cannot be built.
+    pub fn new(network: &dyn Network, rows: usize) -> Result<Summary, Error> {
         let mut cx = Context::new("summary");
-        supervised::prediction(&mut cx, model, batch)?;
+        network.build(&mut cx, rows)?;
         let calls = cx.calls();
-        let mut rows = Vec::new();
+        let mut table = Vec::new();
         for (index, call) in calls.iter().enumerate() {
             let within = calls[index + 1..].iter().take_while(|inner| inner.depth > call.depth);
             let own: Vec<NodeId> = {
@@ -58,7 +58,7 @@ impl Summary {
                 continue;
             }
             let parameters = cx.parameters().iter().filter(|parameter| own.contains(&parameter.value.node));
-            rows.push(Row {
+            table.push(Row {
                 scope: call.scope.clone(),
                 layer: call.layer.clone(),
                 output: cx.ty(call.output).clone(),
@@ -66,7 +66,7 @@ impl Summary {
                 multiply_adds: own.iter().map(|&id| multiply_adds(cx.graph(), id)).sum(),
             });
         }
-        Ok(Summary { rows })
+        Ok(Summary { rows: table })
     }
 
     /// The number of elements of all parameters.

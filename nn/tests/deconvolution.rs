@@ -10,7 +10,7 @@ use ir::{DType, Error, Scalar, Tensor, Type, Value};
 use nn::deconvolution::deconvolution_graph;
 use nn::functional::{ConvOptions, Padding, PoolOptions, conv_transpose, max_pool, max_unpool};
 use nn::models::{AlexNet, AlphaGoZero, LeNet, ResNet, Vgg};
-use nn::{Batch, Context, Conv2d, Layer, MaxPool2d, Relu, Sequential};
+use nn::{Context, Conv2d, Layer, Loss, MaxPool2d, Relu, Sequential, Supervised};
 use support::{draw, floats, run};
 
 fn tensor(shape: &[usize], elements: &[f32]) -> Tensor {
@@ -25,8 +25,8 @@ fn deconvolve(
     maps: &[i64],
     states: &BTreeMap<String, Tensor>,
 ) -> [Vec<f64>; 2] {
-    let batch = Batch::new(x.shape()[0], &x.shape()[1..]);
-    let graph = deconvolution_graph("model", model, &batch, layer).unwrap();
+    let network = Supervised::new(&x.shape()[1..], model, Loss::SquaredError);
+    let graph = deconvolution_graph("model", &network, x.shape()[0], layer).unwrap();
     let maps = Tensor::new([maps.len()], maps.to_vec()).unwrap();
     let outputs = run(&graph, &[("x", x.clone()), ("map", maps)], states).outputs;
     ["features", "pattern"].map(|name| floats(&outputs[name]))
@@ -121,7 +121,7 @@ fn patterns_of_lenet_are_those_of_its_transposed_layers() {
 
 #[test]
 fn layers_of_all_models_have_patterns() {
-    let (photograph, board) = (Batch::new(1, [3, 224, 224]), Batch::new(1, [17, 19, 19]));
+    let (photograph, board) = ([3, 224, 224], [17, 19, 19]);
     let normalised = Vgg { batch_norm: true, ..Vgg::vgg11(10) };
     let cases: [(&dyn Layer, &str, &str); 8] = [
         (&AlexNet::new(10), "features.0", "f32[1, 64, 55, 55]"),
@@ -134,19 +134,20 @@ fn layers_of_all_models_have_patterns() {
         (&ResNet::small(3, 10), "", "f32[1, 10]"),
     ];
     for (model, layer, features) in cases {
-        check(model, &photograph, layer, features);
+        check(model, photograph, layer, features);
     }
     let go = Policy(AlphaGoZero { blocks: 2, channels: 8 });
     for (layer, features) in
         [("blocks.1", "f32[1, 8, 19, 19]"), ("value.0", "f32[1, 1, 19, 19]"), ("", "f32[1, 362]")]
     {
-        check(&go, &board, layer, features);
+        check(&go, board, layer, features);
     }
 }
 
 /// Asserts that features of this type send back an image.
-fn check(model: &dyn Layer, batch: &Batch, layer: &str, features: &str) {
-    let graph = deconvolution_graph("model", model, batch, layer).unwrap();
+fn check(model: &dyn Layer, row: [usize; 3], layer: &str, features: &str) {
+    let network = Supervised::new(row, model, Loss::SquaredError);
+    let graph = deconvolution_graph("model", &network, 1, layer).unwrap();
     let image = graph.ty(Value::new(graph.find("x").unwrap(), 0)).to_string();
     let types: Vec<String> = graph.outputs.iter().map(|output| graph.ty(output.value).to_string()).collect();
     assert_eq!(types, [features, &image], "{} {layer}", model.description());
@@ -165,11 +166,12 @@ impl Layer for Policy {
 #[test]
 fn layers_without_a_pattern_are_errors_that_name_them() {
     let problem = |model: &dyn Layer, layer: &str| {
-        deconvolution_graph("model", model, &Batch::new(1, [3, 32, 32]), layer).unwrap_err().to_string()
+        let network = Supervised::new([3, 32, 32], model, Loss::SquaredError);
+        deconvolution_graph("model", &network, 1, layer).unwrap_err().to_string()
     };
     assert_eq!(
         problem(&LeNet::new(10), "conv3"),
-        "conv3: the model has no layer of this name; the layers are conv1, relu1, pool1, conv2, relu2, pool2, flatten, fc1, \
+        "conv3: the model has no layer of this name; did you mean `conv1`? the layers are conv1, relu1, pool1, conv2, relu2, pool2, flatten, fc1, \
          relu3, fc2, relu4, fc3"
     );
     assert_eq!(

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use ir::{Error, Op, Tensor, Value, ops::ConvOf};
 use nn::deconvolution::deconvolution_graph;
-use nn::{Batch, BatchNorm, Context, Conv2d, Layer, MaxPool2d, Relu, Residual, Sequential};
+use nn::{BatchNorm, Context, Conv2d, Layer, Loss, MaxPool2d, Relu, Residual, Sequential, Supervised};
 use support::{draw, floats, run};
 
 /// A convolution of one row that keeps the size: `y = w * x`, and `x = transposed(w) * y`.
@@ -248,10 +248,10 @@ fn patterns_behind_shortcuts_are_those_of_plain_loops() {
     let x: Vec<f32> =
         floats(&draw(&[1, 1, SIDES[0], SIDES[1]], 8)).iter().map(|x| x.round() as f32).collect();
     let activations = network.forward(&x);
-    let batch = Batch::new(1, [1, SIDES[0], SIDES[1]]);
+    let trained = Supervised::new([1, SIDES[0], SIDES[1]], model, Loss::SquaredError);
     let mut patterns = Vec::new();
     for (layer, features) in &activations.features {
-        let graph = deconvolution_graph("model", &model, &batch, layer).unwrap();
+        let graph = deconvolution_graph("model", &trained, 1, layer).unwrap();
         let maps = graph.ty(graph.outputs[0].value).shape[1];
         for map in 0..maps {
             let inputs = [
@@ -292,7 +292,8 @@ fn a_shortcut_past_all_relus_sends_back_the_whole_signal() {
 fn the_way_back_is_linear_in_the_layers() {
     const BLOCKS: usize = 20;
     let model = (0..BLOCKS).fold(Sequential::new(), |model, _| model.add(relu_first(2)));
-    let graph = deconvolution_graph("model", &model, &Batch::new(1, [2, 3, 3]), "").unwrap();
+    let network = Supervised::new([2, 3, 3], model, Loss::SquaredError);
+    let graph = deconvolution_graph("model", &network, 1, "").unwrap();
     let graph = passes::dce::dce(&passes::autodiff::autodiff(&graph).unwrap());
     let count = |wanted: ConvOf| {
         let is_wanted = |op: &Op| matches!(op, Op::Conv(conv) if conv.of == wanted);
@@ -345,7 +346,8 @@ fn no_layers_send_back_the_strongest_activation() {
 
 /// What a model of images of one element sends back.
 fn pattern(model: &dyn Layer, x: f32, states: &BTreeMap<String, Tensor>) -> Vec<f64> {
-    let graph = deconvolution_graph("model", model, &Batch::new(1, [1, 1, 1]), "").unwrap();
+    let network = Supervised::new([1, 1, 1], model, Loss::SquaredError);
+    let graph = deconvolution_graph("model", &network, 1, "").unwrap();
     let inputs =
         [("x", Tensor::new([1, 1, 1, 1], vec![x]).unwrap()), ("map", Tensor::new([1], vec![0i64]).unwrap())];
     floats(&run(&graph, &inputs, states).outputs["pattern"])

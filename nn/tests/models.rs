@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use ir::{Error, Tensor, Value};
 use nn::models::{Logistic, Mlp, Perceptron};
-use nn::supervised::{inference_graph, training_graph};
+use nn::network::{inference_graph, training_graph};
 use nn::{
-    Activation, Adam, Batch, Clip, Context, Layer, Linear, Loss, Optimizer, Sequential, Sgd, Summary,
+    Activation, Adam, Clip, Context, Layer, Linear, Loss, Optimizer, Sequential, Sgd, Summary, Supervised,
     TrainStep,
 };
 use support::{draw, floats, run};
@@ -28,13 +28,14 @@ fn sectors() -> (Tensor, Tensor) {
 /// The losses of steps on all points, and how many the model then has right.
 fn fit(model: &dyn Layer, loss: &Loss, optimizer: &dyn Optimizer, steps: usize) -> (Vec<f64>, i64) {
     let (x, y) = sectors();
-    let graph = training_graph("model", model, &Batch::new(ROWS, [2]), loss, optimizer).unwrap();
+    let network = Supervised::new([2], model, loss.clone());
+    let graph = training_graph("model", &network, ROWS, optimizer).unwrap();
     let (mut states, mut losses, mut correct) = (BTreeMap::new(), Vec::new(), 0);
     for _ in 0..steps {
         let evaluation = run(&graph, &[("x", x.clone()), ("y", y.clone())], &states);
         states = evaluation.states;
         losses.push(evaluation.outputs["loss"].get(0).as_f64());
-        correct = evaluation.outputs["correct"].as_slice::<i64>().unwrap()[0];
+        correct = (evaluation.outputs["accuracy"].get(0).as_f64() * ROWS as f64).round() as i64;
     }
     (losses, correct)
 }
@@ -60,8 +61,8 @@ fn a_step_that_is_not_finite_changes_no_state() {
     let model = Mlp { dropout: 0.1, batch_norm: true, ..Mlp::new(&[2, 16, 1], Activation::Tanh) };
     let adam = || TrainStep::new(Adam::new(0.05));
     for (step, accumulate) in [(adam(), 1), (adam().accumulate(2), 2), (adam().clip(Clip::Norm(1.0)), 1)] {
-        let batch = Batch::new(ROWS, [2]);
-        let graph = training_graph("model", &model, &batch, &Loss::SquaredError, &step).unwrap();
+        let network = Supervised::new([2], &model, Loss::SquaredError);
+        let graph = training_graph("model", &network, ROWS, &step).unwrap();
         let run = |x: f32, y: f32, states: &BTreeMap<String, Tensor>| {
             let fill = |columns, first| {
                 let elements = (0..ROWS * columns).map(|at| if at == 0 { first } else { 0.01 * at as f32 });
@@ -92,14 +93,14 @@ fn an_mlp_with_batch_norm_and_dropout_learns() {
 #[test]
 fn graphs_of_training_and_use_fit_together() {
     let model = Mlp { dropout: 0.5, batch_norm: true, ..Mlp::new(&[4, 5, 2], Activation::Relu) };
-    let batch = Batch { is_weighted: true, ..Batch::new(6, [4]) };
-    let trained = training_graph("m", &model, &batch, &Loss::SquaredError, &Sgd::new(0.1)).unwrap();
+    let network = Supervised::new([4], &model, Loss::SquaredError).weighted();
+    let trained = training_graph("m", &network, 6, &Sgd::new(0.1)).unwrap();
     let types: Vec<String> = (trained.inputs())
         .map(|(_, node)| format!("{}: {}", node.name.clone().unwrap(), node.results[0]))
         .collect();
     assert_eq!(types, ["x: f32[6, 4]", "y: f32[6, 2]", "w: f32[6]"]);
     assert_eq!(trained.outputs.len(), 1, "nothing is classified");
-    let used = inference_graph("m", &model, &Batch::new(6, [4])).unwrap();
+    let used = inference_graph("m", &network, 6).unwrap();
     let names: Vec<&str> = used.states().map(|(_, node)| node.name.as_deref().unwrap()).collect();
     let expected = [
         "fc1.weight",
@@ -122,15 +123,14 @@ fn graphs_of_training_and_use_fit_together() {
 /// Rows of any shape, and predictions of any shape, as convolutions will have them.
 #[test]
 fn rows_may_have_any_shape() {
-    let batch = Batch::new(3, [2, 4]);
-    let graph =
-        training_graph("m", &Linear::new(4, 2), &batch, &Loss::AbsoluteError, &Sgd::new(0.1)).unwrap();
+    let trained = |layer: &dyn Layer, loss| {
+        training_graph("m", &Supervised::new([2, 4], layer, loss), 3, &Sgd::new(0.1))
+    };
+    let graph = trained(&Linear::new(4, 2), Loss::AbsoluteError).unwrap();
     let y = graph.node(graph.find("y").unwrap());
     assert_eq!(y.results[0].to_string(), "f32[3, 2, 2]");
-    assert!(
-        training_graph("m", &Logistic::new(8, 2), &batch, &Loss::cross_entropy(), &Sgd::new(0.1)).is_ok()
-    );
-    let error = training_graph("m", &Linear::new(4, 2), &batch, &Loss::cross_entropy(), &Sgd::new(0.1));
+    assert!(trained(&Logistic::new(8, 2), Loss::cross_entropy()).is_ok());
+    let error = trained(&Linear::new(4, 2), Loss::cross_entropy());
     assert!(error.unwrap_err().to_string().starts_with("cross_entropy: the logits are f32[3, 2, 2]"));
 }
 
@@ -151,7 +151,7 @@ fn a_summary_has_a_row_for_each_layer_that_computes() {
         .add(Linear::new(4, 8))
         .add(Activation::LeakyRelu { slope: 0.1 })
         .add(Sequential::new().add(Scaled(Linear::new(8, 2).without_bias())));
-    let summary = Summary::new(&model, &Batch::new(3, [4])).unwrap();
+    let summary = Summary::new(&Supervised::new([4], model, Loss::SquaredError), 3).unwrap();
     let rows: Vec<String> = (summary.rows.iter())
         .map(|row| {
             let output = row.output.to_string();
@@ -170,7 +170,7 @@ fn a_summary_has_a_row_for_each_layer_that_computes() {
 
 #[test]
 fn a_model_of_one_layer_has_one_row() {
-    let summary = Summary::new(&Linear::new(4, 8), &Batch::new(1, [4])).unwrap();
+    let summary = Summary::new(&Supervised::new([4], Linear::new(4, 8), Loss::SquaredError), 1).unwrap();
     assert_eq!(summary.rows.len(), 1);
     assert_eq!((summary.rows[0].scope.as_str(), summary.rows[0].parameters), ("", 40));
 }

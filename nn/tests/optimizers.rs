@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use ir::{DType, Graph, Init, Scalar, Tensor};
 use nn::optimizer::{AVERAGE, LEARNING_RATE};
 use nn::{
-    AdaMax, Adagrad, Adam, AdamW, Batch, Clip, Context, Group, Lamb, Lion, Loss, Optimizer, RmsProp, Sgd,
-    TrainStep, supervised,
+    AdaMax, Adagrad, Adam, AdamW, Clip, Context, Group, Lamb, Lion, Loss, Optimizer, RmsProp, Sgd,
+    Supervised, TrainStep, network,
 };
 use support::{assert_close, floats, run, tensor, torch};
 
@@ -458,14 +458,8 @@ fn settings_out_of_range_are_errors() {
 
 #[test]
 fn all_gradients_come_from_one_grad_node() {
-    let graph = supervised::training_graph(
-        "mlp",
-        &nn::models::mlp(),
-        &Batch::new(8, [64]),
-        &Loss::cross_entropy(),
-        &Sgd::new(0.1),
-    )
-    .unwrap();
+    let network = Supervised::new([64], nn::models::mlp(), Loss::cross_entropy());
+    let graph = network::training_graph("mlp", &network, 8, &Sgd::new(0.1)).unwrap();
     assert_eq!(graph.nodes().filter(|(_, node)| node.op.name() == "grad").count(), 1);
 }
 

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 use std::process::ExitCode;
 
-use nn::{Adam, BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Relu, Sequential};
+use nn::{Adam, BatchNorm, Conv2d, Dropout, Flatten, Linear, Loss, MaxPool2d, Relu, Sequential, Supervised};
 use nnc::data::{Dataset, digits};
 use nnc::report::{Axis, Corner, Line, PALETTE, Panel, Scale, figure};
 use nnc::trainer::{Epoch, FitOptions, silent};
@@ -34,7 +34,7 @@ const KINDS: [Kind; 4] = [
 ];
 
 /// Two convolutions and two dense layers; dropout is before the dense layers, where most weights are.
-fn network(kind: Kind) -> Sequential {
+fn layers(kind: Kind) -> Sequential {
     let mut layers = Sequential::new();
     for (inputs, outputs) in [(1, 16), (16, 32)] {
         layers = layers.add(Conv2d::new(inputs, outputs, 3).padding(1));
@@ -51,7 +51,8 @@ fn network(kind: Kind) -> Sequential {
 /// The epochs of a run.
 fn train(kind: Kind, seed: u64, few: &Dataset, others: &Dataset) -> Result<Vec<Epoch>, Error> {
     let options = TrainerOptions { batch: 20, seed, ..TrainerOptions::default() };
-    let mut trainer = Trainer::new("net", &[1, 8, 8], network(kind), Adam::new(1e-3), options)?;
+    let network = Supervised::new([1, 8, 8], layers(kind), Loss::cross_entropy());
+    let mut trainer = Trainer::new("net", network, Adam::new(1e-3), options)?;
     Ok(trainer.fit(few, Some(others), &FitOptions::epochs(EPOCHS), &mut silent)?.epochs)
 }
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use ir::{Init, Value};
 use nn::models::{Logistic, Mlp};
-use nn::{Adam, Context, Layer, Linear, Relu, Sequential, init};
+use nn::{Adam, Context, Layer, Linear, Loss, Relu, Sequential, Supervised, init};
 use nnc::data::{Dataset, Targets, synthetic};
 use nnc::report::{Axis, Color, Line, PALETTE, Panel, Scale, Stroke, contours, figure};
 use nnc::trainer::{FitOptions, silent};
@@ -59,7 +59,8 @@ fn custom_layer(out: &Path) -> Result<(), Error> {
     ];
     let mut panels = Vec::new();
     for (name, model) in models {
-        let mut trainer = Trainer::new("spirals", &[2], model, Adam::new(0.02), TrainerOptions::default())?;
+        let network = Supervised::new([2], model, Loss::cross_entropy());
+        let mut trainer = Trainer::new("spirals", network, Adam::new(0.02), TrainerOptions::default())?;
         trainer.fit(&train, None, &FitOptions::epochs(60), &mut silent)?;
         let accuracy = 100.0 * trainer.evaluate(&test)?.accuracy.unwrap_or_default();
         println!("{name:<22} {:>4} parameters, test accuracy {accuracy:5.1} %", trainer.parameter_count());

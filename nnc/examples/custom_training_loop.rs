@@ -14,7 +14,7 @@ use nn::models::Mlp;
 use nn::optimizer::LEARNING_RATE;
 use nn::schedule::{Decay, Schedule};
 use nn::{Context, Layer, Loss, Optimizer, Sgd, Tanh};
-use nnc::data::{Batch, Batches, Dataset, digits};
+use nnc::data::{Batch, Batches, Dataset, Examples, digits};
 use nnc::report::{Axis, Corner, Line, PALETTE, Panel, Scale, figure};
 use nnc::trainer::{metrics, shuffle};
 use nnc::{Error, Options, State, compile, files};
@@ -80,23 +80,25 @@ fn train(train: &Dataset, test: &Dataset, penalty: f64) -> Result<Outcome, Error
         while let Some(batch) = batches.next_batch().filter(|batch| batch.len() == BATCH) {
             let rate = LEARNING_RATE_AT_START * schedule.factor(losses.len() as u64);
             state.set(LEARNING_RATE, &Tensor::scalar(Scalar::F32(rate as f32)))?;
-            step.run(&mut state, &[&batch.x, &batch.y])?;
+            step.run_named(&mut state, &batch.named())?;
             losses.push(step.outputs()[0].get(0).as_f64());
         }
     }
 
     // The states belong to this function: another program finds the trained weights there by their names.
     let mut program = compile(&use_graph(test.len())?, &Options::default())?;
-    let mut images = Batch::zeros(test, test.len());
-    images.gather(test, &(0..test.len() as u32).collect::<Vec<_>>());
+    let rows = test.arrays();
+    let mut images = Batch::zeros(&rows, test.len());
+    images.gather(&rows, &(0..test.len() as u32).collect::<Vec<_>>());
+    let [images, answers] = images.tensors()[..] else { unreachable!("a data set has rows and targets") };
     let labels = test.labels().expect("digits are classes");
     let mut accuracy_on = |x: &Tensor| -> Result<(f64, Tensor), Error> {
-        program.run(&mut state, &[x, &images.y])?;
+        program.run(&mut state, &[x, answers])?;
         let [logits, attacked] = program.outputs() else { unreachable!("the graph has two outputs") };
         let logits = logits.as_slice::<f32>().expect("logits are f32");
         Ok((metrics::top_k_accuracy(logits, labels, 1), attacked.clone()))
     };
-    let (accuracy, attacked) = accuracy_on(&images.x)?;
+    let (accuracy, attacked) = accuracy_on(images)?;
     let (accuracy_attacked, _) = accuracy_on(&attacked)?;
     Ok(Outcome { losses, accuracy, accuracy_attacked })
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use nn::loss::at_labels;
 use nn::models::Mlp;
-use nn::{Activation, Adam, Loss};
+use nn::{Activation, Adam, Loss, Supervised};
 use nnc::report::history_plot;
 use nnc::trainer::{FitOptions, silent};
 use nnc::{Error, Trainer, TrainerOptions, data, files};
@@ -31,8 +31,8 @@ fn focal_loss(out: &Path) -> Result<(), Error> {
     println!("loss           loss at the end  test accuracy");
     for (name, loss) in [("cross entropy", Loss::cross_entropy()), ("focal", focal(2.0))] {
         let model = Mlp::new(&[64, 64, 10], Activation::Relu);
-        let options = TrainerOptions { loss, ..TrainerOptions::default() };
-        let mut trainer = Trainer::new("mlp", &[64], model, Adam::new(2e-3), options)?;
+        let network = Supervised::new([64], model, loss);
+        let mut trainer = Trainer::new("mlp", network, Adam::new(2e-3), TrainerOptions::default())?;
         let history = trainer.fit(&train, Some(&test), &FitOptions::epochs(10), &mut silent)?;
         let (_, evaluation) = trainer.predict_and_evaluate(&test)?;
         let accuracy = 100.0 * evaluation.correct.unwrap_or_default() as f64 / evaluation.rows as f64;

@@ -6,11 +6,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use nn::models::Mlp;
-use nn::{Activation, Adam, Batch};
-use nnc::checkpoint;
+use nn::{Activation, Adam, Loss, Supervised};
 use nnc::report::{ModelSummary, confusion_plot, history_plot};
 use nnc::trainer::{ConfusionMatrix, FitOptions, silent};
-use nnc::{Error, Trainer, TrainerOptions, data, files};
+use nnc::{Error, Trainer, TrainerOptions, data, files, load};
 
 fn main() -> ExitCode {
     support::run("quick_start", quick_start)
@@ -23,10 +22,11 @@ fn quick_start(out: &Path) -> Result<(), Error> {
 
     // A model is a description. What it costs is known before anything is compiled.
     let model = Mlp { dropout: 0.1, ..Mlp::new(&[64, 128, 64, 10], Activation::Relu) };
-    println!("{}", ModelSummary::new(&model, &Batch::new(32, [64]))?);
+    let network = Supervised::new([64], model, Loss::cross_entropy());
+    println!("{}", ModelSummary::new(&network, 32)?);
 
     // Forward pass, backward pass and optimizer become one program of machine code.
-    let mut trainer = Trainer::new("mlp", &[64], model, Adam::new(2e-3), TrainerOptions::default())?;
+    let mut trainer = Trainer::new("mlp", network, Adam::new(2e-3), TrainerOptions::default())?;
     let history = trainer.fit(&train, Some(&test), &FitOptions::epochs(30), &mut silent)?;
 
     let (logits, evaluation) = trainer.predict_and_evaluate(&test)?;
@@ -43,9 +43,13 @@ fn quick_start(out: &Path) -> Result<(), Error> {
     let confusion = ConfusionMatrix::new(&logits, labels, test.targets().names());
     files::write_text(&out.join("history.svg"), &history_plot("mlp on digits", "test", &history))?;
     files::write_text(&out.join("confusion.svg"), &confusion_plot("mlp on digits", &confusion))?;
-    let weights = out.join("mlp.safetensors");
-    checkpoint::save(&weights, trainer.state(), trainer.weights())?;
+    let file = out.join("mlp.safetensors");
+    trainer.save(&file)?;
 
-    let state = trainer.state_mut()?;
-    checkpoint::restore(&weights, state) // they come back as the same bits
+    // The model comes back from the file alone, as it was.
+    let model = load(&file)?;
+    let (digit, probability) =
+        model.predict(test.row(0))?.class(0).map(|(name, p)| (name.to_owned(), p)).expect("classes");
+    println!("the first held-out image is a {digit}, with a probability of {probability:.3}");
+    Ok(())
 }

@@ -7,9 +7,9 @@ mod support;
 use std::path::Path;
 use std::process::ExitCode;
 
-use nn::Sgd;
 use nn::models::ResNet;
 use nn::schedule::{Decay, Schedule};
+use nn::{Loss, Sgd, Supervised};
 use nnc::data::digits;
 use nnc::report::{Axis, Corner, Line, PALETTE, Panel, Scale, figure};
 use nnc::trainer::{FitOptions, silent};
@@ -33,7 +33,8 @@ fn train(blocks: usize, kind: &str) -> Result<Outcome, Error> {
     let model = if kind == "plain" { residual.plain() } else { residual };
     let compile = Options { threads: 2, ..Options::default() };
     let options = TrainerOptions { batch: BATCH, compile, ..TrainerOptions::default() };
-    let mut trainer = Trainer::new(kind, &[1, 8, 8], model, Sgd::new(0.05).momentum(0.9), options)?;
+    let network = Supervised::new([1, 8, 8], model, Loss::cross_entropy());
+    let mut trainer = Trainer::new(kind, network, Sgd::new(0.05).momentum(0.9), options)?;
     let steps = (EPOCHS * train.len().div_ceil(BATCH)) as u64;
     let schedule = Schedule { warm_up: 0, decay: Decay::Cosine { steps, least: 0.0 } };
     let fit = FitOptions { schedule, ..FitOptions::epochs(EPOCHS) };

@@ -25,15 +25,11 @@ fn main() -> ExitCode {
 
 fn serve() -> Result<(), Error> {
     let (train, test) = digits();
-    let model = || nn::models::Mlp::new(&[64, 512, 256, 10], Relu);
-    let mut trainer = Trainer::new("server", &[64], model(), Adam::new(1e-3), TrainerOptions::default())?;
+    let layers = nn::models::Mlp::new(&[64, 512, 256, 10], Relu);
+    let network = Supervised::new([64], layers, Loss::cross_entropy());
+    let program = compile(&nn::network::inference_graph("server", &network, 1)?, &Options::default())?;
+    let mut trainer = Trainer::new("server", network, Adam::new(1e-3), TrainerOptions::default())?;
     trainer.fit(&train, None, &FitOptions::epochs(3), &mut silent)?;
-
-    let mut cx = Context::new("server");
-    let x = cx.input("x", DType::F32, [1, 64])?;
-    let logits = model().forward(&mut cx, x)?;
-    cx.output("logits", logits)?;
-    let program = compile(&cx.finish(), &Options::default())?;
 
     let row = |index: usize| Tensor::new([1, 64], test.row(index).to_vec()).expect("a digit has 64 pixels");
     let requests: Vec<Tensor> = (0..test.len()).map(row).collect();

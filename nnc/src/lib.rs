@@ -13,6 +13,7 @@
 //! | [`mod@weights`] | weights by the names of another program |
 //! | [`checkpoint`], [`report`] | what training leaves: files to go on from and to use; a table and pictures |
 //! | [`mod@visualize`] | what a layer of a trained model sees |
+//! | [`model`] | models that come back from files: [`load`] |
 //! | [`models`] | the models that have a name |
 //! | [`mod@bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
@@ -42,6 +43,7 @@ pub mod dump;
 pub mod error;
 pub mod files;
 pub mod fuzz;
+pub mod model;
 pub mod models;
 pub mod modules;
 #[cfg(feature = "data-npy")]
@@ -56,6 +58,7 @@ pub mod weights;
 pub use codegen::Target;
 pub use driver::{Options, compile, compile_on, compile_plan};
 pub use error::Error;
+pub use model::{Model, load, load_with};
 pub use passes::Convolution;
 pub use runtime::{Executable, KernelTime, PhaseTime, Pool, RunError, State};
 pub use trainer::{Trainer, TrainerOptions};

@@ -8,8 +8,9 @@
 //! use nnc::prelude::*;
 //!
 //! let (train, test) = synthetic::blobs(3, 4, 300, 0)?.split_off_every_fifth();
-//! let model = Sequential::new().add(Linear::new(4, 16)).add(Relu).add(Linear::new(16, 3));
-//! let mut trainer = Trainer::new("blobs", &[4], model, Adam::new(0.01), TrainerOptions::default())?;
+//! let layers = Sequential::new().add(Linear::new(4, 16)).add(Relu).add(Linear::new(16, 3));
+//! let network = Supervised::new([4], layers, Loss::cross_entropy());
+//! let mut trainer = Trainer::new("blobs", network, Adam::new(0.01), TrainerOptions::default())?;
 //! trainer.fit(&train, None, &FitOptions::epochs(10), &mut silent)?;
 //! assert!(trainer.evaluate(&test)?.accuracy > Some(0.9));
 //! # Ok::<(), Error>(())
@@ -35,11 +36,11 @@
 pub use ir::{Builder, DType, Expr, Graph, Init, Scalar, Shape, Tensor, Type, Value};
 pub use nn::{
     Activation, AdaMax, Adagrad, Adam, AdamW, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Clip, Context, Conv,
-    Conv1d, Conv2d, ConvTranspose, ConvTranspose2d, Dropout, Dropout2d, Embedding, Flatten, Lamb, Layer,
-    LayerNorm, Linear, Lion, Loss, MaxPool2d, Mode, Optimizer, PRelu, RRelu, Relu, Residual, RmsProp,
-    Schedule, Sequential, Sgd, Sigmoid, Tanh, Upsample, functional,
+    Conv1d, Conv2d, ConvTranspose, ConvTranspose2d, Dropout, Dropout2d, Embedding, Flatten, Group, Lamb,
+    Layer, LayerNorm, Linear, Lion, Loss, MaxPool2d, Mode, Network, Optimizer, Outputs, PRelu, RRelu, Relu,
+    Residual, RmsProp, Schedule, Sequential, Sgd, Sigmoid, Supervised, Tanh, TrainStep, Upsample, functional,
 };
 
-pub use crate::data::{Dataset, Normalisation, Targets};
+pub use crate::data::{Arrays, Dataset, Examples, Normalisation, Targets};
 pub use crate::trainer::{CheckpointOptions, Event, FitOptions, Predictor, silent};
-pub use crate::{Error, Executable, Options, Pool, State, Trainer, TrainerOptions, compile};
+pub use crate::{Error, Executable, Model, Options, Pool, State, Trainer, TrainerOptions, compile, load};

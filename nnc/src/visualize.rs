@@ -3,13 +3,12 @@
 
 use ir::{Shape, Tensor};
 use nn::deconvolution::deconvolution_graph;
-use nn::{Batch, Summary};
-use runtime::{Executable, State};
+use nn::{Network, Summary};
+use runtime::Executable;
 
-use crate::Error;
-use crate::data::Dataset;
+use crate::data::{Batch, Dataset, Examples};
 use crate::report::{Tile, mosaic};
-use crate::trainer::Predictor;
+use crate::{Error, Model};
 
 /// The number of rows that run at once.
 const BATCH: usize = 64;
@@ -38,29 +37,30 @@ pub struct Pictures {
     pub filters: Option<Vec<u8>>,
 }
 
-/// Looks at a layer of a model in use, whose weights are in `state`, on images that fit the model.
+/// Looks at a layer of a trained model on images like those that it was trained on. `network` is what it was trained as (see
+/// [`models::network_of`](crate::models::network_of)), which knows its layers.
 ///
 /// # Errors
-/// Where the rows are no images or do not fit, there is no such layer, or it has no feature maps.
+/// Where the rows are no images or do not fit, there is no such layer, it has no feature maps, or the network is another.
 pub fn visualize(
-    predictor: &mut Predictor,
-    state: &mut State,
+    model: &Model,
+    network: &dyn Network,
     data: &Dataset,
     wanted: &Wanted,
 ) -> Result<Pictures, Error> {
-    let data = predictor.with_rows_that_fit(data)?;
+    let data = model.predictor().with_rows_that_fit(&model.normalised(data)?)?;
     let &[channels, height, width] = &data.row_shape()[..] else {
-        let problem = format!("the model {} takes rows of {}", predictor.name(), data.row_shape());
+        let problem = format!("the model {} takes rows of {}", model.name(), data.row_shape());
         return Err(Error::invalid("visualize", problem, "give a model of images"));
     };
-    let mut view = View::new(predictor, state, wanted)?;
+    let mut view = View::new(model, network, wanted)?;
     let maps = wanted.maps.min(view.maps());
     let image = |row: u32| Tile::image(data.row(row as usize), [channels, height, width]);
 
     let rows: Vec<u32> = (0..data.len() as u32).collect();
     let (mut features, mut excitements) = (Vec::new(), vec![Vec::new(); maps]);
     for rows in rows.chunks(BATCH) {
-        view.run(state, &data, rows, &vec![0; rows.len()])?;
+        view.run(model, &data, rows, &vec![0; rows.len()])?;
         for (index, &row) in rows.iter().enumerate() {
             let of_row: Vec<&[f32]> = (0..maps).map(|map| view.feature_map(index, map)).collect();
             if (row as usize) < wanted.images {
@@ -77,7 +77,7 @@ pub fn visualize(
     for (map, mut excitements) in excitements.into_iter().enumerate() {
         excitements.sort_by(|a, b| b.1.total_cmp(&a.1));
         let strongest: Vec<u32> = excitements.iter().take(wanted.images.min(BATCH)).map(|it| it.0).collect();
-        view.run(state, &data, &strongest, &vec![map as i64; strongest.len()])?;
+        view.run(model, &data, &strongest, &vec![map as i64; strongest.len()])?;
         let pair = |(index, &row): (usize, &u32)| {
             let (pattern, places) = (view.pattern(index), height * width);
             let sum = |place| (0..channels).map(|channel| pattern[channel * places + place]).sum();
@@ -86,7 +86,7 @@ pub fn visualize(
         };
         patterns.push(strongest.iter().enumerate().map(pair).collect());
     }
-    let filters = filters(predictor, state, wanted)?;
+    let filters = filters(model, network, wanted)?;
     let filters = filters.map(|rows| mosaic(&rows)).transpose()?;
     Ok(Pictures { features: mosaic(&features)?, patterns: mosaic(&patterns)?, filters })
 }
@@ -99,12 +99,10 @@ struct View {
 }
 
 impl View {
-    fn new(predictor: &mut Predictor, state: &mut State, wanted: &Wanted) -> Result<View, Error> {
-        let batch = Batch::new(BATCH, predictor.row().clone());
-        let graph = deconvolution_graph(predictor.name(), predictor.model(), &batch, &wanted.layer)?;
+    fn new(model: &Model, network: &dyn Network, wanted: &Wanted) -> Result<View, Error> {
+        let graph = deconvolution_graph(model.name(), network, BATCH, &wanted.layer)?;
         let features = graph.ty(graph.outputs[0].value).shape.clone();
-        let program = predictor.compile(&graph)?;
-        state.adopt(program.plan(), 0)?;
+        let program = model.predictor().compile(&graph)?;
         Ok(View { program, features })
     }
 
@@ -119,13 +117,14 @@ impl View {
     }
 
     /// Runs it on up to [`BATCH`] rows, with a feature map for each to send back.
-    fn run(&mut self, state: &mut State, data: &Dataset, rows: &[u32], maps: &[i64]) -> Result<(), Error> {
-        let mut batch = crate::data::Batch::zeros(data, BATCH);
+    fn run(&mut self, model: &Model, data: &Dataset, rows: &[u32], maps: &[i64]) -> Result<(), Error> {
+        let data = data.arrays();
+        let mut batch = Batch::zeros(&data, BATCH);
         let padded = |index: usize| rows.get(index).or(rows.first()).copied().unwrap_or(0);
-        batch.gather(data, &(0..BATCH).map(padded).collect::<Vec<u32>>());
+        batch.gather(&data, &(0..BATCH).map(padded).collect::<Vec<u32>>());
         let maps = (0..BATCH).map(|index| maps.get(index).copied().unwrap_or(0)).collect();
         let maps = Tensor::new([BATCH], maps).expect("there is one for each row");
-        Ok(self.program.run(state, &[&batch.x, &maps])?)
+        Ok(self.program.infer(model.state(), &[batch.tensors()[0], &maps])?)
     }
 
     fn feature_map(&self, row: usize, map: usize) -> &[f32] {
@@ -146,14 +145,14 @@ impl View {
 
 /// The filters of the last convolution up to the layer: a row for each, with its channels.
 fn filters(
-    predictor: &Predictor,
-    state: &State,
+    model: &Model,
+    network: &dyn Network,
     wanted: &Wanted,
 ) -> Result<Option<Vec<Vec<Vec<Tile>>>>, Error> {
-    let layers = Summary::new(predictor.model(), &Batch::new(1, predictor.row().clone()))?.rows;
+    let layers = Summary::new(network, 1)?.rows;
     let end = layers.iter().position(|layer| layer.scope == wanted.layer).map_or(layers.len(), |at| at + 1);
     let weights = layers[..end].iter().rev().filter_map(|layer| {
-        let weight = state.get(&format!("{}.weight", layer.scope)).ok()?;
+        let weight = model.state().get(&format!("{}.weight", layer.scope)).ok()?;
         (weight.shape().rank() == 4).then_some(weight)
     });
     let Some(weight) = weights.into_iter().next() else { return Ok(None) };

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nn::{Adam, Linear};
-use nnc::checkpoint::{self, Checkpoint, Description, Folder, Identity, Settings};
+use nn::{Adam, Linear, Loss, Supervised};
+use nnc::checkpoint::{self, Checkpoint, Folder};
 use nnc::data::{Dataset, Targets};
 use nnc::trainer::{CheckpointOptions, FitOptions, silent};
 use nnc::{Error, Trainer, TrainerOptions};
@@ -28,16 +28,14 @@ fn train_into(folder: &Path, overwrite: bool) -> Result<(), Error> {
     let rows = (0..8).map(|x| x as f32 / 8.0).collect();
     let data = Dataset::new("toy", [1], rows, Targets::classes(vec![0, 0, 1, 1, 0, 1, 1, 1], 2)).unwrap();
     let options = TrainerOptions { batch: 4, ..TrainerOptions::default() };
-    let mut trainer = Trainer::new("toy", &[1], Linear::new(1, 2), Adam::new(0.1), options).unwrap();
-    let description = Description {
-        settings: Settings::new(),
-        free: Settings::new(),
-        normalisation: None,
-        data: Identity::of(&data),
-    };
-    let checkpoints = CheckpointOptions { folder: folder.to_owned(), every: 2, description, overwrite };
+    let mut trainer = Trainer::new("toy", network(), Adam::new(0.1), options).unwrap();
+    let checkpoints = CheckpointOptions { folder: folder.to_owned(), every: 2, overwrite };
     let fit = FitOptions { checkpoints: Some(checkpoints), ..FitOptions::epochs(2) };
     trainer.fit(&data, None, &fit, &mut silent).map(|_| ())
+}
+
+fn network() -> Supervised<Linear> {
+    Supervised::new([1], Linear::new(1, 2), Loss::cross_entropy())
 }
 
 fn file(folder: &Path, steps: u64) -> PathBuf {
@@ -89,8 +87,7 @@ fn where_all_checkpoints_are_damaged_there_is_an_error() {
 #[test]
 fn any_damaged_byte_of_saved_weights_is_an_error_or_does_not_matter() {
     let folder = run();
-    let mut trainer =
-        Trainer::new("toy", &[1], Linear::new(1, 2), Adam::new(0.1), TrainerOptions::default()).unwrap();
+    let mut trainer = Trainer::new("toy", network(), Adam::new(0.1), TrainerOptions::default()).unwrap();
     trainer.state_mut().unwrap();
     let path = folder.path().join("weights.safetensors");
     checkpoint::save(&path, trainer.state(), trainer.weights()).unwrap();

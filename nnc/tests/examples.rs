@@ -55,6 +55,34 @@ fn quick_start_learns_the_digits() {
 }
 
 #[test]
+fn a_model_of_a_table_comes_back_for_two_threads() {
+    let text = printed("csv_model", &["digits.safetensors"]);
+    assert!(text.contains("rows are scaled: ") && numbers(&text, "two threads predict")[0] > 340.0, "{text}");
+}
+
+#[test]
+fn a_network_of_two_inputs_tells_digits_apart() {
+    let output = Command::new(example("siamese")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(numbers(&text, "")[0] > 93.0, "{text}");
+}
+
+/// It says how far drawn points are from the middle of a ring of radius 1.
+#[test]
+fn a_generator_learns_the_ring() {
+    let output = Command::new(example("gan")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let radius = numbers(&text, "drawn points are")[0];
+    assert!((radius - 1.0).abs() < 0.15, "{text}");
+}
+
+#[test]
+fn an_autoencoder_with_a_head_classifies_and_draws() {
+    let text = printed("two_heads", &["two_heads.safetensors"]);
+    assert!(numbers(&text, "")[0] > 90.0 && text.contains("image: f32[1, 64]"), "{text}");
+}
+
+#[test]
 fn a_custom_layer_learns_what_lines_cannot_separate() {
     let text = printed("custom_layer", &["borders.svg"]);
     assert!(numbers(&text, "Gaussian bumps 2-48-3")[1] > 95.0, "{text}");

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::Command;
 
 use ir::{Lowering, Tensor};
-use nn::supervised::training_graph;
-use nn::{Adam, Batch, Conv2d, Flatten, Layer, Linear, Loss, MaxPool2d, Sequential};
-use nnc::checkpoint::{Checkpoint, Description, Identity, Settings};
+use nn::network::training_graph;
+use nn::{Adam, Conv2d, Flatten, Layer, Linear, Loss, MaxPool2d, Sequential, Supervised};
+use nnc::checkpoint::{Checkpoint, Description};
 use nnc::data::{Dataset, Targets, digits};
-use nnc::models::{Model, ModelOptions};
+use nnc::models::{Architecture, ModelOptions};
 use nnc::trainer::{Event, FitOptions, silent};
 use nnc::{Options, Trainer, TrainerOptions, npy};
 
@@ -21,18 +21,13 @@ fn few_digits(rows: u32) -> Dataset {
 }
 
 fn trainer(model: &str, batch: usize, threads: usize, augment: &str) -> Trainer {
-    let model = Model::find(model).unwrap();
+    let model = Architecture::find(model).unwrap();
     let row = model.row_of(&[1, 8, 8].into()).unwrap();
-    let layer = (model.build)(&row, 10, &ModelOptions::default());
+    let network = model.network(&row, 10, &ModelOptions::default(), None);
     let compile = Options { threads, ..Options::default() };
     let augment = augment.parse().unwrap();
-    let options = TrainerOptions { batch, seed: 3, augment, compile, ..TrainerOptions::default() };
-    Trainer::new(model.name, &row, layer, Adam::default(), options).unwrap()
-}
-
-fn description(data: &Dataset) -> Description {
-    let (settings, free) = (Settings::new(), Settings::new());
-    Description { settings, free, normalisation: None, data: Identity::of(data) }
+    let options = TrainerOptions { batch, seed: 3, augment, compile };
+    Trainer::new(model.name, network, Adam::default(), options).unwrap()
 }
 
 /// The hash of the weights after two epochs.
@@ -51,8 +46,9 @@ fn resumed_hash(trainers: [Trainer; 2], data: &Dataset, steps: u64) -> String {
     first.fit(data, None, &FitOptions::epochs(2), &mut stop).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
-    first.run_checkpoint(&description(data)).unwrap().write(&path).unwrap();
-    second.resume(&Checkpoint::read(&path).unwrap(), &description(data)).unwrap();
+    first.run_checkpoint().unwrap().write(&path).unwrap();
+    second.describe(Description::of(data));
+    second.resume(&Checkpoint::read(&path).unwrap()).unwrap();
     hash(second, data)
 }
 
@@ -79,20 +75,18 @@ fn resnet18_has_the_same_bits_on_two_threads_and_after_a_resume() {
 fn changes_of_images_are_a_part_of_a_run() {
     let data = few_digits(40);
     assert_ne!(hash(trainer("lenet", 20, 1, "shift"), &data), hash(trainer("lenet", 20, 1, "none"), &data));
-    let checkpoint = trainer("lenet", 20, 1, "shift").run_checkpoint(&description(&data)).unwrap();
-    assert!(trainer("lenet", 20, 1, "shift").resume(&checkpoint, &description(&data)).is_ok());
-    assert!(trainer("lenet", 20, 1, "none").resume(&checkpoint, &description(&data)).is_err());
+    let checkpoint = trainer("lenet", 20, 1, "shift").run_checkpoint().unwrap();
+    assert!(trainer("lenet", 20, 1, "shift").resume(&checkpoint).is_ok());
+    assert!(trainer("lenet", 20, 1, "none").resume(&checkpoint).is_err());
 }
 
 /// Outside of the groups that become kernels there are views, which cost nothing.
 #[test]
 fn no_elementwise_op_of_resnet18_is_outside_of_a_kernel() {
-    let model = Model::find("resnet18").unwrap();
+    let model = Architecture::find("resnet18").unwrap();
     let row = model.row_of(&[1, 8, 8].into()).unwrap();
-    let layer = (model.build)(&row, 10, &ModelOptions::default());
-    let batch = Batch::new(2, row);
-    let graph =
-        training_graph("resnet18", &*layer, &batch, &Loss::cross_entropy(), &Adam::default()).unwrap();
+    let network = model.network(&row, 10, &ModelOptions::default(), None);
+    let graph = training_graph("resnet18", &network, 2, &Adam::default()).unwrap();
     let last = passes::Pass::last_of(ir::Stage::Fused).unwrap();
     let options = Options::default().for_passes();
     let passes::Program::Graph(graph) = passes::run_until(graph, &options, last).unwrap() else {
@@ -108,8 +102,8 @@ fn no_elementwise_op_of_resnet18_is_outside_of_a_kernel() {
 }
 
 fn problem(model: impl Layer + 'static, row: &[usize]) -> String {
-    let options = TrainerOptions::default();
-    Trainer::new("net", row, model, Adam::default(), options).err().unwrap().to_string()
+    let network = Supervised::new(row, model, Loss::cross_entropy());
+    Trainer::new("net", network, Adam::default(), TrainerOptions::default()).err().unwrap().to_string()
 }
 
 #[test]
@@ -148,9 +142,11 @@ fn images_of_another_size_are_errors_that_name_the_first_layer_and_both_shapes()
         assert_eq!(fitted.unwrap_err().to_string(), expected);
     }
     assert!(lenet.evaluate(&images(&[8, 8])).is_ok() && lenet.evaluate(&images(&[64])).is_ok());
-    let mut shifted = trainer("lenet", 2, 1, "shift");
-    let error =
-        shifted.fit(&images(&[64]), None, &FitOptions::epochs(1), &mut silent).unwrap_err().to_string();
+    let shifted = |model: &str, row| {
+        trainer(model, 2, 1, "shift").fit(&images(row), None, &FitOptions::epochs(1), &mut silent)
+    };
+    assert!(shifted("lenet", &[64]).is_ok() && shifted("mlp", &[8, 8]).is_ok());
+    let error = shifted("mlp", &[64]).unwrap_err().to_string();
     assert!(error.starts_with("augment shift: rows are of [64], which are no images"), "{error}");
 }
 
@@ -193,7 +189,7 @@ fn the_program_names_layers_and_shapes_and_exits_with_2() {
         "train lenet --data npz:one.npz --batch 2",
         "error: max_pool2d pool1: windows of [2, 2] are larger than x of f32[1, 6, 1, 1]",
     );
-    refused("train agz19", "error: agz19: it has two results");
+    refused("train agz19", "error: agz19: it has several results, and data have one target per row");
     refused("train lenet --augment turn", "turn: images cannot be changed so");
     refused("train lenet --augment shift=8", "augment shift=8: images are of [1, 8, 8]; shift by fewer");
     refused(

@@ -4,7 +4,7 @@
 
 use ir::Tensor;
 use nn::schedule::{Decay, Schedule};
-use nn::{Clip, Loss, Relu, Sgd, TrainStep};
+use nn::{Clip, Loss, Relu, Sgd, Supervised, TrainStep};
 use nnc::data::digits;
 use nnc::trainer::{FitOptions, silent};
 use nnc::{Error, Trainer, TrainerOptions, checkpoint};
@@ -23,7 +23,8 @@ fn a_schedule_sets_the_rate_of_an_optimizer_with_a_name() {
     let [plain, named] = steps().map(|step| {
         let options = TrainerOptions { batch: 500, ..TrainerOptions::default() };
         let model = nn::models::Mlp::new(&[64, 16, 10], Relu);
-        let mut trainer = Trainer::new("small", &[64], model, step, options).unwrap();
+        let network = Supervised::new([64], model, Loss::cross_entropy());
+        let mut trainer = Trainer::new("small", network, step, options).unwrap();
         let history = trainer.fit(&train, None, &fit, &mut silent).unwrap();
         let hash = checkpoint::hash(trainer.state(), trainer.weights()).unwrap();
         (hash, history.epochs.iter().map(|epoch| epoch.learning_rate).collect::<Vec<_>>())
@@ -35,10 +36,12 @@ fn a_schedule_sets_the_rate_of_an_optimizer_with_a_name() {
 #[test]
 fn norms_of_an_optimizer_with_a_name_are_looked_at() {
     for step in steps() {
-        let options = TrainerOptions { batch: 1, loss: Loss::SquaredError, ..TrainerOptions::default() };
-        let mut trainer = Trainer::new("line", &[2], nn::Linear::new(2, 1), step, options).unwrap();
+        let options = TrainerOptions { batch: 1, ..TrainerOptions::default() };
+        let network = Supervised::new([2], nn::Linear::new(2, 1), Loss::SquaredError);
+        let mut trainer = Trainer::new("line", network, step, options).unwrap();
         let x = Tensor::new([1, 2], vec![0.5f32; 2]).unwrap();
-        let error = trainer.step(&x, &Tensor::new([1, 1], vec![1.8e19f32]).unwrap()).unwrap_err();
+        let y = Tensor::new([1, 1], vec![1.8e19f32]).unwrap();
+        let error = trainer.step(&[("x", &x), ("y", &y)]).unwrap_err();
         let Error::NotFinite(error) = error else { panic!("{error:?}") };
         assert_eq!(error.value, "gradient_norm");
     }

@@ -6,8 +6,11 @@ use std::ops::ControlFlow;
 
 use nn::models::Mlp;
 use nn::schedule::{Decay, Plateau, Schedule};
-use nn::{Activation, AdaMax, Adagrad, Adam, AdamW, Clip, Lamb, Lion, Optimizer, RmsProp, Sgd, TrainStep};
-use nnc::checkpoint::{Checkpoint, Description, Identity, Settings};
+use nn::{
+    Activation, AdaMax, Adagrad, Adam, AdamW, Clip, Lamb, Lion, Loss, Optimizer, RmsProp, Sgd, Supervised,
+    TrainStep,
+};
+use nnc::checkpoint::{Checkpoint, Description};
 use nnc::data::{Dataset, digits};
 use nnc::trainer::{Event, FitOptions, History, silent};
 use nnc::{Options, Trainer, TrainerOptions};
@@ -61,7 +64,11 @@ impl Case {
     fn trainer(&self, threads: usize) -> Trainer {
         let compile = Options { threads, ..Options::default() };
         let options = TrainerOptions { batch: BATCH, seed: 5, compile, ..TrainerOptions::default() };
-        Trainer::new("m", &[64], self.model.clone(), (self.optimizer)(), options).unwrap()
+        Trainer::new("m", self.network(), (self.optimizer)(), options).unwrap()
+    }
+
+    fn network(&self) -> Supervised<Mlp> {
+        Supervised::new([64], self.model.clone(), Loss::cross_entropy())
     }
 
     /// Goes on until the end, or until so many steps have been done in all.
@@ -75,21 +82,11 @@ impl Case {
     }
 }
 
-fn description(train: &Dataset) -> Description {
-    Description {
-        settings: Settings::new(),
-        free: Settings::new(),
-        normalisation: None,
-        data: Identity::of(train),
-    }
-}
-
 /// Broken off in the middle of an epoch, among batches whose gradients are added up, after an epoch, and soon after that;
 /// each time through a file, and on another number of threads.
 #[test]
 fn a_run_that_is_broken_off_goes_on_to_the_same_bits() {
     let (train, _) = digits();
-    let description = description(&train);
     let steps_per_epoch = train.len().div_ceil(BATCH) as u64;
     let folder = tempfile::tempdir().unwrap();
     for case in cases() {
@@ -102,9 +99,10 @@ fn a_run_that_is_broken_off_goes_on_to_the_same_bits() {
         {
             case.fit(&mut trainer, Some(break_after));
             let path = folder.path().join("a.safetensors");
-            trainer.run_checkpoint(&description).unwrap().write(&path).unwrap();
+            trainer.run_checkpoint().unwrap().write(&path).unwrap();
             trainer = case.trainer(1 + (number + 1) % 2);
-            trainer.resume(&Checkpoint::read(&path).unwrap(), &description).unwrap();
+            trainer.describe(Description::of(&train));
+            trainer.resume(&Checkpoint::read(&path).unwrap()).unwrap();
             assert_eq!(trainer.run().steps, break_after, "{}", case.name);
         }
         let resumed = case.fit(&mut trainer, None);
@@ -140,14 +138,13 @@ fn rates_fall_and_runs_end_where_losses_rise() {
 #[test]
 fn a_run_that_has_ended_can_be_made_longer() {
     let (train, _) = digits();
-    let description = description(&train);
     let case = &cases()[0];
     let mut whole = case.trainer(1);
     case.fit(&mut whole, None);
     let mut short = case.trainer(1);
     short.fit(&train, None, &FitOptions::epochs(2), &mut silent).unwrap();
     let mut longer = case.trainer(2);
-    longer.resume(&short.run_checkpoint(&description).unwrap(), &description).unwrap();
+    longer.resume(&short.run_checkpoint().unwrap()).unwrap();
     longer.fit(&train, None, &FitOptions::epochs(4), &mut silent).unwrap();
     assert_eq!(longer.weights_hash().unwrap(), whole.weights_hash().unwrap());
 }
@@ -159,12 +156,13 @@ fn another_run_does_not_go_on_from_a_checkpoint() {
     let case = &cases()[0];
     let mut trainer = case.trainer(1);
     case.fit(&mut trainer, Some(3));
-    let checkpoint = trainer.run_checkpoint(&description(&train)).unwrap();
+    let checkpoint = trainer.run_checkpoint().unwrap();
     let message = |optimizer: Box<dyn Optimizer>, seed: u64, data: &Dataset| {
         let options = TrainerOptions { batch: BATCH, seed, ..TrainerOptions::default() };
-        let mut other = Trainer::new("m", &[64], case.model.clone(), optimizer, options).unwrap();
+        let mut other = Trainer::new("m", case.network(), optimizer, options).unwrap();
+        other.describe(Description::of(data));
         let before = other.weights_hash().unwrap();
-        let error = other.resume(&checkpoint, &description(data)).unwrap_err().to_string();
+        let error = other.resume(&checkpoint).unwrap_err().to_string();
         assert_eq!((other.weights_hash().unwrap(), other.run().steps), (before, 0));
         error
     };
@@ -174,8 +172,8 @@ fn another_run_does_not_go_on_from_a_checkpoint() {
     assert!(message(Box::new(Sgd::new(0.01)), 5, &train).starts_with(another_step));
     assert!(message(adam(0.01), 6, &train).starts_with(another_step));
     assert!(message(adam(0.01), 5, &test).starts_with("the checkpoint: it was trained on other data: "));
-    let finished = trainer.model_checkpoint(&description(&train)).unwrap();
-    let error = trainer.resume(&finished, &description(&train)).unwrap_err().to_string();
+    let finished = trainer.model_checkpoint().unwrap();
+    let error = trainer.resume(&finished).unwrap_err().to_string();
     assert!(
         error.starts_with("the checkpoint: it holds a finished model, and no run to go on from; "),
         "{error}"

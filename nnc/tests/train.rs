@@ -8,7 +8,7 @@ use codegen::Target;
 use ir::Tensor;
 use nn::models::{Mlp, mlp};
 use nn::schedule::{Decay, Schedule};
-use nn::{Activation, Adam, Clip, Loss, Relu, Sgd, TrainStep};
+use nn::{Activation, Adam, Clip, Loss, Relu, Sgd, Supervised, TrainStep};
 use nnc::data::{Dataset, Targets, digits};
 use nnc::trainer::{Event, FitOptions, silent};
 use nnc::{Error, Options, Trainer, TrainerOptions, checkpoint};
@@ -23,14 +23,18 @@ fn options_on(target: &Target, batch: usize, seed: u64, threads: usize) -> Train
     TrainerOptions { batch, seed, compile, ..TrainerOptions::default() }
 }
 
-fn small() -> Mlp {
-    Mlp::new(&[64, 16, 10], Relu)
+fn classifier(model: Mlp) -> Supervised<Mlp> {
+    Supervised::new([64], model, Loss::cross_entropy())
+}
+
+fn small() -> Supervised<Mlp> {
+    classifier(Mlp::new(&[64, 16, 10], Relu))
 }
 
 /// The hash of the weights of a small model after two epochs.
 fn trained_hash(options: TrainerOptions) -> String {
     let (train, _) = digits();
-    let mut trainer = Trainer::new("small", &[64], small(), Adam::default(), options).unwrap();
+    let mut trainer = Trainer::new("small", small(), Adam::default(), options).unwrap();
     trainer.fit(&train, None, &FitOptions::epochs(2), &mut silent).unwrap();
     checkpoint::hash(trainer.state(), trainer.weights()).unwrap()
 }
@@ -40,7 +44,7 @@ fn the_default_model_reaches_97_percent_on_the_held_out_fifth() {
     let (train, test) = digits();
     for target in Target::available() {
         let options = options_on(&target, 32, 1, 1);
-        let mut trainer = Trainer::new("mlp", &[64], mlp(), Adam::new(5e-3), options).unwrap();
+        let mut trainer = Trainer::new("mlp", classifier(mlp()), Adam::new(5e-3), options).unwrap();
         let history = trainer.fit(&train, Some(&test), &FitOptions::epochs(30), &mut silent).unwrap();
         let evaluation = trainer.evaluate(&test).unwrap();
         assert!(evaluation.accuracy >= Some(0.97), "{}: {evaluation:?}", target.name);
@@ -72,7 +76,7 @@ fn another_seed_gives_other_weights() {
 fn every_row_is_trained_on_once_per_epoch() {
     let (train, _) = digits();
     for (batch, steps) in [(479, 3), (480, 3), (1437, 1)] {
-        let mut trainer = Trainer::new("small", &[64], small(), Sgd::new(0.1), options(batch, 0, 1)).unwrap();
+        let mut trainer = Trainer::new("small", small(), Sgd::new(0.1), options(batch, 0, 1)).unwrap();
         let mut seen = 0;
         let mut count = |event: &Event, _: &Trainer| {
             seen += usize::from(matches!(event, Event::Step(_)));
@@ -87,7 +91,7 @@ fn every_row_is_trained_on_once_per_epoch() {
 #[test]
 fn both_sizes_of_batches_share_their_states() {
     let (train, _) = digits();
-    let mut trainer = Trainer::new("small", &[64], small(), Adam::default(), options(1000, 0, 1)).unwrap();
+    let mut trainer = Trainer::new("small", small(), Adam::default(), options(1000, 0, 1)).unwrap();
     trainer.fit(&train, None, &FitOptions::epochs(3), &mut silent).unwrap();
     assert_eq!(trainer.state().get("adam.step").unwrap().as_slice::<i64>().unwrap(), [6]);
 }
@@ -95,12 +99,12 @@ fn both_sizes_of_batches_share_their_states() {
 #[test]
 fn a_restored_trainer_evaluates_as_the_saved_one() {
     let (train, test) = digits();
-    let mut trainer = Trainer::new("small", &[64], small(), Adam::default(), options(32, 0, 1)).unwrap();
+    let mut trainer = Trainer::new("small", small(), Adam::default(), options(32, 0, 1)).unwrap();
     trainer.fit(&train, None, &FitOptions::epochs(1), &mut silent).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("small.safetensors");
     checkpoint::save(&path, trainer.state(), trainer.weights()).unwrap();
-    let mut restored = Trainer::new("small", &[64], small(), Adam::default(), options(32, 9, 1)).unwrap();
+    let mut restored = Trainer::new("small", small(), Adam::default(), options(32, 9, 1)).unwrap();
     checkpoint::restore(&path, restored.state_mut().unwrap()).unwrap();
     assert_eq!(restored.evaluate(&test).unwrap(), trainer.evaluate(&test).unwrap());
 }
@@ -113,7 +117,7 @@ fn evaluation_sees_the_weights_of_each_epoch() {
         let compile = Options { optimize, ..Options::default() };
         let options = TrainerOptions { batch: 64, seed: 2, compile, ..TrainerOptions::default() };
         let model = Mlp::new(&[64, 64, 10], Relu);
-        let mut trainer = Trainer::new("wide", &[64], model, Sgd::new(0.05), options).unwrap();
+        let mut trainer = Trainer::new("wide", classifier(model), Sgd::new(0.05), options).unwrap();
         let history = trainer.fit(&train, Some(&test), &FitOptions::epochs(3), &mut silent).unwrap();
         history.epochs.iter().map(|epoch| epoch.held_out.as_ref().unwrap().loss).collect()
     };
@@ -159,12 +163,12 @@ fn states(trainer: &Trainer) -> Vec<(String, Tensor)> {
 
 #[test]
 fn nan_in_a_batch_is_an_error_that_names_the_step_and_the_value() {
-    let mut trainer = Trainer::new("small", &[64], small(), Adam::default(), options(2, 0, 1)).unwrap();
+    let mut trainer = Trainer::new("small", small(), Adam::default(), options(2, 0, 1)).unwrap();
     let labels = Tensor::new([2], vec![3i64, 5]).unwrap();
     let mut x = Tensor::new([2, 64], vec![0.5f32; 128]).unwrap();
-    trainer.step(&x, &labels).unwrap();
+    trainer.step(&[("x", &x), ("y", &labels)]).unwrap();
     x.as_mut_slice::<f32>().unwrap()[64 + 7] = f32::NAN;
-    let error = trainer.step(&x, &labels).unwrap_err();
+    let error = trainer.step(&[("x", &x), ("y", &labels)]).unwrap_err();
     assert_eq!(error.to_string(), "step 2: input `x` holds NaN at [1, 7]; give finite numbers");
     let Error::NotFinite(error) = error else { panic!("{error:?}") };
     assert_eq!((error.step, error.value.as_str()), (2, "x"));
@@ -189,9 +193,8 @@ fn a_trainer_goes_on_after_an_error_as_if_there_had_been_none() {
     for target in Target::available() {
         for optimizer in steps {
             let trainer = || {
-                let loss = Loss::SquaredError;
-                let options = TrainerOptions { loss, ..options_on(&target, 8, 3, 1) };
-                Trainer::new("small", &[64], model(), optimizer(), options).unwrap()
+                let network = Supervised::new([64], model(), Loss::SquaredError);
+                Trainer::new("small", network, optimizer(), options_on(&target, 8, 3, 1)).unwrap()
             };
             let (mut good, mut tried) = (trainer(), trainer());
             for step in 0..5 {
@@ -199,14 +202,17 @@ fn a_trainer_goes_on_after_an_error_as_if_there_had_been_none() {
                 let before = (states(&tried), tried.run().steps);
                 for (fill, target) in bad {
                     let (x, y) = batch(fill, target);
-                    let error = tried.step(&x, &y).unwrap_err();
+                    let error = tried.step(&[("x", &x), ("y", &y)]).unwrap_err();
                     assert!(matches!(&error, Error::NotFinite(error) if error.step == step + 1), "{error}");
                     if step > 0 {
                         assert_eq!((states(&tried), tried.run().steps), before, "{error}");
                     }
                 }
                 let (x, y) = batch(1.0, 0.5);
-                assert_eq!(tried.step(&x, &y).unwrap(), good.step(&x, &y).unwrap());
+                assert_eq!(
+                    tried.step(&[("x", &x), ("y", &y)]).unwrap(),
+                    good.step(&[("x", &x), ("y", &y)]).unwrap()
+                );
                 assert_eq!(states(&tried), states(&good), "step {step}");
             }
         }
@@ -215,13 +221,14 @@ fn a_trainer_goes_on_after_an_error_as_if_there_had_been_none() {
 
 #[test]
 fn gradients_whose_norm_overflows_are_an_error_that_names_it() {
-    let options = TrainerOptions { loss: Loss::SquaredError, ..options(1, 0, 1) };
+    let network = Supervised::new([2], nn::Linear::new(2, 1), Loss::SquaredError);
     let step = TrainStep::new(Adam::new(0.1)).clip(Clip::Norm(1.0));
-    let mut trainer = Trainer::new("line", &[2], nn::Linear::new(2, 1), step, options).unwrap();
+    let mut trainer = Trainer::new("line", network, step, options(1, 0, 1)).unwrap();
     let x = Tensor::new([1, 2], vec![0.5f32; 2]).unwrap();
-    trainer.step(&x, &Tensor::new([1, 1], vec![0.5f32]).unwrap()).unwrap();
+    let [half, huge] = [0.5f32, 1.8e19].map(|y| Tensor::new([1, 1], vec![y]).unwrap());
+    trainer.step(&[("x", &x), ("y", &half)]).unwrap();
     let before = states(&trainer);
-    let error = trainer.step(&x, &Tensor::new([1, 1], vec![1.8e19f32]).unwrap()).unwrap_err();
+    let error = trainer.step(&[("x", &x), ("y", &huge)]).unwrap_err();
     let Error::NotFinite(error) = error else { panic!("{error:?}") };
     assert_eq!((error.step, error.value.as_str()), (2, "gradient_norm"));
     assert_eq!(states(&trainer), before);
@@ -230,7 +237,7 @@ fn gradients_whose_norm_overflows_are_an_error_that_names_it() {
 #[test]
 fn training_that_diverges_is_an_error_that_leaves_finite_states() {
     let (train, _) = digits();
-    let mut trainer = Trainer::new("small", &[64], small(), Sgd::new(1e30), options(32, 0, 1)).unwrap();
+    let mut trainer = Trainer::new("small", small(), Sgd::new(1e30), options(32, 0, 1)).unwrap();
     let error = trainer.fit(&train, None, &FitOptions::epochs(1), &mut silent).unwrap_err();
     let message = error.to_string();
     let Error::NotFinite(error) = error else { panic!("{error:?}") };
@@ -251,7 +258,7 @@ fn schedules_that_give_no_learning_rate_are_errors_before_the_step() {
         (Decay::Step { steps: 1, factor: 1e300 }, "inf"),
         (Decay::Step { steps: 1, factor: 1e40 }, "1e39"),
     ] {
-        let mut trainer = Trainer::new("small", &[64], small(), Sgd::new(0.1), options(500, 0, 1)).unwrap();
+        let mut trainer = Trainer::new("small", small(), Sgd::new(0.1), options(500, 0, 1)).unwrap();
         let fit = FitOptions { schedule: Schedule { warm_up: 0, decay }, ..FitOptions::epochs(2) };
         let error = trainer.fit(&train, None, &fit, &mut silent).unwrap_err().to_string();
         let expected =
@@ -268,7 +275,7 @@ fn data_that_do_not_fit_the_model_are_errors() {
         Dataset::new("toy", [columns], vec![0.0; rows * columns], Targets::classes(vec![0; rows], classes))
             .unwrap()
     };
-    let mut trainer = Trainer::new("small", &[64], small(), Adam::default(), options(4, 0, 1)).unwrap();
+    let mut trainer = Trainer::new("small", small(), Adam::default(), options(4, 0, 1)).unwrap();
     let mut message = |data: &Dataset| {
         trainer.fit(data, None, &FitOptions::epochs(1), &mut silent).unwrap_err().to_string()
     };
@@ -277,16 +284,20 @@ fn data_that_do_not_fit_the_model_are_errors() {
     let classes = message(&dataset(64, 11, 8));
     assert!(classes.starts_with("toy: there are 11 classes, the model returns 10 logits"), "{classes}");
     let empty = message(&dataset(64, 10, 0));
-    assert!(empty.starts_with("toy: the data set has no rows"), "{empty}");
+    assert!(empty.starts_with("toy: there are no rows"), "{empty}");
     let few = message(&dataset(64, 10, 3));
     assert_eq!(few, "batch: it is 4, and there are 3 rows to train on; give from 1 to 3");
     let values = Dataset::new("toy", [64], vec![0.0; 512], Targets::values(vec![0.0; 8], 1)).unwrap();
     let expected = "toy: its targets are values, the loss is one of classes; choose a loss of values";
     assert_eq!(message(&values), expected);
     let y = Tensor::new([1], vec![10i64]).unwrap();
-    let error = trainer.step(&Tensor::new([1, 64], vec![0.0f32; 64]).unwrap(), &y).unwrap_err().to_string();
+    let x = Tensor::new([1, 64], vec![0.0f32; 64]).unwrap();
+    let error = trainer.step(&[("x", &x), ("y", &y)]).unwrap_err().to_string();
     assert_eq!(error, "y: the label of row 0 is 10; give labels from 0 to 9");
-    let error =
-        Trainer::new("small", &[64], small(), Adam::default(), options(0, 0, 1)).err().unwrap().to_string();
+    for (given, names) in [(vec![("x", &x)], "x"), (vec![("x", &x), ("z", &x)], "x, z")] {
+        let error = trainer.step(&given).unwrap_err().to_string();
+        assert_eq!(error, format!("batch: the arrays {names} are given; give x, y"));
+    }
+    let error = Trainer::new("small", small(), Adam::default(), options(0, 0, 1)).err().unwrap().to_string();
     assert_eq!(error, "batch: it is 0; give at least 1");
 }

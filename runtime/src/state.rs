@@ -154,6 +154,11 @@ impl State {
         self.entries.len()
     }
 
+    /// Whether there is a state of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use nn::supervised::{Batch, training_graph};
-use nn::{Adam, Loss, Relu, models::Mlp};
+use nn::network::training_graph;
+use nn::{Adam, Loss, Relu, Supervised, models::Mlp};
 use nnc::data::{Batches, Dataset, Targets};
 use nnc::trainer::shuffle::permutation;
 use nnc::{Executable, Options, State};
@@ -27,7 +27,7 @@ fn dataset(features: usize) -> Dataset {
 /// Runs a step on each batch.
 fn epoch(mut batches: Batches, program: &mut Executable, state: &mut State) {
     while let Some(batch) = batches.next_batch() {
-        program.run(state, &[&batch.x, &batch.y]).expect("the batch fits");
+        program.run(state, &batch.tensors()).expect("the batch fits");
     }
 }
 
@@ -39,8 +39,8 @@ fn batches(criterion: &mut Criterion) {
         for threads in [1, 2] {
             let options = Options { threads, ..Options::default() };
             let model = Mlp::new(&[features, 128, 64, CLASSES], Relu);
-            let examples = Batch::new(batch, [features]);
-            let graph = training_graph("mlp", &model, &examples, &Loss::cross_entropy(), &Adam::new(1e-3));
+            let network = Supervised::new([features], model, Loss::cross_entropy());
+            let graph = training_graph("mlp", &network, batch, &Adam::new(1e-3));
             let mut program = nnc::compile(&graph.expect("it builds"), &options).expect("it compiles");
             let mut state = State::new(program.plan(), 0).expect("there is memory");
             group.throughput(Throughput::Elements((BATCHES * batch) as u64));

@@ -8,8 +8,8 @@ use ir::{DType, Error, Graph, Tensor, Value};
 use nn::deconvolution::deconvolution_graph;
 use nn::models::{Block, LeNet, Mlp, ResNet, Stem, Vgg};
 use nn::{
-    Activation, AdaMax, Adagrad, Adam, AdamW, Batch, Clip, Context, Dropout, Group, Lamb, Layer, LayerNorm,
-    Linear, Lion, Loss, Mode, Optimizer, PRelu, RRelu, RmsProp, Sgd, TrainStep, supervised,
+    Activation, AdaMax, Adagrad, Adam, AdamW, Clip, Context, Dropout, Group, Lamb, Layer, LayerNorm, Linear,
+    Lion, Loss, Mode, Optimizer, PRelu, RRelu, RmsProp, Sgd, Supervised, TrainStep, network,
 };
 use nnc::State;
 use tests::compare::tensor_difference;
@@ -50,13 +50,13 @@ fn inputs(graph: &Graph, loss: &Loss) -> BTreeMap<String, Tensor> {
 
 /// Runs some steps as machine code for each target and in the interpreter, and compares all outputs and states.
 fn compare_steps(what: &str, model: &dyn Layer, loss: &Loss, optimizer: &dyn Optimizer) {
-    compare_steps_on(&Batch::new(BATCH, [FEATURES]), what, model, loss, optimizer);
+    compare_steps_of(&Supervised::new([FEATURES], model, loss.clone()), BATCH, what, optimizer);
 }
 
-fn compare_steps_on(batch: &Batch, what: &str, model: &dyn Layer, loss: &Loss, optimizer: &dyn Optimizer) {
-    let graph = supervised::training_graph("model", model, batch, loss, optimizer)
+fn compare_steps_of(network: &Supervised<&dyn Layer>, rows: usize, what: &str, optimizer: &dyn Optimizer) {
+    let graph = network::training_graph("model", network, rows, optimizer)
         .unwrap_or_else(|error| panic!("{what}: {error}"));
-    let inputs = inputs(&graph, loss);
+    let inputs = inputs(&graph, &network.loss);
     let differentiated = passes::autodiff::autodiff(&graph).unwrap_or_else(|error| panic!("{what}: {error}"));
     let mut bindings = Bindings { inputs: inputs.clone(), states: BTreeMap::new(), seed: SEED };
     let mut expected = Vec::new();
@@ -121,9 +121,10 @@ fn every_loss_trains_as_in_the_interpreter() {
 
 #[test]
 fn weighted_examples_train_as_in_the_interpreter() {
-    let batch = Batch { is_weighted: true, ..Batch::new(BATCH, [FEATURES]) };
     for loss in [Loss::cross_entropy(), Loss::SquaredError] {
-        compare_steps_on(&batch, &format!("weighted {loss:?}"), &mlp(), &loss, &Sgd::new(0.1));
+        let (what, model) = (format!("weighted {loss:?}"), mlp());
+        let network = Supervised::new([FEATURES], &model as &dyn Layer, loss).weighted();
+        compare_steps_of(&network, BATCH, &what, &Sgd::new(0.1));
     }
 }
 
@@ -224,8 +225,8 @@ fn causal_attention_trains_with_every_clipped_optimizer() {
     for (length, optimizer) in optimizers {
         let model = Attention { length, width: 6, heads: 2 };
         let optimizer = optimizer.clip(Clip::Norm(0.5));
-        let batch = Batch::new(2, [length, 6]);
-        compare_steps_on(&batch, &format!("{length}"), &model, &Loss::cross_entropy(), &optimizer);
+        let network = Supervised::new([length, 6], &model as &dyn Layer, Loss::cross_entropy());
+        compare_steps_of(&network, 2, &format!("{length}"), &optimizer);
     }
 }
 
@@ -250,8 +251,8 @@ fn models_of_images_train_as_in_the_interpreter() {
         ("bottlenecks", &shape(Block::Bottleneck, Stem::Large, true)),
     ];
     for (name, model) in models {
-        let batch = Batch::new(3, [2, 9, 8]);
-        compare_steps_on(&batch, name, model, &Loss::cross_entropy(), &Sgd::new(0.01).momentum(0.9));
+        let network = Supervised::new([2, 9, 8], model, Loss::cross_entropy());
+        compare_steps_of(&network, 3, name, &Sgd::new(0.01).momentum(0.9));
     }
 }
 
@@ -264,8 +265,8 @@ fn deconvolution_is_as_in_the_interpreter() {
 }
 
 fn compare_deconvolution(model: &dyn Layer, row: [usize; 3], layer: &str, maps: [i64; 2]) {
-    let graph = deconvolution_graph("model", model, &Batch::new(2, row), layer)
-        .unwrap_or_else(|error| panic!("{error}"));
+    let network = Supervised::new(row, model, Loss::SquaredError);
+    let graph = deconvolution_graph("model", &network, 2, layer).unwrap_or_else(|error| panic!("{error}"));
     let differentiated = passes::autodiff::autodiff(&graph).unwrap_or_else(|error| panic!("{error}"));
     let mut inputs = tests::compare::seeded_inputs(&graph, SEED);
     inputs.insert("map".into(), Tensor::new([2], maps.to_vec()).expect("two rows"));

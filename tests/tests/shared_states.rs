@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ir::{Graph, Tensor};
 use nn::{
-    Adam, Batch, BatchNorm, Conv2d, Flatten, Layer, Linear, Loss, MaxPool2d, Optimizer, Relu, Sequential,
-    Sgd, supervised,
+    Adam, BatchNorm, Conv2d, Flatten, Layer, Linear, Loss, MaxPool2d, Network, Optimizer, Relu, Sequential,
+    Sgd, Supervised, network,
 };
 use nnc::{Executable, Options, Pool, State};
 use tests::compare::{plan_without, seeded_inputs};
@@ -14,9 +14,11 @@ use tests::compare::{plan_without, seeded_inputs};
 const SEED: u64 = 3;
 const THREADS: usize = 8;
 
-/// Models of rows and of images, with the shapes of their batches.
-fn models() -> [(&'static str, Box<dyn Layer>, Batch); 3] {
-    let images = || Batch::new(4, [1, 28, 28]);
+/// Models of rows and of images, with the numbers of rows of their batches.
+fn models() -> [(&'static str, Arc<dyn Network>, usize); 3] {
+    fn classifier(row: &[usize], layer: impl Layer + 'static) -> Arc<dyn Network> {
+        Arc::new(Supervised::new(row, layer, Loss::cross_entropy()))
+    }
     let convolutional = Sequential::new()
         .add(Conv2d::new(1, 32, 5))
         .add(BatchNorm::new(32))
@@ -27,9 +29,9 @@ fn models() -> [(&'static str, Box<dyn Layer>, Batch); 3] {
         .add(Linear::new(64, 10));
     let mlp = nn::models::Mlp::new(&[64, 320, 64], Relu);
     [
-        ("mlp", Box::new(mlp), Batch::new(9, [64])),
-        ("lenet", Box::new(nn::models::LeNet::new(10)), images()),
-        ("convolutional", Box::new(convolutional), images()),
+        ("mlp", classifier(&[64], mlp), 9),
+        ("lenet", classifier(&[1, 28, 28], nn::models::LeNet::new(10)), 4),
+        ("convolutional", classifier(&[1, 28, 28], convolutional), 4),
     ]
 }
 
@@ -88,8 +90,8 @@ fn infer_on_threads(
 fn eight_threads_on_one_state_have_the_bits_of_one() {
     let one = || Arc::new(Pool::new(1).expect("a thread"));
     let three = Arc::new(Pool::new(3).expect("three threads"));
-    for (name, model, batch) in models() {
-        let graph = supervised::inference_graph(name, &*model, &batch).expect("the shapes fit");
+    for (name, model, rows) in models() {
+        let graph = network::inference_graph(name, &model, rows).expect("the shapes fit");
         let programs = programs(&graph);
         // LeNet has too few channels to be packed.
         assert_eq!(programs[0].plan().prepare.is_empty(), name == "lenet", "{name}");
@@ -109,10 +111,9 @@ fn eight_threads_on_one_state_have_the_bits_of_one() {
 
 #[test]
 fn a_clone_trains_on_another_thread_and_the_shared_weights_stay() {
-    for (name, model, batch) in models() {
-        let infers = supervised::inference_graph(name, &*model, &batch).expect("the shapes fit");
-        let trains =
-            supervised::training_graph(name, &*model, &batch, &Loss::cross_entropy(), &Sgd::new(0.1));
+    for (name, model, rows) in models() {
+        let infers = network::inference_graph(name, &model, rows).expect("the shapes fit");
+        let trains = network::training_graph(name, &model, rows, &Sgd::new(0.1));
         let trains = trains.expect("the shapes fit");
         let [mut program, _] = programs(&infers);
         let mut training = nnc::compile(&trains, &Options::default()).expect("it compiles");
@@ -154,7 +155,7 @@ fn models_optimizers_trainers_and_predictors_move_between_threads() {
 /// A step of a model on two features, which belongs to program `name`.
 fn step_of(name: &str, optimizer: &dyn Optimizer) -> Executable {
     let model = nn::models::Mlp::new(&[2, 3], Relu);
-    let graph = supervised::training_graph(name, &model, &Batch::new(4, [2]), &Loss::SquaredError, optimizer);
+    let graph = network::training_graph(name, &Supervised::new([2], model, Loss::SquaredError), 4, optimizer);
     nnc::compile(&graph.expect("the shapes fit"), &Options::default()).expect("it compiles")
 }
 

@@ -133,6 +133,14 @@ impl Loss {
         Loss::Custom(CustomLoss::new(name, true, function))
     }
 
+    /// The loss without class weights and label smoothing, as models are compared by it.
+    pub fn plain(&self) -> Loss {
+        match self {
+            Loss::CrossEntropy { .. } => Loss::cross_entropy(),
+            other => other.clone(),
+        }
+    }
+
     /// The type of the targets for predictions of this type.
     ///
     /// ```

@@ -1,9 +1,12 @@
 //! AlphaGo Zero's network.
 
-use ir::{Error, Value};
+use ir::{DType, Error, Value};
 
 use super::channels;
-use crate::{BatchNorm, Context, Conv2d, Flatten, Linear, Loss, Relu, Residual, Sequential, Tanh, init};
+use crate::{
+    BatchNorm, Context, Conv2d, Flatten, Linear, Loss, Network, Outputs, Relu, Residual, Sequential, Tanh,
+    init,
+};
 
 /// A tower of residual blocks, and two heads on it: a policy over all points and the pass, and a value (D. Silver et
 /// al., "Mastering the game of Go without human knowledge", 2017, methods: neural network architecture). The paper has
@@ -49,20 +52,48 @@ impl AlphaGoZero {
         Ok([policy, value])
     }
 
+    /// The network for positions `x` of `[planes, height, width]`. To be trained, it takes the `probabilities` of a search,
+    /// `[batch, height width + 1]`, and the `outcome` of the game, `[batch, 1]`; its results are `policy` and `value`, its metrics
+    /// the two parts of its [loss](AlphaGoZero::loss).
+    ///
+    /// ```
+    /// use nn::{models::AlphaGoZero, network::inference_graph};
+    /// let network = AlphaGoZero { blocks: 2, channels: 32 }.network([17, 9, 9]);
+    /// let graph = inference_graph("agz", &network, 8)?;
+    /// assert_eq!(graph.ty(graph.outputs[0].value).to_string(), "f32[8, 82]");
+    /// # Ok::<(), ir::Error>(())
+    /// ```
+    pub fn network(self, [planes, height, width]: [usize; 3]) -> impl Network + use<> {
+        move |cx: &mut Context, rows: usize| {
+            let x = cx.input("x", DType::F32, [rows, planes, height, width])?;
+            let heads @ [policy, value] = self.forward(cx, x)?;
+            let probabilities = cx.input("probabilities", DType::F32, [rows, height * width + 1])?;
+            let outcome = cx.input("outcome", DType::F32, [rows, 1])?;
+            let [policy_loss, value_loss] = AlphaGoZero::losses(cx, heads, [probabilities, outcome])?;
+            let outputs = Outputs::new().result("policy", policy).result("value", value);
+            let loss = cx.add(policy_loss, value_loss)?;
+            Ok(outputs.loss(loss).metric("policy_loss", policy_loss).metric("value_loss", value_loss))
+        }
+    }
+
     /// What training makes small: the cross entropy of the policy with the probabilities `[batch, points + 1]` that a
     /// search has found, and the squared error of the value to the outcome `[batch, 1]`, each a mean over the batch.
     /// The paper's equation 1 has a weight decay besides, which is the optimizer's.
     ///
     /// # Errors
     /// Where the types of predictions and targets differ.
-    pub fn loss(
+    pub fn loss(cx: &mut Context, heads: [Value; 2], targets: [Value; 2]) -> Result<Value, Error> {
+        let [policy_loss, value_loss] = AlphaGoZero::losses(cx, heads, targets)?;
+        cx.add(policy_loss, value_loss)
+    }
+
+    fn losses(
         cx: &mut Context,
         [policy, value]: [Value; 2],
         [probabilities, outcome]: [Value; 2],
-    ) -> Result<Value, Error> {
+    ) -> Result<[Value; 2], Error> {
         let policy_loss = Loss::SoftCrossEntropy.mean(cx, policy, probabilities)?;
-        let value_loss = Loss::SquaredError.mean(cx, value, outcome)?;
-        cx.add(policy_loss, value_loss)
+        Ok([policy_loss, Loss::SquaredError.mean(cx, value, outcome)?])
     }
 }
 

@@ -2,8 +2,8 @@
 
 use ir::{DType, Value};
 use nn::models::Mlp;
-use nn::{Activation, BatchNorm, Context, Linear, Loss, Sgd};
-use nnc::data::{Batch, Dataset};
+use nn::{Activation, BatchNorm, Context, Linear, Loss, Sgd, Supervised};
+use nnc::data::{Batch, Dataset, Examples};
 use nnc::trainer::{FitOptions, silent};
 use nnc::{Error, Options, State, Trainer, TrainerOptions, compile};
 
@@ -43,7 +43,8 @@ pub fn deep_run(
     let sizes: Vec<usize> = [64].into_iter().chain([WIDTH; DEPTH]).chain([10]).collect();
     let model = Mlp { batch_norm, ..Mlp::new(&sizes, activation) };
     let optimizer = Sgd::new(0.02).momentum(0.9);
-    let mut trainer = Trainer::new("deep", &[64], model, optimizer, TrainerOptions::default())?;
+    let network = Supervised::new([64], model, Loss::cross_entropy());
+    let mut trainer = Trainer::new("deep", network, optimizer, TrainerOptions::default())?;
     let start = health(activation, batch_norm, trainer.state_mut()?, train)?;
     let history = trainer.fit(train, None, &FitOptions::epochs(EPOCHS), &mut silent)?;
     let accuracy = trainer.evaluate(test)?.accuracy.unwrap_or_default();
@@ -85,9 +86,10 @@ fn health(
         cx.output(&format!("dead{number}"), is_dead.cast(DType::F32).mean(&[0]))?;
     }
     let mut program = compile(&cx.finish(), &Options::default())?;
-    let mut batch = Batch::zeros(&data.reshaped([64])?, rows);
-    batch.gather(data, &(0..rows as u32).collect::<Vec<_>>());
-    program.run(state, &[&batch.x, &batch.y])?;
+    let data = data.reshaped([64])?.arrays();
+    let mut batch = Batch::zeros(&data, rows);
+    batch.gather(&data, &(0..rows as u32).collect::<Vec<_>>());
+    program.run_named(state, &batch.named())?;
     let outputs: Vec<f64> = program.outputs().iter().map(|output| output.get(0).as_f64()).collect();
     let every_second = |first: usize| outputs.iter().skip(first).step_by(2).copied().collect();
     Ok(Health { gradients: every_second(0), dead: every_second(1) })

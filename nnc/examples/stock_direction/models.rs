@@ -1,7 +1,7 @@
 //! Three ways to score how likely a share is to rise, each fitted to past days alone.
 
 use nn::models::{Logistic, Mlp};
-use nn::{Activation, AdamW, Layer};
+use nn::{Activation, AdamW, Layer, Loss, Supervised};
 use nnc::data::{Dataset, Normalisation, Targets};
 use nnc::trainer::{FitOptions, silent};
 use nnc::{Error, Trainer, TrainerOptions};
@@ -46,7 +46,8 @@ fn learned(
     let [train, watched, future] =
         [train, dataset(&past[known..])?, dataset(future)?].map(|set| scaling.apply(&set));
     let trainer_options = TrainerOptions { batch: 128, seed: 1, ..TrainerOptions::default() };
-    let mut trainer = Trainer::new("direction", &[FEATURES.len()], model, optimizer, trainer_options)?;
+    let network = Supervised::new([FEATURES.len()], model, Loss::cross_entropy());
+    let mut trainer = Trainer::new("direction", network, optimizer, trainer_options)?;
     trainer.fit(&train?, Some(&watched?), options, &mut silent)?;
     let logits = trainer.predict(&future?)?;
     Ok(logits.chunks_exact(2).map(|row| f64::from(row[1]) - f64::from(row[0])).collect())

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::data::{Dataset, Normalisation};
+use super::Template;
+use crate::Error;
+use crate::data::{Dataset, Examples, Normalisation};
 use crate::trainer::Run;
 
 /// Named values on which a run depends: the layers of the model, the learning rate, the size of batches. Their names are
@@ -22,6 +25,13 @@ pub struct Metadata {
     pub version: String,
     /// The name of the model.
     pub model: String,
+    /// The graph by which it is used and evaluated, for any number of rows; `None` where it follows from no two of them.
+    #[serde(serialize_with = "as_text", deserialize_with = "of_text")]
+    pub graph: Option<Template>,
+    /// Which outputs of the graph are its results; the others are the loss and metrics.
+    pub results: Vec<String>,
+    /// The number of elements of all parameters.
+    pub parameters: usize,
     /// What whoever trained it says of the run.
     pub description: Description,
     /// Where the run was. Without it, the file holds the finished model, and no run can go on from it.
@@ -31,7 +41,7 @@ pub struct Metadata {
 }
 
 /// What a run was made with, as whoever started it says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Description {
     /// What the model and the run were made with, and their bits depend on.
     pub settings: Settings,
@@ -56,18 +66,26 @@ pub struct Position {
     pub run: Run,
 }
 
+impl Description {
+    /// That of a run on these examples, with no settings.
+    pub fn of(data: &impl Examples) -> Description {
+        let normalisation = data.dataset().and_then(Dataset::normalisation).cloned();
+        Description { normalisation, data: Identity::of(data), ..Description::default() }
+    }
+}
+
 /// Which data set it was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Its name.
     pub name: String,
     /// The number of rows.
     pub rows: usize,
-    /// The shape of a row.
+    /// The shape of a row; empty where there are several arrays.
     pub row_shape: Vec<usize>,
     /// Whether its targets are classes; else they are values.
     pub is_classes: bool,
-    /// The names of the classes, or of the values.
+    /// The names of the classes, or of the values; none where there are several arrays.
     pub outputs: Vec<String>,
     /// The SHA-256 of its rows and targets.
     pub sha256: String,
@@ -98,8 +116,19 @@ impl Metadata {
 }
 
 impl Identity {
-    /// That of a data set.
-    pub fn of(data: &Dataset) -> Identity {
+    /// That of a data set, or of named arrays.
+    pub fn of(data: &impl Examples) -> Identity {
+        match data.dataset() {
+            Some(dataset) => Identity::of_dataset(dataset),
+            None => {
+                let arrays = data.arrays();
+                let (name, rows) = (arrays.name().to_owned(), arrays.len());
+                Identity { name, rows, sha256: hexadecimal(arrays.digest()), ..Identity::default() }
+            }
+        }
+    }
+
+    fn of_dataset(data: &Dataset) -> Identity {
         let mut sha = Sha256::new();
         let mut bytes = Vec::with_capacity(4 * data.features());
         for index in 0..data.len() {
@@ -138,6 +167,9 @@ impl Identity {
 impl fmt::Display for Identity {
     /// `digits (1437 rows of [1, 8, 8], 10 classes)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.outputs.is_empty() {
+            return write!(f, "{} ({} rows)", self.name, self.rows);
+        }
         let kind = if self.is_classes { "classes" } else { "values" };
         let (rows, shape, outputs) = (self.rows, &self.row_shape, self.outputs.len());
         write!(f, "{} ({rows} rows of {shape:?}, {outputs} {kind})", self.name)
@@ -167,11 +199,15 @@ pub fn differences(saved: &Settings, given: &Settings) -> Vec<String> {
     names.into_iter().filter(differs).map(in_words).collect()
 }
 
-fn as_text<S: Serializer>(it: &Option<Normalisation>, serializer: S) -> Result<S::Ok, S::Error> {
-    it.as_ref().map(Normalisation::to_string).serialize(serializer)
+fn as_text<S: Serializer, T: fmt::Display>(it: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    it.as_ref().map(T::to_string).serialize(serializer)
 }
 
-fn of_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Normalisation>, D::Error> {
+fn of_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = Error>,
+{
     let text: Option<String> = Option::deserialize(deserializer)?;
     text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
 }

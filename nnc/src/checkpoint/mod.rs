@@ -13,6 +13,7 @@ mod file;
 mod folder;
 mod half;
 mod metadata;
+mod template;
 
 use std::path::Path;
 
@@ -21,10 +22,12 @@ use runtime::State;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
+pub(crate) use file::little_endian_bytes;
 pub(crate) use file::write_plain;
 pub use folder::Folder;
 pub(crate) use metadata::hexadecimal;
 pub use metadata::{Description, Identity, Metadata, Position, Settings, differences};
+pub use template::Template;
 
 /// What stands before the names of the best weights so far; no state can be called so.
 const BEST: &str = "best/";
@@ -175,7 +178,7 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a Tensor)>) -> String 
         sha.update(name.as_bytes());
         sha.update([0]);
         tensor.shape().iter().for_each(|&extent| sha.update((extent as u64).to_le_bytes()));
-        sha.update(file::little_endian_bytes(tensor));
+        sha.update(little_endian_bytes(tensor));
     }
     hexadecimal(sha)
 }

@@ -12,7 +12,6 @@ use super::Status;
 use super::output::Output;
 use super::target::TargetArg;
 use super::train::outcome::evaluation_lines;
-use super::trained::Trained;
 
 /// Arguments of `nnc eval`.
 #[derive(clap::Args)]
@@ -46,10 +45,10 @@ enum Part {
 /// Evaluates a model and reports the metrics that suit its targets.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let options = Options { threads: args.threads, ..args.target.options() };
-    let mut trained = Trained::read(&args.checkpoint, &options)?;
+    let model = nnc::load_with(&args.checkpoint, &options)?;
     let (train, test) = args.data.parse::<Source>()?.load()?;
     let data = if args.part == Part::Train { train } else { test };
-    let (outputs, evaluation) = trained.predict_and_evaluate(&data)?;
+    let (outputs, evaluation) = model.predict_and_evaluate(&data)?;
     let names = data.targets().names();
     let matrix = data.labels().map(|labels| ConfusionMatrix::new(&outputs, labels, names));
     if let Some(path) = &args.confusion {
@@ -57,14 +56,14 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
             let help = "leave it out";
             return Err(Error::invalid("--confusion", "values cannot be taken for one another", help));
         };
-        let svg = report::confusion_plot(&format!("{} on {}", trained.name(), data.name()), matrix);
+        let svg = report::confusion_plot(&format!("{} on {}", model.name(), data.name()), matrix);
         files::write_atomically(path, |file| file.write_all(svg.as_bytes()))?;
     }
     let json = || {
         let rows = matrix.as_ref().map(|matrix| matrix.rows().map(<[u64]>::to_vec).collect::<Vec<_>>());
         json!({
             "checkpoint": args.checkpoint.display().to_string(),
-            "model": trained.json(),
+            "model": super::model_json(&model),
             "dataset": data.name(),
             "evaluation": evaluation,
             "confusion": rows,

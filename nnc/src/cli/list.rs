@@ -6,7 +6,7 @@ use ir::{Op, ScalarFn};
 use nnc::Error;
 use nnc::bench::{WORKLOADS, Workload};
 use nnc::data::source::SOURCES;
-use nnc::models::{MODELS, TWO_HEADED};
+use nnc::models::ARCHITECTURES;
 use serde_json::{Map, Value, json};
 
 use super::Status;
@@ -108,10 +108,9 @@ fn models() -> Listing {
     let row = |name: &str, doc: &str, options: &str, defaults: &str| {
         vec![json!(name), json!(doc), json!(options), json!(defaults)]
     };
-    let trained = MODELS.iter().map(|it| row(it.name, it.doc, &it.options.join(", "), it.defaults));
-    let built = TWO_HEADED.iter().map(|it| row(it.name, it.doc, "", ""));
+    let rows = ARCHITECTURES.iter().map(|it| row(it.name, it.doc, &it.options.join(", "), it.defaults));
     let columns = &["model", "doc", "options", "defaults"];
-    Listing { key: "models", columns, rows: trained.chain(built).collect() }
+    Listing { key: "models", columns, rows: rows.collect() }
 }
 
 fn passes() -> Listing {

@@ -19,7 +19,6 @@ mod run;
 mod streams;
 mod target;
 mod train;
-mod trained;
 mod visualize;
 
 use std::process::ExitCode;
@@ -110,4 +109,13 @@ fn error_text(error: &Error) -> String {
         Error::Text(rendered) => rendered.clone(),
         other => format!("error: {other}"),
     }
+}
+
+/// What a trained model is, for JSON.
+fn model_json(model: &nnc::Model) -> serde_json::Value {
+    serde_json::json!({
+        "model": model.name(),
+        "parameters": model.parameter_count(),
+        "trained_on": model.description().data,
+    })
 }

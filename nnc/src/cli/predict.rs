@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use ir::Tensor;
-use nnc::trainer::metrics::{predicted_classes, probabilities};
+use nnc::model::Predictions;
 use nnc::{Error, Options, data, npy};
 use serde_json::{Value, json};
 
 use super::output::Output;
 use super::target::TargetArg;
-use super::trained::Trained;
 use super::{Status, streams};
 
 /// Without `--out`, so many rows are shown.
@@ -51,96 +50,77 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         streams::check_alone(out, "--out", output)?;
     }
     let options = Options { threads: args.threads, ..args.target.options() };
-    let mut trained = Trained::read(&args.checkpoint, &options)?;
+    let model = nnc::load_with(&args.checkpoint, &options)?;
     let rows = if streams::is_stream(&args.input) {
         data::rows::decode(&streams::read(&args.input)?, "stdin")?
     } else {
         data::rows::read(&args.input)?
     };
-    let outputs = trained.predict(&rows)?;
-    let predictions =
-        Predictions { outputs: &outputs, names: &trained.data.outputs, is_classes: trained.data.is_classes };
+    let predictions = model.predict_rows(&rows)?;
     if let Some(out) = &args.out {
-        predictions.write(out)?;
+        write(&predictions, out)?;
         if streams::is_stream(out) {
             return Ok(Status::Done);
         }
     }
-    let json = || json!({ "model": trained.json(), "rows": rows.len(), "predictions": predictions.json() });
-    let text = || match &args.out {
+    let as_json = || json!({ "model": super::model_json(&model), "rows": rows.len(), "predictions": json(&predictions) });
+    let as_text = || match &args.out {
         Some(out) => format!("{} predictions written to {}", rows.len(), out.display()),
-        None => predictions.text(),
+        None => text(&predictions),
     };
-    output.result(json, text)?;
+    output.result(as_json, as_text)?;
     Ok(Status::Done)
 }
 
-/// What a model returned of some rows.
-struct Predictions<'a> {
-    outputs: &'a [f32],
-    names: &'a [String],
-    is_classes: bool,
+fn json(predictions: &Predictions) -> Value {
+    if predictions.is_classes() {
+        return predictions.classes().map(|(name, p)| json!({ "class": name, "probability": p })).collect();
+    }
+    values(predictions).map(|values| json!(values)).collect()
 }
 
-impl Predictions<'_> {
-    /// Of each row its class and the probability of that.
-    fn classes(&self) -> impl Iterator<Item = (&str, f64)> {
-        let classes = self.names.len();
-        let probabilities = probabilities(self.outputs, classes);
-        let predicted = predicted_classes(self.outputs, classes).into_iter().enumerate();
-        predicted.map(move |(row, class)| (self.names[class].as_str(), probabilities[row * classes + class]))
+fn text(predictions: &Predictions) -> String {
+    let lines: Vec<String> = if predictions.is_classes() {
+        let line = |(row, (name, p)): (usize, (&str, f64))| format!("row {row}: {name} ({:.1} %)", 100.0 * p);
+        predictions.classes().enumerate().map(line).collect()
+    } else {
+        let line = |(row, values): (usize, &[f32])| format!("row {row}: {}", joined(values, ", "));
+        values(predictions).enumerate().map(line).collect()
+    };
+    let more = lines.len().saturating_sub(SHOWN_ROWS);
+    let mut shown = lines[..lines.len() - more].join("\n");
+    if more > 0 {
+        shown += &format!("\n.. and {more} more; give --out for all");
     }
+    shown
+}
 
-    fn values(&self) -> impl Iterator<Item = &[f32]> {
-        self.outputs.chunks_exact(self.names.len().max(1))
+fn write(predictions: &Predictions, path: &Path) -> Result<(), Error> {
+    if has_ending(path, "npy") {
+        let shape = [predictions.len(), predictions.names().len()];
+        let tensor = Tensor::new(shape, predictions.values().to_vec());
+        return npy::write(path, &tensor.expect("there are as many outputs of each row"));
     }
+    streams::write(path, csv(predictions).as_bytes())
+}
 
-    fn json(&self) -> Value {
-        if self.is_classes {
-            return self.classes().map(|(name, p)| json!({ "class": name, "probability": p })).collect();
-        }
-        self.values().map(|values| json!(values)).collect()
+/// Of classes, a line with class and probability per row; of values, a column for each.
+fn csv(predictions: &Predictions) -> String {
+    let mut text;
+    if predictions.is_classes() {
+        text = String::from("class,probability\n");
+        predictions.classes().for_each(|(name, p)| text += &format!("{},{p}\n", quoted(name)));
+    } else {
+        let names: Vec<String> = predictions.names().iter().map(|name| quoted(name)).collect();
+        text = names.join(",") + "\n";
+        values(predictions).for_each(|values| text += &(joined(values, ",") + "\n"));
     }
+    text
+}
 
-    fn text(&self) -> String {
-        let lines: Vec<String> = if self.is_classes {
-            let line =
-                |(row, (name, p)): (usize, (&str, f64))| format!("row {row}: {name} ({:.1} %)", 100.0 * p);
-            self.classes().enumerate().map(line).collect()
-        } else {
-            let line = |(row, values): (usize, &[f32])| format!("row {row}: {}", joined(values, ", "));
-            self.values().enumerate().map(line).collect()
-        };
-        let more = lines.len().saturating_sub(SHOWN_ROWS);
-        let mut shown = lines[..lines.len() - more].join("\n");
-        if more > 0 {
-            shown += &format!("\n.. and {more} more; give --out for all");
-        }
-        shown
-    }
-
-    fn write(&self, path: &Path) -> Result<(), Error> {
-        if has_ending(path, "npy") {
-            let rows = self.outputs.len() / self.names.len().max(1);
-            let tensor = Tensor::new([rows, self.names.len()], self.outputs.to_vec());
-            return npy::write(path, &tensor.expect("there are as many outputs of each row"));
-        }
-        streams::write(path, self.csv().as_bytes())
-    }
-
-    /// Of classes, a line with class and probability per row; of values, a column for each.
-    fn csv(&self) -> String {
-        let mut text;
-        if self.is_classes {
-            text = String::from("class,probability\n");
-            self.classes().for_each(|(name, p)| text += &format!("{},{p}\n", quoted(name)));
-        } else {
-            let names: Vec<String> = self.names.iter().map(|name| quoted(name)).collect();
-            text = names.join(",") + "\n";
-            self.values().for_each(|values| text += &(joined(values, ",") + "\n"));
-        }
-        text
-    }
+/// The values of each row.
+fn values(predictions: &Predictions) -> impl Iterator<Item = &[f32]> {
+    (0..predictions.len()).map(|row| predictions.row(row))
 }
 
 /// A field of a CSV file (RFC 4180).
@@ -168,12 +148,12 @@ mod tests {
     #[test]
     fn names_are_quoted_where_they_must_be() {
         let names = ["plain".to_owned(), "a, \"b\"".to_owned()];
-        let predictions = Predictions { outputs: &[0.5, 2.0], names: &names, is_classes: false };
-        assert_eq!(predictions.csv(), "plain,\"a, \"\"b\"\"\"\n0.5,2\n");
-        assert_eq!(predictions.text(), "row 0: 0.5, 2");
-        let predictions = Predictions { is_classes: true, ..predictions };
+        let predictions = Predictions::new(vec![0.5, 2.0], names.to_vec(), false);
+        assert_eq!(csv(&predictions), "plain,\"a, \"\"b\"\"\"\n0.5,2\n");
+        assert_eq!(text(&predictions), "row 0: 0.5, 2");
+        let predictions = Predictions::new(vec![0.5, 2.0], names.to_vec(), true);
         assert_eq!(
-            predictions.csv().lines().nth(1).unwrap().split_once("\",0.81").map(|(name, _)| name),
+            csv(&predictions).lines().nth(1).unwrap().split_once("\",0.81").map(|(name, _)| name),
             Some("\"a, \"\"b\"\"")
         );
     }

@@ -6,9 +6,9 @@ use ir::Graph;
 use ir::names::with_nearest;
 use ir::text::Module;
 use nn::Adam;
-use nn::supervised::{Batch, inference_graph, training_graph};
+use nn::network::{inference_graph, training_graph};
 use nnc::bench::{WORKLOADS, Workload};
-use nnc::models::{MODELS, Model, ModelOptions, TWO_HEADED, TwoHeaded};
+use nnc::models::{ARCHITECTURES, Architecture, ModelOptions};
 use nnc::{Error, modules};
 
 use super::streams;
@@ -16,22 +16,21 @@ use super::streams;
 /// The rows that models are built for: those of the embedded digits.
 const ROW: [usize; 3] = [1, 8, 8];
 const CLASSES: usize = 10;
+/// The planes, the height and the width of a position of Go.
+const POSITION: [usize; 3] = [17, 19, 19];
 
 /// A model by its name, as a training step or as inference on batches of `batch`; a workload by its name; or the contents
 /// of a `.nnir` file, or of stdin.
 pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
-    if let Ok(model) = Model::find(program) {
+    if let Ok(model) = Architecture::find(program) {
         return Ok(Module::Graph(graph(model, train, batch)?));
-    }
-    if let Some(model) = TwoHeaded::find(program) {
-        return Ok(Module::Graph(model.graph(train, batch)?));
     }
     if WORKLOADS.iter().any(|workload| workload.name == program) {
         return Ok(Module::Graph(Workload::find(program)?.model()?.graph));
     }
     let path = Path::new(program);
     if path.extension().is_none() && !path.exists() && !streams::is_stream(path) {
-        let models = MODELS.iter().map(|model| model.name).chain(TWO_HEADED.iter().map(|model| model.name));
+        let models = ARCHITECTURES.iter().map(|model| model.name);
         let all = format!(
             "the models are {}; or give a workload of `nnc list workloads`, or a .nnir file",
             models.clone().collect::<Vec<&str>>().join(", ")
@@ -51,14 +50,14 @@ pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
     modules::parse(&streams::read_text(path)?, &streams::name(path))
 }
 
-/// The graph of a model for the embedded digits.
-fn graph(model: &Model, train: bool, batch: usize) -> Result<Graph, Error> {
-    let row = model.row_of(&ROW.into())?;
-    let layer = (model.build)(&row, CLASSES, &ModelOptions::default());
-    let batch = Batch::new(batch, row);
+/// The graph of a model for the embedded digits; of one of boards, for positions of Go.
+fn graph(model: &Architecture, train: bool, batch: usize) -> Result<Graph, Error> {
+    let row = if model.loss.is_some() { ROW } else { POSITION };
+    let row = model.row_of(&row.into())?;
+    let network = model.network(&row, CLASSES, &ModelOptions::default(), None);
     Ok(if train {
-        training_graph(model.name, &*layer, &batch, &model.loss, &Adam::default())?
+        training_graph(model.name, &network, batch, &Adam::default())?
     } else {
-        inference_graph(model.name, &*layer, &batch)?
+        inference_graph(model.name, &network, batch)?
     })
 }

@@ -5,14 +5,14 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use nnc::data::Source;
-use nnc::visualize::Wanted;
+use nnc::models::network_of;
+use nnc::visualize::{Wanted, visualize};
 use nnc::{Error, files};
 use serde_json::json;
 
 use super::Status;
 use super::output::Output;
 use super::target::TargetArg;
-use super::trained::Trained;
 
 /// Arguments of `nnc visualize`.
 #[derive(clap::Args)]
@@ -41,10 +41,11 @@ pub struct Args {
 /// Draws what a layer of a trained model sees.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let options = args.target.options();
-    let mut trained = Trained::read(&args.checkpoint, &options)?;
+    let model = nnc::load_with(&args.checkpoint, &options)?;
+    let network = network_of(model.name(), model.description())?;
     let (_, data) = args.data.parse::<Source>()?.load()?;
     let (maps, images) = (args.maps.into(), args.images.into());
-    let pictures = trained.visualize(&data, &Wanted { layer: args.layer.clone(), maps, images })?;
+    let pictures = visualize(&model, &network, &data, &Wanted { layer: args.layer.clone(), maps, images })?;
     fs::create_dir_all(&args.out).map_err(|source| Error::io(&args.out, "write to", source))?;
     let named = [
         ("features", Some(&pictures.features), "images and their feature maps"),
@@ -64,7 +65,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     }
     let json = || {
         let files = written.iter().map(|(name, path, _)| ((*name).to_owned(), json!(path)));
-        json!({ "model": trained.json(), "layer": args.layer, "files": files.collect::<serde_json::Map<_, _>>() })
+        json!({ "model": super::model_json(&model), "layer": args.layer, "files": files.collect::<serde_json::Map<_, _>>() })
     };
     let text = || {
         let lines = written.iter().map(|(_, path, doc)| format!("{path}: {doc}"));

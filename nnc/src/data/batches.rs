@@ -1,4 +1,4 @@
-//! Batches of a data set's rows in a given order, gathered while the one before is computed on.
+//! Batches of rows of named arrays in a given order, gathered while the one before is computed on.
 //!
 //! Large batches are gathered on a thread of their own, into two buffers that go back and forth through bounded
 //! channels. Small ones are gathered on the caller's thread, where the copy costs less than waking another thread; so are
@@ -8,70 +8,78 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use ir::{DType, Shape, Tensor, Type};
+use ir::Tensor;
+use nn::supervised::ROWS;
 
+use super::arrays::{Arrays, Examples, copy_rows};
 use super::augment::Augmenter;
-use super::{Dataset, Targets};
 use crate::Error;
 
 /// From this size on, batches are gathered on another thread where a core is free. Below, waking it takes about as long as
 /// the copy; the benchmark `batches` measures both ways.
 pub const MIN_BYTES_AHEAD: usize = 256 << 10;
 
-/// Rows of a data set with their targets.
+/// Some rows of named arrays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// `f32[rows, ..]`, each row in the shape that rows of the data set have.
-    pub x: Tensor,
-    /// `i64[rows]`, the classes, or `f32[rows, outputs]`, the values.
-    pub y: Tensor,
+    names: Vec<String>,
+    /// `[rows, ..]` each, in the order of the arrays.
+    tensors: Vec<Tensor>,
+    rows: usize,
 }
 
 impl Batch {
-    /// A batch of as many rows of `data`, zeros until they are gathered.
-    pub fn zeros(data: &Dataset, rows: usize) -> Batch {
-        let shape: Shape = [rows].into_iter().chain(data.row_shape().iter().copied()).collect();
-        let y = match data.targets() {
-            Targets::Classes { .. } => Type::new(DType::I64, [rows]),
-            Targets::Values { .. } => Type::new(DType::F32, [rows, data.outputs()]),
-        };
-        Batch { x: Tensor::zeros(&Type { dtype: DType::F32, shape }), y: Tensor::zeros(&y) }
+    /// A batch of so many rows of such arrays, zeros until they are gathered.
+    pub fn zeros(arrays: &Arrays, rows: usize) -> Batch {
+        let columns = arrays.columns();
+        Batch {
+            names: columns.iter().map(|column| column.name().to_owned()).collect(),
+            tensors: columns.iter().map(|column| Tensor::zeros(&column.batch(rows))).collect(),
+            rows,
+        }
     }
 
     /// Sets it to the rows of these numbers, of which there are as many as it has rows.
     ///
     /// # Panics
-    /// Where the data set has no such row or is not like the one that the batch was made for.
-    pub fn gather(&mut self, data: &Dataset, rows: &[u32]) {
-        let x = self.x.as_mut_slice::<f32>().expect("rows are f32");
-        copy_rows(x, data.features(), rows, |row| data.row(row));
-        match data.targets() {
-            Targets::Classes { labels, .. } => {
-                let y = self.y.as_mut_slice::<i64>().expect("classes are i64");
-                y.iter_mut().zip(rows).for_each(|(y, &row)| *y = labels[row as usize]);
-            }
-            Targets::Values { values, names } => {
-                let (y, width) = (self.y.as_mut_slice::<f32>().expect("values are f32"), names.len());
-                copy_rows(y, width, rows, |row| &values[row * width..][..width]);
-            }
+    /// Where the arrays have no such row or are not like those that the batch was made for.
+    pub fn gather(&mut self, arrays: &Arrays, rows: &[u32]) {
+        for (tensor, column) in self.tensors.iter_mut().zip(arrays.columns()) {
+            copy_rows(tensor, column, rows);
         }
+    }
+
+    /// The array of this name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        let index = self.names.iter().position(|known| known == name)?;
+        self.tensors.get(index)
+    }
+
+    /// The arrays in order, as [`Executable::run`](crate::Executable::run) takes them.
+    pub fn tensors(&self) -> Vec<&Tensor> {
+        self.tensors.iter().collect()
+    }
+
+    /// The arrays by name, as [`Executable::run_named`](crate::Executable::run_named) takes them.
+    pub fn named(&self) -> Vec<(&str, &Tensor)> {
+        self.names.iter().map(String::as_str).zip(&self.tensors).collect()
     }
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        self.x.shape()[0]
+        self.rows
     }
 
     /// Whether it has no rows.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.rows == 0
     }
-}
 
-/// Copies `row(number)` for each of the numbers to the next `width` elements of `to`.
-fn copy_rows<'a>(to: &mut [f32], width: usize, numbers: &[u32], row: impl Fn(usize) -> &'a [f32]) {
-    for (to, &number) in to.chunks_exact_mut(width.max(1)).zip(numbers) {
-        to.copy_from_slice(row(number as usize));
+    /// The elements of the images that an augmenter changes.
+    fn images(&mut self) -> &mut [f32] {
+        let index = self.names.iter().position(|name| name == ROWS);
+        let images = index.and_then(|index| self.tensors[index].as_mut_slice());
+        images.expect("who augments has checked that there are images")
     }
 }
 
@@ -83,9 +91,9 @@ fn copy_rows<'a>(to: &mut [f32], width: usize, numbers: &[u32], row: impl Fn(usi
 /// let mut batches = Batches::new(&train, (0..100).collect(), 64, 1)?;
 /// let mut rows = Vec::new();
 /// while let Some(batch) = batches.next_batch() {
-///     rows.push((batch.x.ty().to_string(), batch.y.ty().to_string()));
+///     rows.push(batch.named().into_iter().map(|(name, array)| format!("{name} {}", array.ty())).collect::<Vec<_>>());
 /// }
-/// assert_eq!(rows[1], ("f32[36, 1, 8, 8]".into(), "i64[36]".into()));
+/// assert_eq!(rows[1], ["x f32[36, 1, 8, 8]", "y i64[36]"]);
 /// # Ok::<(), nnc::Error>(())
 /// ```
 pub struct Batches {
@@ -109,12 +117,17 @@ enum Gatherer {
 const BUFFERS: usize = 2;
 
 impl Batches {
-    /// The rows of `data` with the numbers in `order`, `batch` at a time; the last batch has those that are left. What
+    /// The rows of `data` (a data set, or named arrays) with the numbers in `order`, `batch` at a time; the last batch has those that are left. What
     /// computes on them runs on `threads` threads.
     ///
     /// # Errors
-    /// Where `batch` is 0, or the data set has no row of one of the numbers.
-    pub fn new(data: &Dataset, order: Vec<u32>, batch: usize, threads: usize) -> Result<Batches, Error> {
+    /// Where `batch` is 0, or there is no row of one of the numbers.
+    pub fn new(
+        data: &impl Examples,
+        order: Vec<u32>,
+        batch: usize,
+        threads: usize,
+    ) -> Result<Batches, Error> {
         Batches::augmented(data, order, batch, threads, None)
     }
 
@@ -123,17 +136,19 @@ impl Batches {
     /// # Errors
     /// As [`Batches::new`].
     pub fn augmented(
-        data: &Dataset,
+        data: &impl Examples,
         order: Vec<u32>,
         batch: usize,
         threads: usize,
         augment: Option<(Augmenter, u64)>,
     ) -> Result<Batches, Error> {
-        let bytes = batch.saturating_mul(data.features()).saturating_mul(size_of::<f32>());
+        let data = data.arrays();
+        let row_bytes: usize = data.columns().iter().map(|column| column.row().size_bytes()).sum();
+        let bytes = batch.saturating_mul(row_bytes);
         let is_worth_a_thread = bytes >= MIN_BYTES_AHEAD && order.len() > batch;
         let has_free_core = || thread::available_parallelism().is_ok_and(|cores| cores.get() > threads);
         let is_ahead = is_worth_a_thread && has_free_core();
-        let work = Work { augment, ..Work::new(data, order, batch)? };
+        let work = Work { augment, ..Work::new(&data, order, batch)? };
         if is_ahead { Batches::start(work) } else { Ok(Batches::of(work)) }
     }
 
@@ -141,16 +156,16 @@ impl Batches {
     ///
     /// # Errors
     /// As [`Batches::new`].
-    pub fn here(data: &Dataset, order: Vec<u32>, batch: usize) -> Result<Batches, Error> {
-        Ok(Batches::of(Work::new(data, order, batch)?))
+    pub fn here(data: &impl Examples, order: Vec<u32>, batch: usize) -> Result<Batches, Error> {
+        Ok(Batches::of(Work::new(&data.arrays(), order, batch)?))
     }
 
     /// As [`Batches::new`], always gathered on another thread.
     ///
     /// # Errors
     /// As [`Batches::new`], and where the thread cannot be started.
-    pub fn ahead(data: &Dataset, order: Vec<u32>, batch: usize) -> Result<Batches, Error> {
-        Batches::start(Work::new(data, order, batch)?)
+    pub fn ahead(data: &impl Examples, order: Vec<u32>, batch: usize) -> Result<Batches, Error> {
+        Batches::start(Work::new(&data.arrays(), order, batch)?)
     }
 
     fn of(work: Work) -> Batches {
@@ -199,7 +214,7 @@ impl Batches {
 
 /// What is to be gathered, and into what.
 struct Work {
-    data: Dataset,
+    data: Arrays,
     order: Vec<u32>,
     batch: usize,
     whole: Batch,
@@ -212,11 +227,11 @@ struct Work {
 /// Changes the images of batch `number`.
 fn augment(batch: &mut Batch, augment: Option<&mut (Augmenter, u64)>, number: usize) {
     let Some((augmenter, first)) = augment else { return };
-    augmenter.apply(batch.x.as_mut_slice().expect("rows are f32"), *first + number as u64);
+    augmenter.apply(batch.images(), *first + number as u64);
 }
 
 impl Work {
-    fn new(data: &Dataset, order: Vec<u32>, batch: usize) -> Result<Work, Error> {
+    fn new(data: &Arrays, order: Vec<u32>, batch: usize) -> Result<Work, Error> {
         if batch == 0 {
             return Err(Error::invalid("batch", "it is 0", "give at least 1"));
         }
@@ -247,6 +262,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Dataset, Targets};
 
     /// Rows 0, 1, .. of two values each, with themselves as value or their parity as class.
     fn numbers(rows: usize, has_classes: bool) -> Dataset {
@@ -257,6 +273,10 @@ mod tests {
             Targets::values((0..rows).map(|row| row as f32).collect(), 1)
         };
         Dataset::new("numbers", [2], features, targets).unwrap()
+    }
+
+    fn rows_of(batch: &Batch) -> &[f32] {
+        batch.get("x").unwrap().as_slice().unwrap()
     }
 
     fn all(mut batches: Batches) -> Vec<Batch> {
@@ -272,12 +292,13 @@ mod tests {
                 let here = all(Batches::here(&data, order.clone(), batch).unwrap());
                 assert_eq!(here, all(Batches::ahead(&data, order.clone(), batch).unwrap()));
                 assert_eq!(here, all(Batches::new(&data, order.clone(), batch, 1).unwrap()));
-                let x: Vec<f32> = here.iter().flat_map(|b| b.x.as_slice::<f32>().unwrap()).copied().collect();
+                let x: Vec<f32> = here.iter().flat_map(rows_of).copied().collect();
                 let expected: Vec<f32> = order.iter().flat_map(|&row| [row as f32; 2]).collect();
                 assert_eq!(x, expected, "{rows} rows, {batch} at a time");
                 assert_eq!(here.len(), rows.div_ceil(batch));
                 for (batch, order) in here.iter().zip(order.chunks(batch)) {
-                    let y: Vec<f64> = (0..batch.len()).map(|index| batch.y.get(index).as_f64()).collect();
+                    let y: Vec<f64> =
+                        (0..batch.len()).map(|index| batch.get("y").unwrap().get(index).as_f64()).collect();
                     let target = |&row: &u32| f64::from(if has_classes { row % 2 } else { row });
                     assert_eq!(y, order.iter().map(target).collect::<Vec<f64>>());
                 }
@@ -292,7 +313,7 @@ mod tests {
         let augmenter = "shift,flip".parse::<crate::data::Augment>().unwrap();
         let augmenter = augmenter.of_images(data.row_shape(), 1).unwrap().unwrap();
         let work = |rows: std::ops::Range<u32>, step| {
-            let work = Work::new(&data, rows.collect(), 2).unwrap();
+            let work = Work::new(&data.arrays(), rows.collect(), 2).unwrap();
             Work { augment: Some((augmenter.clone(), step)), ..work }
         };
         let here = all(Batches::of(work(0..7, 3)));
@@ -305,8 +326,8 @@ mod tests {
     #[test]
     fn a_row_can_come_twice_and_others_not_at_all() {
         let batches = all(Batches::ahead(&numbers(5, true), vec![4, 4, 0], 2).unwrap());
-        assert_eq!(batches[0].x.as_slice::<f32>().unwrap(), [4.0; 4]);
-        assert_eq!(batches[1].x.as_slice::<f32>().unwrap(), [0.0; 2]);
+        assert_eq!(rows_of(&batches[0]), [4.0; 4]);
+        assert_eq!(rows_of(&batches[1]), [0.0; 2]);
     }
 
     /// The thread holds a clone of the data set; when it has ended, the test has the only one.

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ir::Shape;
+use ir::{Shape, Tensor};
+use nn::supervised::{ROWS, TARGETS};
 
+use super::arrays::{Arrays, Examples, are_alike};
+use super::normalisation::Normalisation;
 use super::targets::{MAX_CLASSES, Targets, rows_of};
 use crate::Error;
 
@@ -23,8 +26,9 @@ pub struct Dataset {
     name: Arc<str>,
     row_shape: Shape,
     len: usize,
-    rows: Arc<Vec<f32>>,
+    rows: Arc<Tensor>,
     targets: Arc<Targets>,
+    normalisation: Option<Normalisation>,
 }
 
 impl Dataset {
@@ -77,7 +81,8 @@ impl Dataset {
                 }
             }
         }
-        Ok(Dataset { name: name.into(), row_shape, len, rows: rows.into(), targets: targets.into() })
+        let (rows, targets) = (vector(rows), targets.into());
+        Ok(Dataset { name: name.into(), row_shape, len, rows, targets, normalisation: None })
     }
 
     /// The same under another name.
@@ -125,12 +130,29 @@ impl Dataset {
     /// # Panics
     /// Where there is no such row.
     pub fn row(&self, index: usize) -> &[f32] {
-        &self.rows[index * self.features()..][..self.features()]
+        &self.rows()[index * self.features()..][..self.features()]
     }
 
     /// The values of all rows, `f32[rows, ..]`, in row-major order.
     pub fn rows(&self) -> &[f32] {
-        &self.rows
+        self.rows.as_slice().expect("rows are f32")
+    }
+
+    /// The values of all rows as a tensor `[rows, ..]`.
+    pub fn tensor(&self) -> Tensor {
+        let shape: Shape = [self.len].into_iter().chain(self.row_shape.iter().copied()).collect();
+        Tensor::new(shape, self.rows().to_vec()).expect("as many as there are")
+    }
+
+    /// How its rows were scaled, where they were.
+    pub fn normalisation(&self) -> Option<&Normalisation> {
+        self.normalisation.as_ref()
+    }
+
+    /// Rows that this normalisation has made, in the place of its own.
+    pub(super) fn with_rows(&self, rows: Vec<f32>, normalisation: Normalisation) -> Result<Dataset, Error> {
+        let scaled = Dataset::new(self.name(), self.row_shape.clone(), rows, self.targets().clone())?;
+        Ok(Dataset { normalisation: Some(normalisation), ..scaled })
     }
 
     /// The classes of the rows; `None` where the targets are values.
@@ -166,10 +188,7 @@ impl Dataset {
     /// Whether its rows can be taken for rows of this shape: as many values and, where neither are vectors, the same
     /// extents but for those of 1. An image of 4 by 9 is not one of 6 by 6.
     pub fn has_rows_like(&self, row_shape: &Shape) -> bool {
-        let extents = |shape: &Shape| shape.iter().copied().filter(|&extent| extent != 1).collect::<Vec<_>>();
-        let is_vector = self.row_shape.rank() < 2 || row_shape.rank() < 2;
-        self.features() == row_shape.elements()
-            && (is_vector || extents(&self.row_shape) == extents(row_shape))
+        are_alike(&self.row_shape, row_shape)
     }
 
     /// The same rows with a value per class as targets: 1 for the class of the row, 0 for the others. A data set of
@@ -191,8 +210,9 @@ impl Dataset {
             name: Arc::clone(&self.name),
             row_shape: self.row_shape.clone(),
             len: rows.len(),
-            rows: rows_of(&self.rows, self.features(), rows).into(),
+            rows: vector(rows_of(self.rows(), self.features(), rows)),
             targets: self.targets.of_rows(rows).into(),
+            normalisation: self.normalisation.clone(),
         }
     }
 
@@ -227,6 +247,33 @@ impl Dataset {
     pub fn split_off_every_fifth(&self) -> (Dataset, Dataset) {
         self.split(|index| index.is_multiple_of(5))
     }
+}
+
+impl Examples for Dataset {
+    /// The rows as `x`, and the targets as `y`: `i64[]`, the class, or `f32[outputs]`.
+    fn arrays(&self) -> Arrays {
+        let (targets, row) = match &*self.targets {
+            Targets::Classes { labels, .. } => {
+                (Tensor::new([labels.len()], labels.clone()).expect("as many as there are"), Shape::new(&[]))
+            }
+            Targets::Values { values, names } => {
+                let values = Tensor::new([values.len()], values.clone());
+                (values.expect("as many as there are"), Shape::new(&[names.len()]))
+            }
+        };
+        let columns =
+            vec![(ROWS, self.row_shape.clone(), Arc::clone(&self.rows)), (TARGETS, row, Arc::new(targets))];
+        Arrays::checked(Arc::clone(&self.name), self.len, columns)
+    }
+
+    fn dataset(&self) -> Option<&Dataset> {
+        Some(self)
+    }
+}
+
+/// Elements that are shared.
+fn vector(elements: Vec<f32>) -> Arc<Tensor> {
+    Arc::new(Tensor::new([elements.len()], elements).expect("as many as there are"))
 }
 
 /// The greatest number of names that are shown.

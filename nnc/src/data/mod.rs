@@ -4,6 +4,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`arrays`] | named arrays of as many rows each |
 //! | [`augment`] | images that are changed while they are trained on |
 //! | [`batches`] | rows gathered ahead of the steps that use them |
 //! | [`csv`] | tables with a column to predict |
@@ -20,6 +21,7 @@
 //! | `validation` | rows set aside to choose settings by |
 //! | [`zip`] | the digits of envelopes |
 
+pub mod arrays;
 pub mod augment;
 pub mod batches;
 #[cfg(feature = "data-csv")]
@@ -48,6 +50,7 @@ mod validation;
 #[cfg(feature = "data-csv")]
 pub mod zip;
 
+pub use arrays::{Arrays, Examples};
 pub use augment::Augment;
 pub use batches::{Batch, Batches};
 pub use dataset::Dataset;

@@ -5,24 +5,26 @@
 //! |---|---|
 //! | [`vectors`] | models of rows of any shape |
 //! | [`images`] | models of images |
-//! | [`two_heads`] | models that are built and not trained |
+//! | [`boards`] | models of boards, which have several results |
 //! | [`options`] | what a user can choose of a model |
 
+pub mod boards;
 pub mod images;
 pub mod options;
-pub mod two_heads;
 pub mod vectors;
+
+use std::sync::Arc;
 
 use ir::Shape;
 use ir::names::choices;
-use nn::{Layer, Loss};
+use nn::{Layer, Loss, Network, Supervised};
 
 use crate::Error;
+use crate::checkpoint::Description;
 pub use options::ModelOptions;
-pub use two_heads::{TWO_HEADED, TwoHeaded};
 
-/// A model by its name.
-pub struct Model {
+/// A model by its name: how it is built, without weights.
+pub struct Architecture {
     /// Its name.
     pub name: &'static str,
     /// What it is.
@@ -31,16 +33,34 @@ pub struct Model {
     pub options: &'static [&'static str],
     /// The options of `nnc train` that suit it where others are not given, as on the command line.
     pub defaults: &'static str,
-    /// The loss that it has for classes where none is chosen.
-    pub loss: Loss,
+    /// The loss that it has for classes where none is chosen; `None` where it has several results and a loss of its own, which no
+    /// data set of one target per row trains.
+    pub loss: Option<Loss>,
     /// The shape in which the model of this name takes rows of this shape.
     pub row: fn(&str, &Shape) -> Result<Shape, Error>,
     /// The model for rows of a shape that `row` has returned, with so many outputs.
-    pub build: fn(&Shape, usize, &ModelOptions) -> Box<dyn Layer>,
+    pub build: Build,
+}
+
+/// What builds a model for rows of a shape, with so many outputs.
+pub type Build = fn(&Shape, usize, &ModelOptions) -> Body;
+
+/// What a model is, before it has a loss.
+pub enum Body {
+    /// A layer from rows to predictions.
+    Layer(Box<dyn Layer>),
+    /// A network with a loss of its own.
+    Network(Arc<dyn Network>),
+}
+
+impl<L: Layer + 'static> From<L> for Body {
+    fn from(layer: L) -> Body {
+        Body::Layer(Box::new(layer))
+    }
 }
 
 /// All of them.
-pub const MODELS: &[Model] = &[
+pub const ARCHITECTURES: &[Architecture] = &[
     vectors::MLP,
     vectors::LOGISTIC,
     vectors::PERCEPTRON,
@@ -53,30 +73,47 @@ pub const MODELS: &[Model] = &[
     images::RESNET18,
     images::RESNET34,
     images::RESNET50,
+    boards::AGZ19,
+    boards::AGZ39,
 ];
 
-impl Model {
+impl Architecture {
     /// The model of this name.
     ///
     /// ```
-    /// use nnc::models::{Model, ModelOptions};
-    /// let model = Model::find("mlp")?;
-    /// let layer = (model.build)(&model.row_of(&[1, 8, 8].into())?, 10, &ModelOptions::default());
-    /// assert!(nn::Summary::new(&*layer, &nn::Batch::new(1, [64]))?.parameters() > 17_000);
+    /// use nnc::models::{Architecture, ModelOptions};
+    /// let mlp = Architecture::find("mlp")?;
+    /// let network = mlp.network(&mlp.row_of(&[1, 8, 8].into())?, 10, &ModelOptions::default(), None);
+    /// assert!(nn::Summary::new(&*network, 1)?.parameters() > 17_000);
     /// # Ok::<(), nnc::Error>(())
     /// ```
     ///
     /// # Errors
     /// Where there is none; the error lists those that there are.
-    pub fn find(name: &str) -> Result<&'static Model, Error> {
-        MODELS.iter().find(|model| model.name == name).ok_or_else(|| {
-            if TwoHeaded::find(name).is_some() {
-                let help = "see it with `nnc dump`, or train a model of one result";
-                return Error::invalid(name, "it has two results, and data have one target per row", help);
-            }
-            let help = choices(name, "the models are", MODELS.iter().map(|model| model.name));
+    pub fn find(name: &str) -> Result<&'static Architecture, Error> {
+        ARCHITECTURES.iter().find(|architecture| architecture.name == name).ok_or_else(|| {
+            let names = ARCHITECTURES.iter().map(|architecture| architecture.name);
+            let help = choices(name, "the models are", names);
             Error::invalid(name, "there is no model of this name", help)
         })
+    }
+
+    /// The network for rows of a shape that [`Architecture::row_of`] has returned, with so many outputs. `None` is the loss that
+    /// it has where none is chosen; one that has a loss of its own has no other.
+    pub fn network(
+        &self,
+        row: &Shape,
+        outputs: usize,
+        options: &ModelOptions,
+        loss: Option<Loss>,
+    ) -> Arc<dyn Network> {
+        match (self.build)(row, outputs, options) {
+            Body::Network(network) => network,
+            Body::Layer(layer) => {
+                let loss = loss.or(self.loss.clone()).unwrap_or(Loss::cross_entropy());
+                Arc::new(Supervised::new(row.clone(), layer, loss))
+            }
+        }
     }
 
     /// The shape in which it takes rows of this shape: those of vectors along one axis, images as
@@ -89,22 +126,37 @@ impl Model {
     }
 }
 
+/// The network of a model of this name that was trained with these settings, as files of `nnc train` hold them.
+///
+/// # Errors
+/// Where there is no model of this name, or the settings are none of its.
+pub fn network_of(name: &str, description: &Description) -> Result<Arc<dyn Network>, Error> {
+    let architecture = Architecture::find(name)?;
+    let settings = description.settings.clone().into_iter().collect::<serde_json::Map<_, _>>();
+    let options: ModelOptions = serde_json::from_value(settings.into()).map_err(|error| {
+        let problem = format!("its settings cannot be understood: {error}");
+        Error::invalid(name, problem, "give a model that `nnc train` has written")
+    })?;
+    let data = &description.data;
+    let row = architecture.row_of(&Shape::from(&data.row_shape[..]))?;
+    Ok(architecture.network(&row, data.outputs.len(), &options, None))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nn::{Batch, Summary};
+    use nn::Summary;
 
     /// The result of a model for two rows of this shape, with three classes.
-    fn result(model: &Model, row: &Shape) -> Result<String, Error> {
+    fn result(model: &Architecture, row: &Shape) -> Result<String, Error> {
         let row = model.row_of(row)?;
-        let layer = (model.build)(&row, 3, &ModelOptions::default());
-        let summary = Summary::new(&*layer, &Batch::new(2, row))?;
+        let summary = Summary::new(&*model.network(&row, 3, &ModelOptions::default(), None), 2)?;
         Ok(summary.rows.last().expect("a model has layers").output.to_string())
     }
 
     #[test]
     fn every_model_takes_the_images_that_nnc_reads_and_photographs() {
-        for model in MODELS {
+        for model in ARCHITECTURES.iter().filter(|model| model.loss.is_some()) {
             for row in [&[1, 8, 8][..], &[1, 16, 16], &[1, 28, 28], &[28, 28], &[3, 224, 224]] {
                 assert_eq!(result(model, &row.into()).unwrap(), "f32[2, 3]", "{} of {row:?}", model.name);
             }
@@ -113,7 +165,7 @@ mod tests {
 
     #[test]
     fn vectors_are_taken_by_models_of_vectors_alone() {
-        for model in MODELS {
+        for model in ARCHITECTURES.iter().filter(|model| model.loss.is_some()) {
             let problem = format!(
                 "{}: rows are of [5], the model takes images of [channels, height, width]; \
                  give images, or choose a model of vectors, such as mlp",
@@ -130,9 +182,9 @@ mod tests {
     #[test]
     fn models_for_photographs_are_those_of_their_authors() {
         let parameters = |name: &str| {
-            let model = Model::find(name).unwrap();
+            let model = Architecture::find(name).unwrap();
             let (row, options) = ([3, 224, 224].into(), ModelOptions::default());
-            Summary::new(&*(model.build)(&row, 1000, &options), &Batch::new(1, row)).unwrap().parameters()
+            Summary::new(&*model.network(&row, 1000, &options, None), 1).unwrap().parameters()
         };
         for (name, count) in [
             ("alexnet", 61_100_840),
@@ -149,17 +201,22 @@ mod tests {
     #[test]
     fn images_too_small_to_pool_are_an_error_that_names_the_layer_and_both_shapes() {
         assert_eq!(
-            result(Model::find("lenet").unwrap(), &[1, 1].into()).unwrap_err().to_string(),
+            result(Architecture::find("lenet").unwrap(), &[1, 1].into()).unwrap_err().to_string(),
             "max_pool2d pool1: windows of [2, 2] are larger than x of f32[2, 6, 1, 1] with padding [0, 0]; \
              give larger images, more padding, or smaller windows"
         );
     }
 
+    /// The paper's network has 17 planes of 19 by 19, and its policy a place for each point and the pass.
     #[test]
-    fn a_model_of_two_results_is_built_and_not_trained() {
-        let error = Model::find("agz19").err().unwrap().to_string();
-        assert!(error.starts_with("agz19: it has two results"), "{error}");
-        let outputs = |is_training| TWO_HEADED[0].graph(is_training, 1).unwrap().outputs.len();
-        assert_eq!((outputs(false), outputs(true)), (2, 1));
+    fn a_model_of_boards_has_two_results_and_a_loss_of_its_own() {
+        let agz = Architecture::find("agz19").unwrap();
+        let network = agz.network(&[17, 19, 19].into(), 0, &ModelOptions::default(), None);
+        let used = nn::network::inference_graph("agz19", &*network, 1).unwrap();
+        let results: Vec<String> =
+            used.outputs.iter().map(|output| format!("{} {}", output.name, used.ty(output.value))).collect();
+        assert_eq!(results, ["policy f32[1, 362]", "value f32[1, 1]"]);
+        let step = nn::network::training_graph("agz19", &*network, 2, &nn::Adam::default()).unwrap();
+        assert_eq!(step.inputs().count(), 3);
     }
 }

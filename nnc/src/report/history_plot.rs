@@ -16,7 +16,7 @@ const SPLIT: (u32, u32) = (600, 310);
 ///
 /// ```
 /// use nnc::trainer::{Epoch, History};
-/// let epoch = |loss| Epoch { loss, accuracy: Some(0.9), learning_rate: Some(0.01), held_out: None };
+/// let epoch = |loss| Epoch { loss, metrics: [("accuracy".into(), 0.9)].into(), ..Epoch::default() };
 /// let history = History { epochs: vec![epoch(1.0), epoch(0.1)], ..History::default() };
 /// assert!(nnc::report::history_plot("mlp on digits", "test", &history).starts_with("<svg"));
 /// ```
@@ -56,10 +56,8 @@ fn draw(svg: &mut String, title: &str, held_out: &str, history: &History) -> Res
     ];
     Panel { marks: marks.clone(), ..over_epochs("loss", loss, Scale::Log) }.draw(&left)?;
 
-    let accuracy = vec![
-        line("training", TRAINING, &|epoch| epoch.accuracy),
-        held_out_line(|evaluation| evaluation.accuracy),
-    ];
+    let accuracy =
+        vec![line("training", TRAINING, &Epoch::accuracy), held_out_line(|evaluation| evaluation.accuracy)];
     let has_accuracy = accuracy.iter().any(|line| !line.points.is_empty());
     let second = if has_accuracy {
         over_epochs("accuracy", accuracy, Scale::Percent)
@@ -80,8 +78,12 @@ mod tests {
 
     fn plot(losses: &[f64], held_out: Option<f64>) -> String {
         let held_out = held_out.map(|loss| Evaluation { loss, ..Evaluation::default() });
-        let epoch =
-            |&loss| Epoch { loss, accuracy: Some(0.5), learning_rate: Some(0.1), held_out: held_out.clone() };
+        let epoch = |&loss| Epoch {
+            loss,
+            metrics: [("accuracy".into(), 0.5)].into(),
+            learning_rate: Some(0.1),
+            held_out: held_out.clone(),
+        };
         let epochs = losses.iter().map(epoch).collect();
         history_plot(
             "mlp on digits",
@@ -108,7 +110,7 @@ mod tests {
             assert!(plot(losses, None).ends_with("</svg>\n"), "{losses:?}");
         }
         let values = Evaluation { loss: 1.0, mean_absolute_error: Some(0.5), ..Evaluation::default() };
-        let epoch = Epoch { loss: 1.0, accuracy: None, learning_rate: Some(0.0), held_out: Some(values) };
+        let epoch = Epoch { loss: 1.0, learning_rate: Some(0.0), held_out: Some(values), ..Epoch::default() };
         let history = History { epochs: vec![epoch], ..History::default() };
         assert!(history_plot("line", "test", &history).contains("mean absolute error, test"));
     }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use comfy_table::{CellAlignment, Table, presets};
 use ir::{Graph, Place, Plan};
-use nn::{Batch, Layer, Loss, Optimizer, Summary, supervised};
+use nn::network::{inference_graph, training_graph};
+use nn::{Network, Optimizer, Summary};
 use serde_json::{Value, json};
 
 use crate::Error;
@@ -12,20 +13,20 @@ use crate::Error;
 /// What a model is made of and what it takes to run it. It displays as a table.
 ///
 /// ```
-/// use nn::{Adam, Batch, Loss, models};
+/// use nn::{Adam, Loss, Supervised, models};
 /// use nnc::report::ModelSummary;
-/// let summary = ModelSummary::new(&models::mlp(), &Batch::new(32, [64]))?;
-/// let summary = summary.with_training(&models::mlp(), &Loss::cross_entropy(), &Adam::default())?;
+/// let network = Supervised::new([64], models::mlp(), Loss::cross_entropy());
+/// let summary = ModelSummary::new(&network, 32)?.with_training(&network, &Adam::default())?;
 /// let text = summary.to_string();
 /// assert!(text.contains("Linear 64 -> 128") && text.contains("17,226"), "{text}");
 /// # Ok::<(), nnc::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSummary {
-    /// The layers, with the shapes that they have for `batch`.
+    /// The layers, with the shapes that they have for a batch.
     pub layers: Summary,
-    /// What comes in at once.
-    pub batch: Batch,
+    /// The number of rows of a batch.
+    pub rows: usize,
     /// The memory of the model in use.
     pub inference: Memory,
     /// The memory of a training step, where one is asked for.
@@ -43,31 +44,26 @@ pub struct Memory {
 }
 
 impl ModelSummary {
-    /// The summary of `model` on such batches.
+    /// The summary of a network on batches of so many rows.
     ///
     /// # Errors
-    /// Where the model does not take them.
-    pub fn new(model: &dyn Layer, batch: &Batch) -> Result<ModelSummary, Error> {
-        let graph = supervised::inference_graph("model", model, batch)?;
-        Ok(ModelSummary {
-            layers: Summary::new(model, batch)?,
-            batch: batch.clone(),
-            inference: Memory::planned(graph)?,
-            training: None,
-        })
+    /// Where it cannot be built.
+    pub fn new(network: &dyn Network, rows: usize) -> Result<ModelSummary, Error> {
+        let graph = inference_graph("model", network, rows)?;
+        let layers = Summary::new(network, rows)?;
+        Ok(ModelSummary { layers, rows, inference: Memory::planned(graph)?, training: None })
     }
 
-    /// With the memory of a step that trains `model`, which this is the summary of.
+    /// With the memory of a step that trains the network, which this is the summary of.
     ///
     /// # Errors
     /// Where the step cannot be built.
     pub fn with_training(
         self,
-        model: &dyn Layer,
-        loss: &Loss,
+        network: &dyn Network,
         optimizer: &dyn Optimizer,
     ) -> Result<ModelSummary, Error> {
-        let graph = supervised::training_graph("model", model, &self.batch, loss, optimizer)?;
+        let graph = training_graph("model", network, self.rows, optimizer)?;
         Ok(ModelSummary { training: Some(Memory::planned(graph)?), ..self })
     }
 
@@ -84,7 +80,7 @@ impl ModelSummary {
         };
         let memory = |memory: Memory| json!({ "states_bytes": memory.states_bytes, "working_bytes": memory.working_bytes });
         json!({
-            "batch": self.batch.rows,
+            "batch": self.rows,
             "layers": self.layers.rows.iter().map(layer).collect::<Vec<Value>>(),
             "parameters": self.layers.parameters(),
             "multiply_adds": self.layers.multiply_adds(),
@@ -171,15 +167,15 @@ fn with_unit(bytes: usize) -> String {
 mod tests {
     use super::*;
     use nn::models::Mlp;
-    use nn::{Activation, Adam};
+    use nn::{Activation, Adam, Loss, Supervised};
 
-    fn model() -> Mlp {
-        Mlp { batch_norm: true, ..Mlp::new(&[64, 128, 10], Activation::Relu) }
+    fn network() -> Supervised<Mlp> {
+        let mlp = Mlp { batch_norm: true, ..Mlp::new(&[64, 128, 10], Activation::Relu) };
+        Supervised::new([64], mlp, Loss::cross_entropy())
     }
 
     fn summary() -> ModelSummary {
-        let summary = ModelSummary::new(&model(), &Batch::new(32, [64])).unwrap();
-        summary.with_training(&model(), &Loss::cross_entropy(), &Adam::default()).unwrap()
+        ModelSummary::new(&network(), 32).unwrap().with_training(&network(), &Adam::default()).unwrap()
     }
 
     #[test]
@@ -203,11 +199,9 @@ mod tests {
     /// The bytes of states, and of inputs and outputs, are counted here from the model; those of the arena are the plan's.
     #[test]
     fn memory_is_that_of_the_plan() {
-        let batch = Batch::new(32, [64]);
         let plan = |graph: Graph| passes::run(graph, &passes::Options::default()).unwrap();
-        let inference = plan(supervised::inference_graph("model", &model(), &batch).unwrap());
-        let (loss, adam) = (Loss::cross_entropy(), Adam::default());
-        let training = plan(supervised::training_graph("model", &model(), &batch, &loss, &adam).unwrap());
+        let inference = plan(inference_graph("model", &network(), 32).unwrap());
+        let training = plan(training_graph("model", &network(), 32, &Adam::default()).unwrap());
         let parameters = 64 * 128 + 2 * 128 + 128 * 10 + 10;
         let in_use = Memory {
             states_bytes: 4 * (parameters + 2 * 128),
@@ -217,8 +211,8 @@ mod tests {
         let in_training = Memory {
             // Each parameter with two moments, the buffers, the learning rate, and the number of steps.
             states_bytes: 4 * (3 * parameters + 2 * 128 + 1) + 8,
-            // Rows and labels; the loss, and how many are right.
-            working_bytes: training.arena_bytes + (4 * 32 * 64 + 8 * 32) + (4 + 8),
+            // Rows and labels; the loss and the accuracy.
+            working_bytes: training.arena_bytes + (4 * 32 * 64 + 8 * 32) + (4 + 4),
         };
         let summary = summary();
         assert_eq!((summary.inference, summary.training), (in_use, Some(in_training)));
@@ -226,7 +220,7 @@ mod tests {
 
     #[test]
     fn packed_weights_are_counted_beside_what_kernels_keep() {
-        let graph = supervised::inference_graph("model", &model(), &Batch::new(32, [64])).unwrap();
+        let graph = inference_graph("model", &network(), 32).unwrap();
         let plan = passes::run(graph, &passes::Options::default()).unwrap();
         let prepared = plan.prepare.iter().flat_map(|step| plan.writes(step));
         let prepared_bytes = prepared.map(|slot| plan.slot(slot).ty.size_bytes()).sum::<usize>();

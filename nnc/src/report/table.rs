@@ -8,7 +8,7 @@ type Column = (&'static str, fn(&Epoch) -> Option<f64>);
 /// The columns.
 const COLUMNS: [Column; 9] = [
     ("loss", |epoch| Some(epoch.loss)),
-    ("accuracy", |epoch| epoch.accuracy),
+    ("accuracy", Epoch::accuracy),
     ("held_out_loss", |epoch| held_out(epoch).map(|it| it.loss)),
     ("held_out_accuracy", |epoch| held_out(epoch)?.accuracy),
     ("held_out_top_3_accuracy", |epoch| held_out(epoch)?.top_3_accuracy),
@@ -22,7 +22,7 @@ const COLUMNS: [Column; 9] = [
 ///
 /// ```
 /// use nnc::trainer::{Epoch, History};
-/// let epoch = Epoch { loss: 0.25, accuracy: Some(0.9), learning_rate: Some(0.01), held_out: None };
+/// let epoch = Epoch { loss: 0.25, metrics: [("accuracy".into(), 0.9)].into(), learning_rate: Some(0.01), ..Epoch::default() };
 /// let table = nnc::report::history_csv(&History { epochs: vec![epoch], ..History::default() });
 /// let (names, values) = table.split_once('\n').unwrap_or_default();
 /// assert!(names.starts_with("epoch,loss,accuracy,held_out_loss,held_out_accuracy,"));

@@ -1,5 +1,8 @@
 //! What a model is worth on a data set.
 
+use std::collections::BTreeMap;
+
+use nn::supervised::ACCURACY;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::metrics;
@@ -8,7 +11,7 @@ use crate::data::{Dataset, Targets};
 /// The k of [`Evaluation::top_3_accuracy`].
 const TOP: usize = 3;
 
-/// The loss on a data set, and the metrics that suit its targets: of classes `accuracy`, `top_3_accuracy` (where there
+/// The loss on examples, the metrics that the network reports, and those that suit the targets of a data set: of classes `accuracy`, `top_3_accuracy` (where there
 /// are more than three) and `area_under_curve`; of values `mean_absolute_error` and `r2`. [`metrics`] defines them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -29,14 +32,23 @@ pub struct Evaluation {
     pub mean_absolute_error: Option<f64>,
     /// The coefficient of determination.
     pub r2: Option<f64>,
+    /// The means of the network's own metrics.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
 }
 
 impl Evaluation {
-    /// That of `outputs`, `f32[rows, outputs]`, for the rows of `data`, on which the mean loss is `loss`.
-    pub fn new(loss: f64, outputs: &[f32], data: &Dataset) -> Evaluation {
+    /// That of a mean loss over so many rows.
+    pub fn of_loss(loss: f64, rows: usize) -> Evaluation {
+        Evaluation { loss, rows, ..Evaluation::default() }
+    }
+
+    /// With what predictions, `f32[rows, outputs]`, are worth for the targets of `data`.
+    pub fn with_predictions(mut self, outputs: &[f32], data: &Dataset) -> Evaluation {
         let rows = data.len();
         let width = outputs.len() / rows.max(1);
-        let none = Evaluation { loss, rows, ..Evaluation::default() };
+        self.metrics.remove(ACCURACY);
+        let none = self;
         match data.targets() {
             Targets::Classes { labels, .. } => {
                 let correct = metrics::top_k_correct(outputs, labels, 1);
@@ -57,7 +69,7 @@ impl Evaluation {
     }
 
     /// The metrics that there are, with their names for people. The values are numbers or, where `true`, parts of a whole.
-    pub fn named_metrics(&self) -> Vec<(&'static str, f64, bool)> {
+    pub fn named_metrics(&self) -> Vec<(&str, f64, bool)> {
         let all = [
             ("accuracy", self.accuracy, true),
             ("top-3 accuracy", self.top_3_accuracy, true),
@@ -65,7 +77,8 @@ impl Evaluation {
             ("mean abs. error", self.mean_absolute_error, false),
             ("R2", self.r2, false),
         ];
-        all.into_iter().filter_map(|(name, value, is_part)| Some((name, value?, is_part))).collect()
+        let known = all.into_iter().filter_map(|(name, value, is_part)| Some((name, value?, is_part)));
+        known.chain(self.metrics.iter().map(|(name, &value)| (name.as_str(), value, false))).collect()
     }
 }
 
@@ -82,12 +95,12 @@ mod tests {
     fn metrics_suit_the_targets() {
         let classes = Targets::classes(vec![0, 1], 2);
         let data = Dataset::new("toy", [1], vec![0.0, 1.0], classes).unwrap();
-        let evaluation = Evaluation::new(0.5, &[1.0, 0.0, 1.0, 0.5], &data);
+        let evaluation = Evaluation::of_loss(0.5, 2).with_predictions(&[1.0, 0.0, 1.0, 0.5], &data);
         let names: Vec<&str> = evaluation.named_metrics().iter().map(|(name, ..)| *name).collect();
         assert_eq!(names, ["accuracy", "area under ROC"]);
         assert_eq!((evaluation.correct, evaluation.area_under_curve), (Some(1), Some(1.0)));
         let data = Dataset::new("toy", [1], vec![0.0, 1.0], Targets::values(vec![1.0, 3.0], 1)).unwrap();
-        let evaluation = Evaluation::new(0.5, &[1.0, 2.0], &data);
+        let evaluation = Evaluation::of_loss(0.5, 2).with_predictions(&[1.0, 2.0], &data);
         assert_eq!((evaluation.accuracy, evaluation.mean_absolute_error), (None, Some(0.5)));
         assert_eq!(evaluation.r2, Some(0.5));
     }

@@ -3,26 +3,45 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use ir::{Scalar, Tensor};
+use ir::{Scalar, Tensor, Type};
 use nn::optimizer::{LEARNING_RATE, own_name};
+use nn::supervised::ROWS;
 
 use super::progress::Clock;
-use super::{Callback, Event, FitOptions, History, Trainer, TrainerOptions, not_finite, shuffle};
+use super::{
+    Callback, Evaluation, Event, FitOptions, History, Trainer, TrainerOptions, not_finite, predictor, shuffle,
+};
 use crate::Error;
-use crate::checkpoint::{self, Folder};
+use crate::checkpoint::{Description, Folder};
 use crate::data::augment::Augmenter;
-use crate::data::{Batches, Dataset};
+use crate::data::{Arrays, Batches, Dataset, Examples};
 
 /// What an epoch works with.
 struct Session<'a> {
-    train: &'a Dataset,
-    held_out: Option<&'a Dataset>,
+    train: &'a Arrays,
+    held_out: Option<HeldOut<'a>>,
     options: &'a FitOptions,
     augmenter: Option<Augmenter>,
     /// Where checkpoints are written.
     folder: Option<Folder>,
     clock: Clock,
     callback: &'a mut Callback<'a>,
+}
+
+/// Rows to evaluate on after each epoch.
+#[derive(Clone, Copy)]
+enum HeldOut<'a> {
+    Dataset(&'a Dataset),
+    Arrays(&'a Arrays),
+}
+
+impl HeldOut<'_> {
+    fn evaluate(self, trainer: &mut Trainer) -> Result<Evaluation, Error> {
+        match self {
+            HeldOut::Dataset(dataset) => trainer.evaluate(dataset),
+            HeldOut::Arrays(arrays) => trainer.evaluate(arrays),
+        }
+    }
 }
 
 impl Trainer {
@@ -32,18 +51,31 @@ impl Trainer {
     /// Where the callback breaks, the run ends at once, and can go on in another call.
     ///
     /// # Errors
-    /// Where a data set does not fit the model or is smaller than a batch, it has no images to augment, the numbers overflow ([`super::NotFinite`]; the states are then
-    /// those before the step), the schedule gives a learning rate that is negative or not finite,
+    /// Where examples do not fit the network or are fewer than a batch, there are no images to augment, the numbers overflow
+    /// ([`super::NotFinite`]; the states are then those before the step), the schedule gives a learning rate that is negative or not finite,
     /// the folder for checkpoints holds those of another run that has not ended, or one cannot be written.
-    pub fn fit(
+    pub fn fit<E: Examples>(
         &mut self,
-        train: &Dataset,
-        held_out: Option<&Dataset>,
+        train: &E,
+        held_out: Option<&E>,
         options: &FitOptions,
         callback: &mut Callback,
     ) -> Result<History, Error> {
-        let augmenter = self.options.augment.of_images(train.row_shape(), self.options.seed)?;
-        let train = &self.predictor.that_fits(train)?;
+        if self.description.is_none() {
+            self.description = Some(Description::of(train));
+        }
+        let fitting = self.predictor.that_fit(train)?;
+        let augmenter = match fitting.column(ROWS) {
+            // Rows of a data set may be images to it and vectors to the network, or the other way round.
+            Some(rows) => {
+                let given = train.dataset().map(|dataset| dataset.row_shape()).filter(|row| row.rank() > 1);
+                self.options.augment.of_images(given.unwrap_or(&rows.row().shape), self.options.seed)?
+            }
+            None => None,
+        };
+        let graph = self.graph(self.options.batch)?;
+        let inputs: Vec<(String, Type)> = predictor::inputs_of(&graph);
+        let train = &fitting.for_inputs(inputs.iter().map(|(name, ty)| (name.as_str(), ty)))?;
         let (batch, rows) = (self.options.batch, train.len());
         if batch > rows {
             let problem = format!("it is {batch}, and there are {rows} rows to train on");
@@ -52,13 +84,22 @@ impl Trainer {
         for size in [batch, rows % batch].into_iter().filter(|&size| size > 0) {
             self.compile_step(size)?;
         }
+        let arrays;
+        let held_out = match held_out.map(|it| (it.dataset(), it)) {
+            None => None,
+            Some((Some(dataset), _)) => Some(HeldOut::Dataset(dataset)),
+            Some((None, it)) => {
+                arrays = it.arrays();
+                Some(HeldOut::Arrays(&arrays))
+            }
+        };
         if let Some(held_out) = held_out {
-            self.evaluate(held_out)?; // compiles, so that the time of an epoch holds no compiling
+            held_out.evaluate(self)?; // compiles, so that the time of an epoch holds no compiling
         }
         let folder = match &options.checkpoints {
             None => None,
             Some(checkpoints) => {
-                let here = self.metadata(&checkpoints.description, Some(self.position()?));
+                let here = self.metadata(Some(self.position()?))?;
                 Some(Folder::open(&checkpoints.folder, &here, checkpoints.overwrite)?)
             }
         };
@@ -90,14 +131,14 @@ impl Trainer {
         let mut start = Instant::now();
         while let Some(batch) = batches.next_batch() {
             let before = self.set_learning_rate(session.options.schedule.factor(self.run.steps) * scale)?;
-            let (loss, correct) = match self.run_step(&batch.x, &batch.y) {
+            let result = match self.run_step(&batch.tensors()) {
                 Ok(result) => result,
                 Err(error) => {
                     self.restore_learning_rate(before)?;
                     return Err(error);
                 }
             };
-            self.run.add_step(loss, correct, batch.len());
+            self.run.add_step(&result, batch.len());
             session.clock.add_step(batch.len(), start.elapsed());
             let progress = session.clock.progress(&self.run);
             let is_end_of_epoch = progress.is_end_of_epoch;
@@ -117,12 +158,12 @@ impl Trainer {
 
     fn end_epoch(&mut self, session: &mut Session) -> Result<ControlFlow<()>, Error> {
         self.check_states()?;
-        let evaluation = session.held_out.map(|held_out| self.evaluate(held_out)).transpose()?;
+        let evaluation = session.held_out.map(|held_out| held_out.evaluate(self)).transpose()?;
         let rate = self.learning_rate();
         let is_best = self.run.end_epoch(rate, evaluation);
         if is_best && session.options.keep_best {
             self.run.history.best_epoch = Some(self.run.history.epochs.len());
-            self.best = checkpoint::states_of(&self.state, &self.weights)?;
+            self.best = self.kept_weights()?;
         }
         let (number, epoch) = (self.run.history.epochs.len(), self.run.history.epochs.last());
         let epoch = epoch.expect("an epoch has just ended");
@@ -148,11 +189,9 @@ impl Trainer {
     }
 
     fn write_checkpoint(&mut self, session: &mut Session) -> Result<(), Error> {
-        let (Some(folder), Some(options)) = (&mut session.folder, &session.options.checkpoints) else {
-            return Ok(());
-        };
+        let Some(folder) = &mut session.folder else { return Ok(()) };
         self.check_states()?; // one that is not finite would take the place of an older one, from which the run can go on
-        let checkpoint = self.run_checkpoint(&options.description)?;
+        let checkpoint = self.run_checkpoint()?;
         let path = folder.write(&checkpoint, self.run.steps, self.run.value())?;
         let _ = (session.callback)(&Event::Checkpoint(&path), self);
         Ok(())

@@ -1,4 +1,4 @@
-//! Training of models that learn from examples with targets.
+//! Training of networks on rows of named arrays, of which a data set with targets is one kind.
 //!
 //! A step (forward, backward, optimizer) is one program; so is inference. Programs are specialised to the size of a
 //! batch: the last short batch of an epoch has one of its own, which works on the same states. Where a run is, is in its
@@ -28,24 +28,28 @@ pub mod shuffle;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ir::{Graph, Tensor};
-use nn::optimizer::{GRADIENT_NORM, own_name};
-use nn::{Layer, Optimizer, supervised};
+use nn::network::{self, LOSS};
+use nn::optimizer::{AVERAGE, GRADIENT_NORM, own_name};
+use nn::supervised::TARGETS;
+use nn::{Network, Optimizer};
 use runtime::{Executable, State};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::checkpoint::{self, Checkpoint, Description, Metadata, Position};
-use crate::data::Dataset;
+use crate::checkpoint::{self, Checkpoint, Description, Metadata, Position, Template};
+use crate::data::{Dataset, Examples};
 pub use confusion::ConfusionMatrix;
 pub use evaluation::Evaluation;
 pub use not_finite::NotFinite;
 pub use options::{CheckpointOptions, FitOptions, TrainerOptions};
 pub use predictor::Predictor;
 pub use progress::{Event, Progress};
-pub use run::{Epoch, History, Run};
+pub use run::{Epoch, History, Run, StepResult};
 
 /// What is told of each [`Event`], with the trainer as it is then, and says whether to go on.
 pub type Callback<'a> = dyn FnMut(&Event, &Trainer) -> ControlFlow<()> + 'a;
@@ -55,26 +59,34 @@ pub fn silent(_: &Event, _: &Trainer) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// A model with its weights, its optimizer and the programs of both.
+/// A network with its weights, its optimizer and the programs of both. It can move to another thread.
 ///
 /// ```
+/// use nn::{Adam, Loss, Relu, Supervised, models::Mlp};
 /// use nnc::trainer::{FitOptions, Trainer, TrainerOptions, silent};
 /// use nnc::data::digits;
 /// let (train, test) = digits();
-/// let model = nn::models::Mlp::new(&[64, 16, 10], nn::Relu);
-/// let mut trainer = Trainer::new("small", &[64], model, nn::Adam::new(0.01), TrainerOptions::default())?;
+/// let network = Supervised::new([64], Mlp::new(&[64, 16, 10], Relu), Loss::cross_entropy());
+/// let mut trainer = Trainer::new("small", network, Adam::new(0.01), TrainerOptions::default())?;
 /// let history = trainer.fit(&train, None, &FitOptions::epochs(2), &mut silent)?;
 /// assert!(history.epochs[1].loss < history.epochs[0].loss);
 /// assert!(trainer.evaluate(&test)?.accuracy > Some(0.5));
 /// # Ok::<(), nnc::Error>(())
 /// ```
 pub struct Trainer {
+    network: Arc<dyn Network>,
     predictor: Predictor,
     optimizer: Box<dyn Optimizer>,
+    /// What a step calls the norm of its gradients, where it has it.
+    norm_name: String,
     options: TrainerOptions,
+    /// What checkpoints say of the run; of what it is first trained on, where nobody has said it.
+    description: Option<Description>,
     /// The names of parameters and buffers.
     weights: Vec<String>,
     state: State,
+    /// What is used where the optimizer keeps averages of weights: these in the place of the weights.
+    averaged: Option<State>,
     /// By the size of the batch.
     programs: BTreeMap<usize, Executable>,
     /// What the learning rate is at the start of a run, where the optimizer has one.
@@ -87,27 +99,31 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A trainer of `model`, which takes rows of shape `row`.
+    /// A trainer of a network, as [`Supervised`](nn::Supervised) or a function, that ends in a loss.
     ///
     /// # Errors
-    /// Where the model does not take such rows or does not return `[batch, outputs]`, the loss does not take that, a
+    /// Where the network cannot be built or has no loss, a result does not have the rows of the batch along its first axis, a
     /// setting is out of range, the batch is 0, or the threads cannot be started.
     pub fn new(
         name: &str,
-        row: &[usize],
-        model: impl Layer + 'static,
+        network: impl Network + 'static,
         optimizer: impl Optimizer + 'static,
         options: TrainerOptions,
     ) -> Result<Trainer, Error> {
         if options.batch == 0 {
             return Err(Error::invalid("batch", "it is 0", "give at least 1"));
         }
-        let predictor = Predictor::new(name, row, Box::new(model), options.loss.clone(), &options.compile)?;
+        let network: Arc<dyn Network> = Arc::new(network);
+        let predictor = Predictor::new(name, Arc::clone(&network), &options.compile)?;
         let trainer = Trainer {
             weights: predictor.states().iter().map(|(name, _)| name.clone()).collect(),
+            network,
             predictor,
+            norm_name: own_name(GRADIENT_NORM, optimizer.name()),
             optimizer: Box::new(optimizer),
+            description: None,
             state: State::empty(),
+            averaged: None,
             programs: BTreeMap::new(),
             base_rate: None,
             factor: 1.0,
@@ -119,58 +135,82 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// One step on rows `x`, `f32[rows, ..row]`, with targets `y` of the type that the loss wants. Returns the loss before
-    /// the step and, of a loss of classification, the number of rows that were classified right. It is no part of a
-    /// [`Run`].
+    /// Says what checkpoints and saved models state of the run. Where nobody says it, it is that of the examples that it is first
+    /// trained on.
+    pub fn describe(&mut self, description: Description) {
+        self.description = Some(description);
+    }
+
+    /// One step on a batch: an array `[rows, ..]` for each input of the network, by name. Returns the loss and the metrics before the
+    /// step. It is no part of a [`Run`].
     ///
     /// # Errors
-    /// Where the types differ from these, a class is out of range, or an input, the loss or the norm by which gradients are
-    /// clipped is not finite: the error ([`NotFinite`]) names the step and the value. Then all states are what they were
+    /// Where an array is missing or of another type, a class is out of range, or an input, the loss or the norm by which gradients
+    /// are clipped is not finite: the error ([`NotFinite`]) names the step and the value. Then all states are what they were
     /// before, and training can go on from there. (Gradients that overflow where the loss does not are noticed in time
     /// where they are clipped by their norm, and in the step after this elsewhere.)
-    pub fn step(&mut self, x: &Tensor, y: &Tensor) -> Result<(f64, Option<u64>), Error> {
-        let outputs = self.predictor.outputs();
-        let labels = y.as_slice::<i64>().unwrap_or_default();
-        let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < outputs);
-        if let Some(row) = labels.iter().position(|label| !is_class(label)) {
-            let problem = format!("the label of row {row} is {}", labels[row]);
-            return Err(Error::invalid("y", problem, format!("give labels from 0 to {}", outputs - 1)));
+    pub fn step(&mut self, batch: &[(&str, &Tensor)]) -> Result<StepResult, Error> {
+        let rows = batch.first().and_then(|(_, array)| array.shape().first().copied()).unwrap_or(0);
+        let given = |name: &str| batch.iter().find(|(known, _)| *known == name).map(|(_, array)| *array);
+        if let Some(labels) = given(TARGETS).and_then(|y| y.as_slice::<i64>()) {
+            self.predictor.check_labels(TARGETS, labels)?;
         }
-        not_finite::check_inputs(self.run.steps + 1, &[("x", x), ("y", y)])?;
-        let rows = x.shape().first().copied().unwrap_or(0);
+        not_finite::check_inputs(self.run.steps + 1, batch)?;
         self.compile_step(rows)?;
-        let result = self.run_step(x, y)?;
+        let names: Vec<String> = self.programs[&rows].inputs().map(|(name, _)| name.to_owned()).collect();
+        let ordered: Vec<&Tensor> = names.iter().filter_map(|name| given(name)).collect();
+        if ordered.len() < names.len() || ordered.len() < batch.len() {
+            let given: Vec<&str> = batch.iter().map(|(name, _)| *name).collect();
+            let problem = format!("the arrays {} are given", given.join(", "));
+            return Err(Error::invalid("batch", problem, format!("give {}", names.join(", "))));
+        }
+        let result = self.run_step(&ordered)?;
         self.run.steps += 1;
         Ok(result)
     }
 
     /// Runs the step that has been compiled for batches of this size. The program leaves states as they are where the
-    /// step is not finite (see [`supervised::training_graph`]).
-    fn run_step(&mut self, x: &Tensor, y: &Tensor) -> Result<(f64, Option<u64>), Error> {
-        let program = self.programs.get_mut(&x.shape()[0]).expect("it has been compiled");
-        program.run(&mut self.state, &[x, y])?;
-        let loss = program.outputs()[0].get(0).as_f64();
-        let correct = program.output("correct").map(|correct| correct.get(0).bits());
-        let norm =
-            program.output(&own_name(GRADIENT_NORM, self.optimizer.name())).map(|norm| norm.get(0).as_f64());
-        not_finite::check_step(self.run.steps + 1, loss, norm, &self.state, &self.weights)?;
-        Ok((loss, correct))
+    /// step is not finite (see [`network::training_graph`]).
+    fn run_step(&mut self, batch: &[&Tensor]) -> Result<StepResult, Error> {
+        let program = self.programs.get_mut(&batch[0].shape()[0]).expect("it has been compiled");
+        program.run(&mut self.state, batch)?;
+        let values = program.output_types().map(|(name, _)| name).zip(program.outputs());
+        let mut result = StepResult::default();
+        let mut norm = None;
+        for (name, value) in values.map(|(name, value)| (name, value.get(0).as_f64())) {
+            match name {
+                LOSS => result.loss = value,
+                name if name == self.norm_name => norm = Some(value),
+                metric => drop(result.metrics.insert(metric.to_owned(), value)),
+            }
+        }
+        not_finite::check_step(self.run.steps + 1, result.loss, norm, &self.state, &self.weights)?;
+        Ok(result)
     }
 
-    /// What the model as it is returns of each row of a data set: `f32[rows, outputs]`, row-major.
+    /// What the first result of the network as it is is of each row of a data set: `f32[rows, outputs]`, row-major.
     ///
     /// # Errors
-    /// Where the rows do not fit the model.
+    /// Where the rows do not fit the network.
     pub fn predict(&mut self, data: &Dataset) -> Result<Vec<f32>, Error> {
-        self.compile_step(self.options.batch)?; // the states start from the seed
-        self.predictor.predict(&mut self.state, data)
+        self.prepare_use()?;
+        self.predictor.predict(self.state_in_use(), data)
     }
 
-    /// Loss and metrics of the model as it is on a data set.
+    /// All results of the rows of some arrays, by name.
     ///
     /// # Errors
-    /// Where the data set does not fit the model or is empty.
-    pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation, Error> {
+    /// Where an array is missing or of another type.
+    pub fn results(&mut self, data: &impl Examples) -> Result<Vec<(String, Tensor)>, Error> {
+        self.prepare_use()?;
+        self.predictor.results(self.state_in_use(), data)
+    }
+
+    /// Loss and metrics of the network as it is on examples.
+    ///
+    /// # Errors
+    /// Where they do not fit the network, or there are none.
+    pub fn evaluate(&mut self, data: &impl Examples) -> Result<Evaluation, Error> {
         Ok(self.predict_and_evaluate(data)?.1)
     }
 
@@ -178,9 +218,46 @@ impl Trainer {
     ///
     /// # Errors
     /// As these.
-    pub fn predict_and_evaluate(&mut self, data: &Dataset) -> Result<(Vec<f32>, Evaluation), Error> {
+    pub fn predict_and_evaluate(&mut self, data: &impl Examples) -> Result<(Vec<f32>, Evaluation), Error> {
+        self.prepare_use()?;
+        self.predictor.predict_and_evaluate(self.state_in_use(), data)
+    }
+
+    /// Makes the states of training and of use, from the seed, and brings those of use up to date.
+    fn prepare_use(&mut self) -> Result<(), Error> {
+        self.make_states()?;
+        let average = |name: &String| format!("{name}{AVERAGE}");
+        if !self.weights.iter().any(|name| self.state.contains(&average(name))) {
+            return Ok(());
+        }
+        if self.averaged.is_none() {
+            self.averaged = Some(self.predictor.initial_state(self.options.seed)?);
+        }
+        let averaged = self.averaged.as_mut().expect("it has just been made");
+        for name in self.weights.iter().filter(|name| averaged.contains(name)).cloned().collect::<Vec<_>>() {
+            let value = self.state.get(&average(&name)).or_else(|_| self.state.get(&name))?;
+            averaged.set(&name, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the states of training and of use, from the seed.
+    fn make_states(&mut self) -> Result<(), Error> {
         self.compile_step(self.options.batch)?;
-        self.predictor.predict_and_evaluate(&mut self.state, data)
+        self.predictor.adopt(&mut self.state, self.options.seed)
+    }
+
+    /// The weights with which the network is used: where the optimizer keeps averages of them, these.
+    fn state_in_use(&self) -> &State {
+        self.averaged.as_ref().unwrap_or(&self.state)
+    }
+
+    /// Copies of the weights and their averages.
+    pub(super) fn kept_weights(&self) -> Result<Vec<(String, Tensor)>, Error> {
+        let averages = self.weights.iter().map(|name| format!("{name}{AVERAGE}"));
+        let averages = averages.filter(|name| self.state.contains(name));
+        let names: Vec<String> = self.weights.iter().cloned().chain(averages).collect();
+        checkpoint::states_of(&self.state, &names)
     }
 
     /// The states: weights, moments of the optimizer, the number of steps. Empty before the first step.
@@ -226,14 +303,29 @@ impl Trainer {
         checkpoint::hash(&self.state, &self.weights)
     }
 
-    /// The finished model, as `nnc eval` and `nnc predict` take it.
+    /// Saves the finished model, as [`nnc::load`](crate::load), `nnc eval` and `nnc predict` read it; a file that was there is
+    /// replaced whole or not at all, and a folder that is not there is made.
+    ///
+    /// # Errors
+    /// Where the graph of the network does not follow from the number of rows (see [`checkpoint::Template`]), or the file cannot be
+    /// written.
+    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.template()?;
+        let path = path.as_ref();
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|source| Error::io(path, "write", source))?;
+        }
+        self.model_checkpoint()?.write(path)
+    }
+
+    /// The finished model.
     ///
     /// # Errors
     /// Where the step cannot be compiled.
-    pub fn model_checkpoint(&mut self, description: &Description) -> Result<Checkpoint, Error> {
-        self.state_mut()?;
-        let metadata = self.metadata(description, None);
-        let states = checkpoint::states_of(&self.state, &self.weights)?;
+    pub fn model_checkpoint(&mut self) -> Result<Checkpoint, Error> {
+        self.prepare_use()?;
+        let metadata = self.metadata(None)?;
+        let states = checkpoint::states_of(self.state_in_use(), &self.weights)?;
         Ok(Checkpoint { metadata, states, best: Vec::new() })
     }
 
@@ -241,9 +333,9 @@ impl Trainer {
     ///
     /// # Errors
     /// Where the step cannot be compiled.
-    pub fn run_checkpoint(&mut self, description: &Description) -> Result<Checkpoint, Error> {
-        self.state_mut()?;
-        let metadata = self.metadata(description, Some(self.position()?));
+    pub fn run_checkpoint(&mut self) -> Result<Checkpoint, Error> {
+        self.make_states()?;
+        let metadata = self.metadata(Some(self.position()?))?;
         let names: Vec<String> = self.state.iter().map(|(name, _)| name.to_owned()).collect();
         let states = checkpoint::states_of(&self.state, &names)?;
         Ok(Checkpoint { metadata, states, best: self.best.clone() })
@@ -252,9 +344,9 @@ impl Trainer {
     /// Goes to where the run was that has written a checkpoint. What follows has the same bits as in that run.
     ///
     /// # Errors
-    /// Where the checkpoint holds no run, or is of another run: of another model, with other settings, on other data.
-    /// The error says what differs, and nothing has changed.
-    pub fn resume(&mut self, checkpoint: &Checkpoint, description: &Description) -> Result<(), Error> {
+    /// Where the checkpoint holds no run, or is of another run: of another network, with other settings, on other data than the
+    /// trainer has been [told of](Trainer::describe). The error says what differs, and nothing has changed.
+    pub fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let Some(position) = &checkpoint.metadata.position else {
             let help =
                 "give a file checkpoint-STEP.safetensors, as `nnc train --checkpoint-every` writes them";
@@ -264,13 +356,20 @@ impl Trainer {
                 help,
             ));
         };
-        let here = self.metadata(description, Some(self.position()?));
+        if self.description.is_none() {
+            self.description = Some(checkpoint.metadata.description.clone());
+        }
+        let here = self.metadata(Some(self.position()?))?;
         if let Some(difference) = checkpoint.metadata.difference(&here) {
             let help = "give what the run was started with, or start another";
             return Err(Error::invalid("the checkpoint", difference, help));
         }
-        self.compile_step(self.options.batch)?;
-        let expected = predictor::states_of(&self.graph(self.options.batch)?);
+        self.make_states()?;
+        let mut expected = predictor::states_of(&self.graph(self.options.batch)?);
+        let in_use = self.predictor.states().iter().cloned();
+        expected.extend(
+            in_use.filter(|(name, _)| !expected.iter().any(|(known, _)| known == name)).collect::<Vec<_>>(),
+        );
         checkpoint::set_states(&mut self.state, &checkpoint.states, &expected)?;
         self.factor = f64::NAN;
         self.run = position.run.clone();
@@ -278,14 +377,22 @@ impl Trainer {
         Ok(())
     }
 
-    fn metadata(&self, description: &Description, position: Option<Position>) -> Metadata {
-        Metadata {
+    fn template(&self) -> Result<Template, Error> {
+        Template::new(|rows| network::evaluation_graph(self.predictor.name(), &self.network, rows))
+    }
+
+    fn metadata(&self, position: Option<Position>) -> Result<Metadata, Error> {
+        let results = self.predictor.result_types().iter();
+        Ok(Metadata {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             model: self.predictor.name().to_owned(),
-            description: description.clone(),
+            graph: self.template().ok(),
+            results: results.map(|(name, _)| name.clone()).collect(),
+            parameters: self.predictor.parameter_count(),
+            description: self.description.clone().unwrap_or_default(),
             position,
             file_sha256: String::new(),
-        }
+        })
     }
 
     fn position(&self) -> Result<Position, Error> {
@@ -302,10 +409,7 @@ impl Trainer {
 
     /// The graph of a step on a batch of this size.
     fn graph(&self, batch: usize) -> Result<Graph, Error> {
-        let predictor = &self.predictor;
-        let batch = nn::Batch::new(batch, predictor.row().clone());
-        let TrainerOptions { loss, .. } = &self.options;
-        Ok(supervised::training_graph(predictor.name(), predictor.model(), &batch, loss, &*self.optimizer)?)
+        Ok(network::training_graph(self.predictor.name(), &self.network, batch, &*self.optimizer)?)
     }
 
     /// Compiles the step on batches of this size, and makes the states that it brings along.

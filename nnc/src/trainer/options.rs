@@ -2,18 +2,14 @@
 
 use std::path::PathBuf;
 
-use nn::Loss;
 use nn::schedule::{Plateau, Schedule};
 
 use crate::Options;
-use crate::checkpoint::Description;
 use crate::data::Augment;
 
 /// What a trainer is made with. All of it but the threads belongs to what a run is: the same gives the same bits.
 #[derive(Clone, Debug)]
 pub struct TrainerOptions {
-    /// What is minimised.
-    pub loss: Loss,
     /// The number of rows in a batch.
     pub batch: usize,
     /// What the initial weights and the order of rows depend on.
@@ -25,15 +21,9 @@ pub struct TrainerOptions {
 }
 
 impl Default for TrainerOptions {
-    /// Cross entropy, batches of 32, seed 0, images as they are, one thread.
+    /// Batches of 32, seed 0, images as they are, one thread.
     fn default() -> TrainerOptions {
-        TrainerOptions {
-            loss: Loss::cross_entropy(),
-            batch: 32,
-            seed: 0,
-            augment: Augment::default(),
-            compile: Options::default(),
-        }
+        TrainerOptions { batch: 32, seed: 0, augment: Augment::default(), compile: Options::default() }
     }
 }
 
@@ -74,8 +64,6 @@ pub struct CheckpointOptions {
     /// After so many steps each; where the best epoch is kept, after each epoch that is the best so far, too; and at the
     /// end.
     pub every: u64,
-    /// What they say of the run.
-    pub description: Description,
     /// Whether the checkpoints of another run that has not ended are replaced.
     pub overwrite: bool,
 }

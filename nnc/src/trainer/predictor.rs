@@ -1,151 +1,276 @@
-//! A model in use: programs that predict and evaluate, one per size of batch.
+//! A network in use: programs that predict and evaluate, one per size of batch.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ir::{DType, Graph, Shape, Tensor, Type, Value};
-use nn::{Context, Layer, Loss};
+use ir::{DType, Element, Graph, Shape, Tensor, Type, Value};
+use nn::network::{LOSS, evaluation_graph, needed_part};
+use nn::supervised::{PREDICTION, ROWS, TARGETS};
+use nn::{Context, Network};
 use runtime::{Executable, Pool, State};
 
 use super::Evaluation;
-use crate::data::{Batch, Dataset, Targets};
+use crate::checkpoint::Template;
+use crate::data::{Arrays, Batch, Dataset, Examples, Targets};
 use crate::{Error, Options};
 
 /// The size of batches in evaluation and prediction.
 const BATCH: usize = 512;
 
-/// A model that takes rows of one shape and returns, of each, scores of classes or values. Its states belong to the caller.
+/// What gives the graph by which a network is evaluated on a batch of so many rows: its results, then its loss and metrics.
+type Graphs = dyn Fn(usize) -> Result<Graph, Error> + Send + Sync;
+
+/// A network in use. Its states belong to the caller, and are not changed; so several threads can use one at once, on one copy of
+/// the weights, each with programs of its own.
 ///
 /// ```
 /// use nnc::trainer::Predictor;
-/// use nnc::{Options, State, data::digits};
+/// use nnc::{Options, data::digits};
 /// let model = nn::models::Mlp::new(&[64, 16, 10], nn::Relu);
-/// let mut predictor = Predictor::new("small", &[64], Box::new(model), nn::Loss::cross_entropy(), &Options::default())?;
-/// let mut state = State::empty();
+/// let network = nn::Supervised::new([64], model, nn::Loss::cross_entropy());
+/// let predictor = Predictor::new("small", network, &Options::default())?;
+/// let state = predictor.initial_state(0)?;
 /// let (_, test) = digits();
-/// assert_eq!(predictor.predict(&mut state, &test)?.len(), 360 * 10);
-/// assert!(predictor.evaluate(&mut state, &test)?.accuracy < Some(0.3)); // it has not been trained
+/// assert_eq!(predictor.predict(&state, &test)?.len(), 360 * 10);
+/// assert!(predictor.evaluate(&state, &test)?.accuracy < Some(0.3)); // it has not been trained
 /// # Ok::<(), nnc::Error>(())
 /// ```
 pub struct Predictor {
     name: String,
-    row: Shape,
-    model: Box<dyn Layer>,
-    loss: Loss,
-    outputs: usize,
+    graphs: Box<Graphs>,
+    /// Of a batch of one row.
+    in_use: Interface,
+    evaluated: Interface,
     states: Vec<(String, Type)>,
     parameter_count: usize,
     options: Options,
     pool: Arc<Pool>,
-    /// By the size of the batch, and whether there are targets to compute the loss from.
-    programs: BTreeMap<(usize, bool), Executable>,
-    compile_time: Duration,
+    /// Those that no thread runs, by the size of the batch and by what they are for.
+    idle: Mutex<BTreeMap<(usize, Use), Vec<Executable>>>,
+    compile_time: Mutex<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    /// Results.
+    Predict,
+    /// Results, the loss and metrics.
+    Evaluate,
+}
+
+/// What goes into a program and what comes out.
+struct Interface {
+    inputs: Vec<(String, Type)>,
+    outputs: Vec<(String, Type)>,
+}
+
+impl Interface {
+    fn of(graph: &Graph) -> Interface {
+        let outputs = graph.outputs.iter().map(|it| (it.name.clone(), graph.ty(it.value).clone()));
+        Interface { inputs: inputs_of(graph), outputs: outputs.collect() }
+    }
+
+    fn input(&self, name: &str) -> Option<&Type> {
+        self.inputs.iter().find(|(known, _)| known == name).map(|(_, ty)| ty)
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = (&str, &Type)> {
+        self.inputs.iter().map(|(name, ty)| (name.as_str(), ty))
+    }
 }
 
 impl Predictor {
-    /// The model that takes rows of shape `row`, and is evaluated by `loss`, without its class weights and label smoothing.
+    /// A network in use.
     ///
     /// # Errors
-    /// Where the model does not take such rows or does not return `[batch, outputs]`, or the threads cannot be started.
-    pub fn new(
-        name: &str,
-        row: &[usize],
-        model: Box<dyn Layer>,
-        loss: Loss,
-        options: &Options,
-    ) -> Result<Predictor, Error> {
+    /// Where it cannot be built, a result does not have the rows of the batch along its first axis, or the threads cannot be
+    /// started.
+    pub fn new(name: &str, network: impl Network + 'static, options: &Options) -> Result<Predictor, Error> {
         let mut cx = Context::new(name);
-        let x = cx.input("x", DType::F32, batch_shape(1, row))?;
-        let prediction = model.forward(&mut cx, x)?;
-        let &[1, outputs] = &cx.shape(prediction)[..] else {
-            let problem = format!("of a batch of one row it returns {}", cx.ty(prediction));
-            return Err(Error::invalid(name, problem, "make it return [batch, outputs]"));
-        };
+        let results = network.build(&mut cx, 1)?.results;
+        let results: Vec<String> = results.into_iter().map(|(name, _)| name).collect();
         let parameters = cx.parameters().iter();
         let parameter_count = parameters.map(|parameter| cx.shape(parameter.value).elements()).sum();
+        let owned = name.to_owned();
+        let graphs = move |rows| Ok(evaluation_graph(&owned, &network, rows)?);
+        Predictor::of_graphs(name, Box::new(graphs), &results, parameter_count, options)
+    }
+
+    /// What a template gives graphs of, of which the outputs of these names are results.
+    ///
+    /// # Errors
+    /// As [`Predictor::new`].
+    pub(crate) fn of_template(
+        name: &str,
+        template: Template,
+        results: &[String],
+        parameter_count: usize,
+        options: &Options,
+    ) -> Result<Predictor, Error> {
+        let graphs = Box::new(move |rows| template.graph(rows));
+        Predictor::of_graphs(name, graphs, results, parameter_count, options)
+    }
+
+    fn of_graphs(
+        name: &str,
+        graphs: Box<Graphs>,
+        results: &[String],
+        parameter_count: usize,
+        options: &Options,
+    ) -> Result<Predictor, Error> {
+        let graph = graphs(1)?;
+        let states = states_of(&graph);
+        let evaluated = Interface::of(&graph);
+        let in_use = Interface::of(&with_results_alone(graph, results));
+        for (result, ty) in &in_use.outputs {
+            if ty.shape.first() != Some(&1) {
+                let problem = format!("of a batch of one row its result `{result}` is {ty}");
+                return Err(Error::invalid(name, problem, "make it return [batch, ..]"));
+            }
+        }
         Ok(Predictor {
             name: name.to_owned(),
-            row: row.into(),
-            states: states_of(cx.graph()),
-            model,
-            loss: match loss {
-                Loss::CrossEntropy { .. } => Loss::cross_entropy(),
-                other => other,
-            },
-            outputs,
+            graphs,
+            in_use,
+            evaluated,
+            states,
             parameter_count,
             options: options.clone(),
             pool: Arc::new(Pool::new(options.threads)?),
-            programs: BTreeMap::new(),
-            compile_time: Duration::ZERO,
+            idle: Mutex::default(),
+            compile_time: Mutex::default(),
         })
     }
 
-    /// What the model returns of each row of a data set, whose targets are not looked at: `f32[rows, outputs]`, row-major.
-    /// States that `state` has not are made, as they are before training.
+    /// What its first result is of each row of a data set, whose targets are not looked at: `f32[rows, outputs]`, row-major.
     ///
     /// # Errors
-    /// Where rows do not fit the model, or `state` has states of other types than the model's.
-    pub fn predict(&mut self, state: &mut State, data: &Dataset) -> Result<Vec<f32>, Error> {
-        let data = self.with_rows_that_fit(data)?;
-        let mut outputs = Vec::with_capacity(data.len() * self.outputs);
-        self.run_all(state, &data, false, &mut |program, _| outputs.extend(elements(&program.outputs()[0])))?;
-        Ok(outputs)
+    /// Where rows do not fit the network, `state` lacks states of it, or it has no result of `f32`.
+    pub fn predict(&self, state: &State, data: &Dataset) -> Result<Vec<f32>, Error> {
+        let mut results = self.results(state, &self.with_rows_that_fit(data)?)?;
+        let (name, tensor) = results.swap_remove(0);
+        let elements = tensor.as_slice::<f32>().map(<[f32]>::to_vec);
+        elements.ok_or_else(|| {
+            let problem = format!("its result `{name}` is {}", tensor.ty());
+            Error::invalid(&self.name, problem, "ask for results by name")
+        })
     }
 
-    /// Loss and metrics on a data set.
+    /// All results of the rows of some arrays, by name.
     ///
     /// # Errors
-    /// Where the data set does not fit the model or is empty; as [`Predictor::predict`].
-    pub fn evaluate(&mut self, state: &mut State, data: &Dataset) -> Result<Evaluation, Error> {
+    /// Where an array is missing or of another type, `state` lacks states of the network, or there are no results.
+    pub fn results(&self, state: &State, data: &impl Examples) -> Result<Vec<(String, Tensor)>, Error> {
+        if self.in_use.outputs.is_empty() {
+            let help = "name what it is used for: `Outputs::new().result(\"prediction\", y)`";
+            return Err(Error::invalid(&self.name, "it has no results", help));
+        }
+        let data = data.arrays().for_inputs(self.in_use.inputs())?;
+        let mut collected: Vec<Vec<Tensor>> = vec![Vec::new(); self.in_use.outputs.len()];
+        self.run_all(state, &data, Use::Predict, &mut |program, _| {
+            collected.iter_mut().zip(program.outputs()).for_each(|(all, part)| all.push(part.clone()));
+        })?;
+        let of_all_rows = |((name, ty), parts): (&(String, Type), Vec<Tensor>)| {
+            let mut shape = ty.shape.to_vec();
+            shape[0] = data.len();
+            (name.clone(), joined(&Type::new(ty.dtype, shape.as_slice()), &parts))
+        };
+        Ok(self.in_use.outputs.iter().zip(collected).map(of_all_rows).collect())
+    }
+
+    /// Loss and metrics on examples.
+    ///
+    /// # Errors
+    /// Where they do not fit the network or there are none, or it has no loss; as [`Predictor::predict`].
+    pub fn evaluate(&self, state: &State, data: &impl Examples) -> Result<Evaluation, Error> {
         Ok(self.predict_and_evaluate(state, data)?.1)
     }
 
-    /// What [`Predictor::predict`] and [`Predictor::evaluate`] return.
+    /// What its first result is of each row, where it is `f32`, and what that is worth.
     ///
     /// # Errors
-    /// As these.
+    /// As [`Predictor::evaluate`].
     pub fn predict_and_evaluate(
-        &mut self,
-        state: &mut State,
-        data: &Dataset,
+        &self,
+        state: &State,
+        data: &impl Examples,
     ) -> Result<(Vec<f32>, Evaluation), Error> {
-        let data = self.that_fits(data)?;
-        let mut outputs = Vec::with_capacity(data.len() * self.outputs);
-        let mut loss = 0.0;
-        self.run_all(state, &data, true, &mut |program, rows| {
-            outputs.extend(elements(&program.outputs()[0]));
-            loss += program.outputs()[1].get(0).as_f64() * rows as f64;
+        let arrays = self.that_fit(data)?;
+        let Some(loss) = self.evaluated.outputs.iter().position(|(name, _)| name == LOSS) else {
+            return Err(Error::invalid(&self.name, "it has no loss to be evaluated by", "give it one"));
+        };
+        let mut sums = vec![0.0; self.evaluated.outputs.len() - loss];
+        let mut outputs = Vec::new();
+        self.run_all(state, &arrays, Use::Evaluate, &mut |program, rows| {
+            let first = program.outputs().first().and_then(|output| output.as_slice::<f32>());
+            outputs.extend(first.unwrap_or_default());
+            let means = program.outputs()[loss..].iter().map(|mean| mean.get(0).as_f64());
+            sums.iter_mut().zip(means).for_each(|(sum, mean)| *sum += mean * rows as f64);
         })?;
-        let evaluation = Evaluation::new(loss / data.len() as f64, &outputs, &data);
-        Ok((outputs, evaluation))
+        let means = sums.iter().map(|sum| sum / arrays.len() as f64);
+        let names = self.evaluated.outputs[loss + 1..].iter().map(|(name, _)| name.clone());
+        let metrics = names.zip(means.skip(1)).collect();
+        let evaluation =
+            Evaluation { metrics, ..Evaluation::of_loss(sums[0] / arrays.len() as f64, arrays.len()) };
+        // Of classes and of values there is more to say.
+        let is_prediction = self.in_use.outputs.first().is_some_and(|(name, _)| name == PREDICTION);
+        Ok(match data.dataset().filter(|_| is_prediction) {
+            Some(dataset) => {
+                let evaluation = evaluation.with_predictions(&outputs, dataset);
+                (outputs, evaluation)
+            }
+            None => (outputs, evaluation),
+        })
     }
 
-    /// The states that the model needs in use, as they are before training.
+    /// The states of the network, as they are before training.
     ///
     /// # Errors
     /// Where there is no memory for them.
-    pub fn initial_state(&mut self, seed: u64) -> Result<State, Error> {
+    pub fn initial_state(&self, seed: u64) -> Result<State, Error> {
         let mut state = State::empty();
-        let program = self.program(1, false)?;
-        state.adopt(program.plan(), seed)?;
+        self.adopt(&mut state, seed)?;
         Ok(state)
     }
 
-    /// The name of the model.
+    /// Adds the states that `state` has not, as they are before training.
+    ///
+    /// # Errors
+    /// Where one is there with another type, or there is no memory.
+    pub(crate) fn adopt(&self, state: &mut State, seed: u64) -> Result<(), Error> {
+        if self.states.iter().all(|(name, _)| state.contains(name)) {
+            return Ok(());
+        }
+        let program = self.program(1, Use::Evaluate)?;
+        state.adopt(program.plan(), seed)?;
+        self.give_back(1, Use::Evaluate, program);
+        Ok(())
+    }
+
+    /// The name of the network.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The shape of a row.
-    pub fn row(&self) -> &Shape {
-        &self.row
+    /// The shape of a row of `x`; of rank 0 where there is none.
+    pub fn row(&self) -> Shape {
+        self.in_use.input(ROWS).map_or(Shape::new(&[]), |ty| Shape::from(&ty.shape[1..]))
     }
 
-    /// The number of scores or values that it returns of a row.
+    /// Names and types of the inputs in use, for a batch of one row.
+    pub fn inputs(&self) -> &[(String, Type)] {
+        &self.in_use.inputs
+    }
+
+    /// Names and types of the results, for a batch of one row.
+    pub fn result_types(&self) -> &[(String, Type)] {
+        &self.in_use.outputs
+    }
+
+    /// The number of elements of its first result, of a row.
     pub fn outputs(&self) -> usize {
-        self.outputs
+        self.in_use.outputs.first().map_or(0, |(_, ty)| ty.shape.elements())
     }
 
     /// Names and types of its parameters and buffers, in the order of the layers.
@@ -160,64 +285,96 @@ impl Predictor {
 
     /// The time spent on compiling so far.
     pub fn compile_time(&self) -> Duration {
-        self.compile_time
+        *self.compile_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The model.
-    pub fn model(&self) -> &dyn Layer {
-        &*self.model
+    /// The graph by which it is evaluated on a batch of so many rows.
+    pub(crate) fn graph(&self, rows: usize) -> Result<Graph, Error> {
+        (self.graphs)(rows)
     }
 
-    /// Compiles a graph on the threads of this model.
-    pub(crate) fn compile(&mut self, graph: &Graph) -> Result<Executable, Error> {
+    /// Compiles a graph on the threads of this network.
+    pub(crate) fn compile(&self, graph: &Graph) -> Result<Executable, Error> {
         let program = crate::compile_on(graph, &self.options, Arc::clone(&self.pool))?;
-        self.compile_time += program.compile_time();
+        *self.compile_time.lock().unwrap_or_else(PoisonError::into_inner) += program.compile_time();
         Ok(program)
     }
 
-    /// The data set with rows in the shape that the model takes, where it fits: rows and targets.
-    pub(super) fn that_fits(&self, data: &Dataset) -> Result<Dataset, Error> {
-        let invalid = |problem: String, help: &str| Err(Error::invalid(data.name(), problem, help));
-        if data.is_empty() {
-            return invalid("the data set has no rows".into(), "give at least one");
+    /// The arrays that its loss is computed from, where the examples fit: rows and targets.
+    pub(super) fn that_fit(&self, data: &impl Examples) -> Result<Arrays, Error> {
+        let arrays = data.arrays();
+        if arrays.is_empty() {
+            return Err(Error::invalid(arrays.name(), "there are no rows", "give at least one"));
         }
-        let fitting = self.with_rows_that_fit(data)?;
-        match data.targets() {
-            Targets::Classes { .. } if !self.loss.has_labels() => invalid(
-                "its targets are classes, the loss is one of values".into(),
-                "choose a loss of classes",
-            ),
-            Targets::Values { .. } if self.loss.has_labels() => invalid(
-                "its targets are values, the loss is one of classes".into(),
-                "choose a loss of values",
-            ),
-            Targets::Classes { names, .. } if names.len() > self.outputs => {
-                let problem =
-                    format!("there are {} classes, the model returns {} logits", names.len(), self.outputs);
-                invalid(problem, "make the last layer of the model as wide as there are classes")
+        let targets = self.evaluated.input(TARGETS);
+        if let (Some(dataset), Some(target)) = (data.dataset(), targets) {
+            self.check_targets(dataset, target)?;
+            return self.with_rows_that_fit(dataset)?.arrays().for_inputs(self.evaluated.inputs());
+        }
+        let fitting = arrays.for_inputs(self.evaluated.inputs())?;
+        let labels = fitting.column(TARGETS).and_then(|targets| targets.elements().as_slice::<i64>());
+        self.check_labels(arrays.name(), labels.unwrap_or_default())?;
+        Ok(fitting)
+    }
+
+    /// Checks labels `y` of what is predicted as `prediction`: a loss would leave out those of no class.
+    pub(super) fn check_labels(&self, subject: &str, labels: &[i64]) -> Result<(), Error> {
+        let outputs = self.outputs();
+        let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < outputs);
+        let is_predicted = self.in_use.outputs.first().is_some_and(|(name, _)| name == PREDICTION);
+        match labels.iter().position(|label| !is_class(label)).filter(|_| is_predicted) {
+            None => Ok(()),
+            Some(row) => {
+                let problem = format!("the label of row {row} is {}", labels[row]);
+                Err(Error::invalid(
+                    subject,
+                    problem,
+                    format!("give labels from 0 to {}", outputs.saturating_sub(1)),
+                ))
             }
-            Targets::Values { names, .. } if names.len() != self.outputs => {
-                let problem =
-                    format!("a row has {} targets, the model returns {}", names.len(), self.outputs);
-                invalid(problem, "make the last layer of the model as wide as there are targets")
-            }
-            _ => Ok(fitting),
         }
     }
 
-    /// The data set with rows in the shape that the model takes, whatever its targets.
+    /// Checks the targets of a data set against what the loss takes, `[1]` or `[1, outputs]`.
+    fn check_targets(&self, data: &Dataset, target: &Type) -> Result<(), Error> {
+        let invalid = |problem: String, help: &str| Err(Error::invalid(data.name(), problem, help));
+        let has_labels = target.dtype == DType::I64;
+        match data.targets() {
+            Targets::Classes { .. } if !has_labels => invalid(
+                "its targets are classes, the loss is one of values".into(),
+                "choose a loss of classes",
+            ),
+            Targets::Values { .. } if has_labels => invalid(
+                "its targets are values, the loss is one of classes".into(),
+                "choose a loss of values",
+            ),
+            Targets::Classes { names, .. } if names.len() > self.outputs() => {
+                let problem =
+                    format!("there are {} classes, the model returns {} logits", names.len(), self.outputs());
+                invalid(problem, "make the last layer of the model as wide as there are classes")
+            }
+            Targets::Values { names, .. } if names.len() != target.shape.elements() => {
+                let outputs = target.shape.elements();
+                let problem = format!("a row has {} targets, the model returns {outputs}", names.len());
+                invalid(problem, "make the last layer of the model as wide as there are targets")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The data set with rows in the shape that the network takes, whatever its targets.
     ///
     /// # Errors
     /// Where its rows are of another size.
     pub fn with_rows_that_fit(&self, data: &Dataset) -> Result<Dataset, Error> {
-        let (given, wanted) = (data.row_shape(), &self.row);
+        let (given, wanted) = (data.row_shape(), self.row());
         if data.features() != wanted.elements() && wanted.rank() < 2 {
             let problem =
                 format!("a row has {} values, the model takes {}", data.features(), wanted.elements());
             let help = "make the first layer of the model as wide as a row";
             return Err(Error::invalid(data.name(), problem, help));
         }
-        if !data.has_rows_like(wanted) {
+        if !data.has_rows_like(&wanted) {
             let layer = self.first_layer();
             let problem = format!("its rows are of {given}, layer `{layer}` of {} takes {wanted}", self.name);
             return Err(Error::invalid(
@@ -226,21 +383,21 @@ impl Predictor {
                 "give images of this size, or make the model for theirs",
             ));
         }
-        data.reshaped(self.row.clone())
+        data.reshaped(wanted)
     }
 
     /// The scope of the first layer that has weights.
     pub fn first_layer(&self) -> &str {
-        let weight = self.states.first().map_or("x", |(name, _)| name.as_str());
+        let weight = self.states.first().map_or(ROWS, |(name, _)| name.as_str());
         weight.rsplit_once('.').map_or(weight, |(scope, _)| scope)
     }
 
-    /// Runs the model on all rows in order; `each` is called with the program after each batch, and the size of the batch.
+    /// Runs it on all rows in order; `each` is called with the program after each batch, and the size of the batch.
     fn run_all(
-        &mut self,
-        state: &mut State,
-        data: &Dataset,
-        has_targets: bool,
+        &self,
+        state: &State,
+        data: &Arrays,
+        what: Use,
         each: &mut dyn FnMut(&Executable, usize),
     ) -> Result<(), Error> {
         let order: Vec<u32> = (0..data.len() as u32).collect();
@@ -250,52 +407,71 @@ impl Predictor {
                 batch = Batch::zeros(data, rows.len());
             }
             batch.gather(data, rows);
-            let program = self.program(rows.len(), has_targets)?;
-            state.adopt(program.plan(), 0)?;
-            let inputs = [&batch.x, &batch.y];
-            program.run(state, if has_targets { &inputs } else { &inputs[..1] })?;
-            each(program, rows.len());
+            let mut program = self.program(rows.len(), what)?;
+            program.infer(state, &batch.tensors())?;
+            each(&program, rows.len());
+            self.give_back(rows.len(), what, program);
         }
         Ok(())
     }
 
-    fn program(&mut self, batch: usize, has_targets: bool) -> Result<&mut Executable, Error> {
-        let key = (batch, has_targets);
-        if !self.programs.contains_key(&key) {
-            let graph = self.graph(batch, has_targets)?;
-            let program = self.compile(&graph)?;
-            self.programs.insert(key, program);
+    /// A program that no other thread has.
+    fn program(&self, rows: usize, what: Use) -> Result<Executable, Error> {
+        let idle = self.idle().get_mut(&(rows, what)).and_then(Vec::pop);
+        if let Some(program) = idle {
+            return Ok(program);
         }
-        Ok(self.programs.get_mut(&key).expect("it has just been compiled"))
+        let graph = self.graph(rows)?;
+        let results: Vec<String> = self.in_use.outputs.iter().map(|(name, _)| name.clone()).collect();
+        self.compile(&match what {
+            Use::Predict => with_results_alone(graph, &results),
+            Use::Evaluate => graph,
+        })
     }
 
-    /// From `x` the output `prediction`; and from the targets `y` the output `loss`.
-    fn graph(&self, batch: usize, has_targets: bool) -> Result<Graph, Error> {
-        let mut cx = Context::new(&self.name);
-        let x = cx.input("x", DType::F32, batch_shape(batch, &self.row))?;
-        let prediction = self.model.forward(&mut cx, x)?;
-        cx.output("prediction", prediction)?;
-        if has_targets {
-            let target = self.loss.target(cx.ty(prediction));
-            let y = cx.input("y", target.dtype, target.shape)?;
-            let loss = self.loss.mean(&mut cx, prediction, y)?;
-            cx.output("loss", loss)?;
-        }
-        Ok(cx.finish())
+    /// Keeps a program for the next batch of this size.
+    fn give_back(&self, rows: usize, what: Use, program: Executable) {
+        self.idle().entry((rows, what)).or_default().push(program);
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, BTreeMap<(usize, Use), Vec<Executable>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The states of a graph: their names and types, in order.
 pub(super) fn states_of(graph: &Graph) -> Vec<(String, Type)> {
-    let ty = |node| graph.ty(Value::new(node, 0)).clone();
-    graph.states().map(|(id, node)| (node.name.clone().unwrap_or_default(), ty(id))).collect()
+    graph.states().map(|(id, node)| (node.name.clone().unwrap_or_default(), first(graph, id))).collect()
 }
 
-/// `[batch, ..row]`
-fn batch_shape(batch: usize, row: &[usize]) -> Shape {
-    [batch].into_iter().chain(row.iter().copied()).collect()
+/// The inputs of a graph: their names and types, in order.
+pub(super) fn inputs_of(graph: &Graph) -> Vec<(String, Type)> {
+    graph.inputs().map(|(id, node)| (node.name.clone().unwrap_or_default(), first(graph, id))).collect()
 }
 
-fn elements(tensor: &Tensor) -> &[f32] {
-    tensor.as_slice::<f32>().expect("a prediction is f32")
+/// The type of the first result of a node.
+fn first(graph: &Graph, node: ir::NodeId) -> Type {
+    graph.ty(Value::new(node, 0)).clone()
+}
+
+/// The part of a graph that the outputs of these names depend on.
+fn with_results_alone(mut graph: Graph, results: &[String]) -> Graph {
+    graph.outputs.retain(|output| results.contains(&output.name));
+    needed_part(&graph)
+}
+
+/// The tensor of this type whose rows are those of `parts`, one after the other.
+fn joined(ty: &Type, parts: &[Tensor]) -> Tensor {
+    fn join<T: Element>(ty: &Type, parts: &[Tensor]) -> Option<Tensor> {
+        let parts = parts.iter().flat_map(|part| part.as_slice::<T>().unwrap_or_default());
+        Tensor::new(ty.shape.clone(), parts.copied().collect())
+    }
+    let joined = match ty.dtype {
+        DType::F32 => join::<f32>(ty, parts),
+        DType::F64 => join::<f64>(ty, parts),
+        DType::I32 => join::<i32>(ty, parts),
+        DType::I64 => join::<i64>(ty, parts),
+        DType::Bool => join::<bool>(ty, parts),
+    };
+    joined.expect("the parts have all rows")
 }

@@ -1,9 +1,10 @@
 //! What training reports while it goes on.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Epoch, History, Run};
+use super::{Epoch, History, Run, StepResult};
 
 /// Something that has happened in training.
 #[derive(Clone, Debug)]
@@ -36,9 +37,8 @@ pub struct Progress {
     pub steps: u64,
     /// The mean loss over the rows of this epoch so far.
     pub loss: f64,
-    /// The part of the rows of this epoch so far that were classified right, before the step on them; `None` where
-    /// nothing is classified.
-    pub accuracy: Option<f64>,
+    /// The means of the network's metrics over the rows of this epoch so far.
+    pub metrics: BTreeMap<String, f64>,
     /// Rows trained on per second of training.
     pub samples_per_s: f64,
     /// How long the rest will take at the speed so far.
@@ -91,7 +91,7 @@ impl Clock {
 
     /// What is to be reported of the last step, after which the run is here.
     pub fn progress(&self, run: &Run) -> Progress {
-        let (loss, accuracy) = run.sums.means();
+        let StepResult { loss, metrics } = run.sums.means();
         let steps = self.epochs as u64 * self.steps_per_epoch;
         let steps_left = steps.saturating_sub(run.steps) as f64 / self.steps as f64;
         Progress {
@@ -100,7 +100,7 @@ impl Clock {
             step: run.steps,
             steps,
             loss,
-            accuracy,
+            metrics,
             samples_per_s: self.samples_per_s(),
             time_left: self.started.elapsed().mul_f64(steps_left),
             is_end_of_epoch: run.sums.rows == self.rows_per_epoch,
@@ -128,7 +128,7 @@ mod tests {
         let mut seen = Vec::new();
         for (rows, time) in [(4, 8), (1, 2)] {
             clock.add_step(rows, Duration::from_millis(time));
-            run.add_step(1.0, Some(1), rows);
+            run.add_step(&StepResult::default(), rows);
             let progress = clock.progress(&run);
             seen.push((progress.step, progress.steps, progress.is_end_of_epoch));
         }

@@ -1,18 +1,20 @@
 //! Where a run is: what has been trained, and what came of it. It is a part of every checkpoint.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use nn::supervised::ACCURACY;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Evaluation;
 
 /// What an epoch gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// The mean loss over its rows, each before the step on it.
     pub loss: f64,
-    /// The part of its rows that were classified right, before the step on them; `None` where nothing is classified.
-    pub accuracy: Option<f64>,
+    /// The means of the network's metrics over its rows, each before the step on it: of a classifier, `accuracy`.
+    pub metrics: BTreeMap<String, f64>,
     /// The learning rate of its last step, where the optimizer has one.
     pub learning_rate: Option<f64>,
     /// What the model was worth on the held-out rows after it.
@@ -20,6 +22,11 @@ pub struct Epoch {
 }
 
 impl Epoch {
+    /// The part of its rows that were classified right, before the step on them, where the network reports it.
+    pub fn accuracy(&self) -> Option<f64> {
+        self.metrics.get(ACCURACY).copied()
+    }
+
     /// What tells a good epoch from a bad one, the less, the better: the loss on the held-out rows, or, where there are
     /// none, the loss in training.
     pub fn value(&self) -> f64 {
@@ -43,22 +50,32 @@ pub struct History {
 }
 
 /// Sums over the rows of an epoch so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sums {
     /// The number of rows.
     pub rows: usize,
     /// The sum of their losses.
     pub loss: f64,
-    /// How many were classified right; `None` where nothing is classified.
-    pub correct: Option<u64>,
+    /// The sums of the network's metrics.
+    pub metrics: BTreeMap<String, f64>,
 }
 
 impl Sums {
-    /// The mean loss, and the part of the rows that were classified right.
-    pub fn means(&self) -> (f64, Option<f64>) {
+    /// The mean loss and metrics over the rows.
+    pub fn means(&self) -> StepResult {
         let rows = self.rows.max(1) as f64;
-        (self.loss / rows, self.correct.map(|correct| correct as f64 / rows))
+        let metrics = self.metrics.iter().map(|(name, sum)| (name.clone(), sum / rows)).collect();
+        StepResult { loss: self.loss / rows, metrics }
     }
+}
+
+/// What a network makes of some rows: means over them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepResult {
+    /// The loss, before the step.
+    pub loss: f64,
+    /// The metrics by name, before the step.
+    pub metrics: BTreeMap<String, f64>,
 }
 
 /// Where a run is.
@@ -83,20 +100,24 @@ impl Run {
         self.history.epochs.last().map(Epoch::value)
     }
 
-    /// Counts a step: the mean loss over its rows, and how many were classified right.
-    pub fn add_step(&mut self, loss: f64, correct: Option<u64>, rows: usize) {
+    /// Counts a step on so many rows.
+    pub fn add_step(&mut self, result: &StepResult, rows: usize) {
         self.steps += 1;
         self.sums.rows += rows;
-        self.sums.loss += loss * rows as f64;
-        if let Some(correct) = correct {
-            *self.sums.correct.get_or_insert(0) += correct;
+        self.sums.loss += result.loss * rows as f64;
+        for (name, mean) in &result.metrics {
+            let sum = match self.sums.metrics.get_mut(name) {
+                Some(sum) => sum,
+                None => self.sums.metrics.entry(name.clone()).or_default(),
+            };
+            *sum += mean * rows as f64;
         }
     }
 
     /// Ends the epoch, and tells whether it is the best so far.
     pub fn end_epoch(&mut self, learning_rate: Option<f64>, held_out: Option<Evaluation>) -> bool {
-        let (loss, accuracy) = std::mem::take(&mut self.sums).means();
-        let epoch = Epoch { loss, accuracy, learning_rate, held_out };
+        let StepResult { loss, metrics } = std::mem::take(&mut self.sums).means();
+        let epoch = Epoch { loss, metrics, learning_rate, held_out };
         let value = epoch.value();
         self.history.epochs.push(epoch);
         let is_best = self.best.is_none_or(|(_, best)| is_better(value, best));
@@ -127,14 +148,19 @@ fn with_null_as_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 mod tests {
     use super::*;
 
+    fn result(loss: f64, accuracy: f64) -> StepResult {
+        StepResult { loss, metrics: [("accuracy".to_owned(), accuracy)].into() }
+    }
+
     #[test]
     fn short_batches_count_by_their_rows() {
         let mut run = Run::default();
-        run.add_step(1.0, Some(2), 4);
-        run.add_step(6.0, Some(1), 1);
-        assert_eq!(run.sums.means(), (2.0, Some(0.6)));
+        run.add_step(&result(1.0, 0.5), 4);
+        run.add_step(&result(6.0, 1.0), 1);
+        assert_eq!(run.sums.means(), result(2.0, 0.6));
         assert!(run.end_epoch(Some(0.1), None));
-        let epoch = Epoch { loss: 2.0, accuracy: Some(0.6), learning_rate: Some(0.1), held_out: None };
+        let StepResult { loss, metrics } = result(2.0, 0.6);
+        let epoch = Epoch { loss, metrics, learning_rate: Some(0.1), held_out: None };
         assert_eq!((run.history.epochs.as_slice(), run.steps), ([epoch].as_slice(), 2));
         assert_eq!(run.sums, Sums::default());
     }
@@ -151,7 +177,7 @@ mod tests {
         ] {
             let mut run = Run::default();
             let ended = losses.iter().position(|&loss| {
-                run.add_step(9.0, None, 1);
+                run.add_step(&result(9.0, 0.0), 1);
                 run.end_epoch(Some(0.1), Some(Evaluation { loss, ..Evaluation::default() }));
                 run.is_out_of_patience(2)
             });
@@ -164,7 +190,7 @@ mod tests {
         for first in [f64::NAN, f64::INFINITY] {
             let mut run = Run::default();
             let end = |run: &mut Run, loss| {
-                run.add_step(9.0, None, 1);
+                run.add_step(&result(9.0, 0.0), 1);
                 run.end_epoch(None, Some(Evaluation { loss, ..Evaluation::default() }))
             };
             assert!(end(&mut run, first));
@@ -178,7 +204,7 @@ mod tests {
     fn a_run_has_the_same_bits_after_it_was_text() {
         let mut run = Run::default();
         for step in 1..200 {
-            run.add_step(1.0 / f64::from(step), Some(1), 3);
+            run.add_step(&result(1.0 / f64::from(step), 0.3), 3);
             if step % 7 == 0 {
                 run.end_epoch(Some(0.1 / f64::from(step)), None);
             }

@@ -11,8 +11,9 @@ fn main() -> Result<(), Error> {
 /// The part of held-out points that a model gets right.
 fn accuracy() -> Result<f64, Error> {
     let (train, test) = synthetic::spirals(2, 600, 0)?.split_off_every_fifth();
-    let model = Sequential::new().add(Linear::new(2, 32)).add(Tanh).add(Linear::new(32, 2));
-    let mut trainer = Trainer::new("spirals", &[2], model, Adam::new(0.02), TrainerOptions::default())?;
+    let layers = Sequential::new().add(Linear::new(2, 32)).add(Tanh).add(Linear::new(32, 2));
+    let network = Supervised::new([2], layers, Loss::cross_entropy());
+    let mut trainer = Trainer::new("spirals", network, Adam::new(0.02), TrainerOptions::default())?;
     trainer.fit(&train, None, &FitOptions::epochs(60), &mut silent)?;
     let scores = trainer.predict(&test)?;
     let labels = test.labels().expect("arms are classes");

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nn::supervised::ACCURACY;
 use nnc::trainer::{Epoch, Event, Progress};
 
 use super::super::output::Output;
@@ -83,8 +84,8 @@ impl Display {
 
 /// `epoch 12/30  loss 0.0312  accuracy 99.1 %  150,000 samples/s  0.2 s left`
 fn progress_line(progress: &Progress) -> String {
-    let accuracy =
-        progress.accuracy.map_or(String::new(), |part| format!("  accuracy {:.1} %", 100.0 * part));
+    let accuracy = progress.metrics.get(ACCURACY);
+    let accuracy = accuracy.map_or(String::new(), |part| format!("  accuracy {:.1} %", 100.0 * part));
     format!(
         "epoch {}/{}  loss {:.4}{accuracy}  {} samples/s  {:.1} s left",
         progress.epoch,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nnc::Error;
-use nnc::models::MODELS;
+use nnc::models::ARCHITECTURES;
 
 use super::Args;
 
@@ -128,7 +128,7 @@ fn run_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// Whether a run leaves a file of this name.
 fn is_of_run(name: &str) -> bool {
-    let is_model = |stem: &str| MODELS.iter().any(|model| model.name == stem);
+    let is_model = |stem: &str| ARCHITECTURES.iter().any(|model| model.name == stem);
     match name.strip_suffix(".safetensors") {
         Some(stem) => is_model(stem) || is_checkpoint_stem(stem),
         None => ["history.csv", "history.svg", "confusion.svg"].contains(&name),

@@ -3,7 +3,7 @@
 use clap::Parser;
 use nn::Nonlinearity;
 use nnc::data::Augment;
-use nnc::models::Model;
+use nnc::models::Architecture;
 use serde::{Deserialize, Serialize};
 
 use super::names::{ClassWeights, LossName, Normalise, OptimizerName, ScheduleName};
@@ -53,6 +53,9 @@ pub struct Given {
     /// The greatest magnitude of an element of a gradient
     #[arg(long, value_name = "BOUND", allow_hyphen_values = true, value_parser = finite)]
     pub clip_value: Option<f64>,
+    /// Test and save with moving averages of the weights, of this decay: 0.999 is over about 1,000 steps, 1 over all
+    #[arg(long, value_name = "DECAY", value_parser = finite)]
+    pub average_weights: Option<f64>,
     /// The number of batches whose gradients are averaged for one step of the optimizer [default: 1]
     #[arg(long, value_name = "BATCHES")]
     pub accumulate: Option<usize>,
@@ -84,7 +87,7 @@ pub struct Given {
 
 impl Given {
     /// Those that suit a model.
-    pub fn suiting(model: &Model) -> Given {
+    pub fn suiting(model: &Architecture) -> Given {
         #[derive(Parser)]
         struct Line {
             #[command(flatten)]
@@ -110,11 +113,11 @@ fn finite(number: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nnc::models::MODELS;
+    use nnc::models::ARCHITECTURES;
 
     #[test]
     fn what_suits_models_can_be_given_and_is_what_they_have() {
-        for model in MODELS {
+        for model in ARCHITECTURES {
             let given = Given::suiting(model);
             for (name, is_given) in [
                 ("hidden", given.hidden.is_some()),

@@ -20,10 +20,9 @@ mod settings;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use nn::Batch;
 use nnc::checkpoint::{Checkpoint, Description, Folder, Identity};
 use nnc::files::{FolderLock, Purpose};
-use nnc::models::Model;
+use nnc::models::Architecture;
 use nnc::report::ModelSummary;
 use nnc::trainer::{CheckpointOptions, ConfusionMatrix, Event, FitOptions};
 use nnc::{Error, Options, Trainer, TrainerOptions, data};
@@ -74,7 +73,7 @@ pub struct Args {
 
 /// Trains a model and reports how good it has become.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
-    let model = Model::find(&args.model)?;
+    let model = Architecture::find(&args.model)?;
     let mut folder = if args.summary { None } else { Some(RunFolder::choose(args, model.name)?) };
     // Before what is in it is looked at, which may not be so for long.
     let there = folder.as_ref().filter(|folder| folder.path.is_dir());
@@ -97,24 +96,24 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let Prepared { train, held_out, test, normalisation } = prepare::prepare(&settings, &all, test)?;
     settings.check_batch(train.len())?;
     let row = model.row_of(train.row_shape())?;
-    let layer = (model.build)(&row, train.outputs(), &settings.model);
+    let network = model.network(&row, train.outputs(), &settings.model, Some(loss));
     let Some(folder) = &mut folder else {
-        let batch = Batch::new(settings.batch, row);
-        let summary =
-            ModelSummary::new(&*layer, &batch)?.with_training(&*layer, &loss, &settings.optimizer())?;
+        let summary = ModelSummary::new(&network, settings.batch)?;
+        let summary = summary.with_training(&network, &settings.optimizer())?;
         output.result(|| summary.json(), || summary.to_string())?;
         return Ok(Status::Done);
     };
     let compile = Options { threads: args.threads, ..args.target.options() };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
-    let options = TrainerOptions { loss, batch, seed, augment, compile };
-    let mut trainer = Trainer::new(model.name, &row, layer, settings.optimizer(), options)?;
+    let options = TrainerOptions { batch, seed, augment, compile };
+    let mut trainer = Trainer::new(model.name, network, settings.optimizer(), options)?;
     let (saved, mut free) = settings.saved(model);
     let checkpoint_every = args.checkpoint_every.or_else(|| checkpoint.and_then(saved_interval));
     free.extend(checkpoint_every.map(|every| (CHECKPOINT_EVERY.to_owned(), every.into())));
     let description = Description { settings: saved, free, normalisation, data: Identity::of(&all) };
+    trainer.describe(description);
     if let Some(checkpoint) = checkpoint {
-        resume(&mut trainer, checkpoint, &description, args, output)?;
+        resume(&mut trainer, checkpoint, args, output)?;
     }
 
     let files = OutFiles::prepare(&folder.path, model.name)?;
@@ -123,7 +122,6 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let checkpoints = checkpoint_every.map(|every| CheckpointOptions {
         folder: files.folder.clone(),
         every,
-        description: description.clone(),
         overwrite: args.overwrite,
     });
     let steps = settings.epochs as u64 * train.len().div_ceil(settings.batch) as u64;
@@ -149,7 +147,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let (outputs, tested) = trainer.predict_and_evaluate(&test)?;
     let matrix = |labels| ConfusionMatrix::new(&outputs, labels, train.targets().names());
     let confusion = test.labels().map(matrix);
-    trainer.model_checkpoint(&description)?.write(&files.weights)?;
+    trainer.save(&files.weights)?;
     let hash = trainer.weights_hash()?;
     let outcome = Outcome {
         model: model.name,
@@ -186,14 +184,8 @@ fn read_run(path: &Path, output: &Output) -> Result<(PathBuf, Checkpoint), Error
 }
 
 /// Goes to where the run was, and says what will not be as it was.
-fn resume(
-    trainer: &mut Trainer,
-    checkpoint: &Checkpoint,
-    description: &Description,
-    args: &Args,
-    output: &Output,
-) -> Result<(), Error> {
-    trainer.resume(checkpoint, description)?;
+fn resume(trainer: &mut Trainer, checkpoint: &Checkpoint, args: &Args, output: &Output) -> Result<(), Error> {
+    trainer.resume(checkpoint)?;
     output.report(&format!("resumed after step {}", trainer.run().steps));
     let (here, there) = (args.target.get().name, checkpoint.metadata.position.as_ref().map(|at| &at.target));
     if let Some(there) = there.filter(|there| *there != here) {
@@ -201,10 +193,4 @@ fn resume(
             .report(&format!("warning: it was trained on {there}; on {here}, sums may be rounded otherwise"));
     }
     Ok(())
-}
-
-/// The loss that a model was trained with, by its settings.
-pub fn loss_of(settings: &serde_json::Value) -> Option<nn::Loss> {
-    let name: names::LossName = serde_json::from_value(settings.get("loss")?.clone()).ok()?;
-    Some(name.build(Vec::new()))
 }

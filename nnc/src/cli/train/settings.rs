@@ -5,7 +5,7 @@ use nn::{Clip, Loss, TrainStep};
 use nnc::Error;
 use nnc::checkpoint::{Description, Settings as Saved, differences};
 use nnc::data::{Augment, Dataset, Source, Targets};
-use nnc::models::{Model, ModelOptions};
+use nnc::models::{Architecture, ModelOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -36,6 +36,7 @@ pub struct Settings {
     pub weight_decay: f64,
     pub clip: Option<f64>,
     pub clip_value: Option<f64>,
+    pub average_weights: Option<f64>,
     pub accumulate: usize,
     /// Until the data are known, `None` is the one that suits them and the model.
     pub loss: Option<LossName>,
@@ -51,7 +52,11 @@ impl Settings {
     ///
     /// # Errors
     /// Where something was given that the model has not or that is out of range, or that differs from what was saved.
-    pub fn resolve(model: &Model, given: &Given, saved: Option<&Description>) -> Result<Settings, Error> {
+    pub fn resolve(
+        model: &Architecture,
+        given: &Given,
+        saved: Option<&Description>,
+    ) -> Result<Settings, Error> {
         let given = names_and_values(given);
         check_options_of_model(model, &given)?;
         let mut all = names_and_values(&Given::suiting(model));
@@ -92,6 +97,7 @@ impl Settings {
             weight_decay: given.weight_decay.unwrap_or_else(|| optimizer.default_decay()),
             clip: given.clip,
             clip_value: given.clip_value,
+            average_weights: given.average_weights,
             accumulate: given.accumulate.unwrap_or(1),
             loss: given.loss,
             class_weights: given.class_weights.unwrap_or(ClassWeights::Equal),
@@ -149,9 +155,15 @@ impl Settings {
     ///
     /// # Errors
     /// Where the one that was chosen is not for their kind of targets, or has no weights of classes.
-    pub fn loss(&mut self, model: &Model, data: &Dataset) -> Result<Loss, Error> {
+    pub fn loss(&mut self, model: &Architecture, data: &Dataset) -> Result<Loss, Error> {
+        let Some(usual) = &model.loss else {
+            let help =
+                "train it with the library (`nnc::Trainer` takes any network), or see it with `nnc dump`";
+            let problem = "it has several results, and data have one target per row";
+            return Err(Error::invalid(model.name, problem, help));
+        };
         let suitable = match data.targets() {
-            Targets::Classes { .. } => LossName::of(&model.loss).unwrap_or(LossName::CrossEntropy),
+            Targets::Classes { .. } => LossName::of(usual).unwrap_or(LossName::CrossEntropy),
             Targets::Values { .. } => LossName::SquaredError,
         };
         let name = *self.loss.get_or_insert(suitable);
@@ -186,6 +198,10 @@ impl Settings {
     pub fn optimizer(&self) -> TrainStep {
         let step =
             TrainStep::new(self.optimizer.build(self.lr, self.weight_decay)).accumulate(self.accumulate);
+        let step = match self.average_weights {
+            Some(decay) => step.average_weights(decay),
+            None => step,
+        };
         match (self.clip, self.clip_value) {
             (Some(norm), _) => step.clip(Clip::Norm(norm)),
             (None, Some(bound)) => step.clip(Clip::Value(bound)),
@@ -209,7 +225,7 @@ impl Settings {
 
     /// What a checkpoint says of them: those that a run depends on to the bit, and those that may change when it goes on.
     /// Options that the model has not are left out.
-    pub fn saved(&self, model: &Model) -> (Saved, Saved) {
+    pub fn saved(&self, model: &Architecture) -> (Saved, Saved) {
         let mut settings = names_and_values(self);
         let absent = MODEL_OPTIONS.iter().filter(|name| !model.options.contains(name));
         absent.for_each(|name| drop(settings.remove(*name)));
@@ -222,7 +238,7 @@ impl Settings {
 /// The options that only some models have.
 const MODEL_OPTIONS: [&str; 4] = ["hidden", "activation", "dropout", "batch-norm"];
 
-fn check_options_of_model(model: &Model, given: &Saved) -> Result<(), Error> {
+fn check_options_of_model(model: &Architecture, given: &Saved) -> Result<(), Error> {
     let unknown =
         MODEL_OPTIONS.iter().find(|name| given.contains_key(**name) && !model.options.contains(name));
     match unknown {
