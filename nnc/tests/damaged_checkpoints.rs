@@ -10,6 +10,7 @@ use nn::{Adam, Linear, Loss, Supervised};
 use nnc::checkpoint::{self, Checkpoint, Folder};
 use nnc::data::{Dataset, Targets};
 use nnc::trainer::{CheckpointOptions, FitOptions, silent};
+use nnc::weights::Weights;
 use nnc::{Error, Trainer, TrainerOptions};
 use serde_json::Value;
 
@@ -90,7 +91,7 @@ fn any_damaged_byte_of_saved_weights_is_an_error_or_does_not_matter() {
     let mut trainer = Trainer::new("toy", network(), Adam::new(0.1), TrainerOptions::default()).unwrap();
     trainer.state_mut().unwrap();
     let path = folder.path().join("weights.safetensors");
-    checkpoint::save(&path, trainer.state(), trainer.weights()).unwrap();
+    Weights::of_names(trainer.state(), trainer.weights()).unwrap().write(&path).unwrap();
     let (whole, expected) = (fs::read(&path).unwrap(), checkpoint::load(&path).unwrap());
     let mut errors = 0;
     for at in 0..whole.len() {

@@ -115,15 +115,6 @@ pub fn set_states(
     Ok(())
 }
 
-/// Writes the states of these names to a safetensors file; a file that was there is replaced whole or not at all.
-///
-/// # Errors
-/// Where there is no state of one of the names, or the file cannot be written.
-pub fn save(path: &Path, state: &State, names: &[String]) -> Result<(), Error> {
-    let tensors: Vec<(String, Tensor)> = states_of(state, names)?;
-    write_plain(path, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))
-}
-
 /// Copies of the states of these names.
 ///
 /// # Errors
@@ -139,26 +130,6 @@ pub fn states_of(state: &State, names: &[String]) -> Result<Vec<(String, Tensor)
 /// that nnc has not.
 pub fn load(path: &Path) -> Result<Vec<(String, Tensor)>, Error> {
     Ok(file::read(path)?.tensors)
-}
-
-/// Sets the states of the names that a safetensors file holds.
-///
-/// # Errors
-/// As [`load`]; and where there is no state of a name, or it is of another type. Then none has been set.
-pub fn restore(path: &Path, state: &mut State) -> Result<(), Error> {
-    let tensors = load(path)?;
-    for (name, tensor) in &tensors {
-        let ty = state.get(name)?.ty();
-        if tensor.ty() != ty {
-            let problem = format!("its state `{name}` is {}, that of this model {ty}", tensor.ty());
-            return Err(Error::invalid(
-                path.display().to_string(),
-                problem,
-                "give weights of the same model",
-            ));
-        }
-    }
-    tensors.iter().try_for_each(|(name, tensor)| Ok(state.set(name, tensor)?))
 }
 
 /// The SHA-256, in hexadecimal digits, of the states of these names: of each, in order, its name, a zero byte, its
@@ -186,6 +157,7 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a Tensor)>) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::Weights;
     use ir::{DType, Init, Place, Plan, Slot};
 
     /// Two states that start random, and one of each dtype.
@@ -222,8 +194,8 @@ mod tests {
         assert_ne!(hash(&saved, &names).unwrap(), hash(&state, &names).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
-        save(&path, &saved, &names).unwrap();
-        restore(&path, &mut state).unwrap();
+        Weights::of_names(&saved, &names).unwrap().write(&path).unwrap();
+        Weights::read(&path).unwrap().load_names(&mut state, &names).unwrap();
         assert_eq!(hash(&saved, &names).unwrap(), hash(&state, &names).unwrap());
         assert_eq!(load(&path).unwrap().len(), names.len());
     }
@@ -247,7 +219,7 @@ mod tests {
         let (state, names) = states();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
-        save(&path, &state, &names).unwrap();
+        Weights::of_names(&state, &names).unwrap().write(&path).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         for length in [0, 7, 20, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..length]).unwrap();
@@ -257,15 +229,5 @@ mod tests {
                 "{length}: {error}"
             );
         }
-    }
-
-    #[test]
-    fn weights_of_another_model_are_an_error_that_names_the_state() {
-        let (state, _) = states();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("weights.safetensors");
-        save(&path, &state, &["f32".to_owned()]).unwrap();
-        let error = restore(&path, &mut State::empty()).unwrap_err().to_string();
-        assert!(error.starts_with("there is no state `f32`"), "{error}");
     }
 }
