@@ -151,6 +151,25 @@ impl Graph {
         self.nodes.node_weight(NodeIndex::new(value.node.0 as usize))?.results.get(value.result as usize)
     }
 
+    /// The nodes that are marked, in the same order, with the outputs and the updates. A marked node has marked operands, and so
+    /// have outputs and updates.
+    pub fn part(&self, is_marked: &[bool]) -> Graph {
+        let mut part = Graph::new(self.name.clone());
+        let mut ids = vec![NodeId(0); self.len()];
+        for (id, node) in self.nodes().filter(|(id, _)| is_marked[id.0 as usize]) {
+            let mut node = node.clone();
+            node.operands.iter_mut().for_each(|operand| operand.node = ids[operand.node.0 as usize]);
+            ids[id.0 as usize] = part.push(node);
+        }
+        let moved = |value: Value| Value::new(ids[value.node.0 as usize], value.result);
+        let output = |output: &Output| Output { name: output.name.clone(), value: moved(output.value) };
+        part.outputs = self.outputs.iter().map(output).collect();
+        let update =
+            |update: &Update| Update { state: ids[update.state.0 as usize], value: moved(update.value) };
+        part.updates = self.updates.iter().map(update).collect();
+        part
+    }
+
     /// Makes a state start so.
     ///
     /// # Panics

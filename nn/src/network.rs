@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ir::{Builder, DType, Error, Graph, NodeId, Output, Update, Value};
+use ir::{Builder, DType, Error, Graph, Value};
 
 use crate::{Context, Optimizer};
 
@@ -195,19 +195,7 @@ pub fn needed_part(graph: &Graph) -> Graph {
             node.operands.iter().for_each(|operand| is_needed[operand.node.0 as usize] = true);
         }
     }
-    let mut part = Graph::new(graph.name.clone());
-    let mut ids = vec![NodeId(0); graph.len()];
-    for (id, node) in graph.nodes().filter(|(id, _)| is_needed[id.0 as usize]) {
-        let mut node = node.clone();
-        node.operands.iter_mut().for_each(|operand| operand.node = ids[operand.node.0 as usize]);
-        ids[id.0 as usize] = part.push(node);
-    }
-    let moved = |value: Value| Value::new(ids[value.node.0 as usize], value.result);
-    let output = |output: &Output| Output { name: output.name.clone(), value: moved(output.value) };
-    part.outputs = graph.outputs.iter().map(output).collect();
-    let update = |update: &Update| Update { state: ids[update.state.0 as usize], value: moved(update.value) };
-    part.updates = graph.updates.iter().map(update).collect();
-    part
+    graph.part(&is_needed)
 }
 
 /// The finished graph, in which states change where all that is required to be finite is.

@@ -119,6 +119,20 @@ impl Model {
         self.predictor.results(&self.state, &Arrays::new("the arrays", owned)?)
     }
 
+    /// All results of examples, by name. The rows of a data set are normalised, arrays are taken as they are.
+    ///
+    /// # Errors
+    /// Where they are not like those that it was trained on.
+    pub fn results(&self, data: &impl Examples) -> Result<Vec<(String, Tensor)>, Error> {
+        match data.dataset() {
+            Some(dataset) => {
+                let dataset = self.predictor.with_rows_that_fit(&self.normalised(dataset)?)?;
+                self.predictor.results(&self.state, &dataset)
+            }
+            None => self.predictor.results(&self.state, data),
+        }
+    }
+
     /// Loss and metrics on examples. The rows of a data set are normalised, arrays are taken as they are.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
 use std::ops::ControlFlow;
+use std::process::Command;
 use std::sync::Arc;
 
 use ir::{DType, Error, Tensor, Type};
@@ -14,7 +15,7 @@ use nn::{
 use nnc::checkpoint::Checkpoint;
 use nnc::data::{Arrays, Dataset, Normalisation, Targets, digits};
 use nnc::trainer::{Event, FitOptions, silent};
-use nnc::{Options, Trainer, TrainerOptions};
+use nnc::{Options, Trainer, TrainerOptions, npy};
 
 /// Both inputs go through one tower, and batch statistics follow both.
 fn siamese(cx: &mut Context, rows: usize) -> Result<Outputs, Error> {
@@ -265,6 +266,34 @@ fn examples_that_do_not_fit_are_errors_that_name_the_array() {
     let labels = Arrays::new("drawn", [("x", x), ("y", y)]).unwrap();
     let error = message(classes.fit(&labels, None, &FitOptions::epochs(1), &mut silent));
     assert_eq!(error, "drawn: the label of row 2 is 3; give labels from 0 to 2");
+}
+
+/// The program takes the arrays of an archive, and writes all results to another.
+#[test]
+fn the_program_predicts_with_models_of_several_arrays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let nnc = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nnc"));
+        let output = command.arg("predict").args(arguments).current_dir(folder.path()).output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (_, network, data) = cases().swap_remove(0);
+    let mut pairs = trainer(&network, 1);
+    pairs.fit(&data, None, &FitOptions::epochs(1), &mut silent).unwrap();
+    pairs.save(path("pairs.safetensors")).unwrap();
+    let arrays = data.columns().iter().map(|column| (column.name(), column.elements()));
+    npy::npz::write(&path("pairs.npz"), arrays).unwrap();
+    let out = ["pairs.safetensors", "--input", "pairs.npz", "--out", "results.npz"];
+    assert_eq!(nnc(&out), (Some(0), "1 results written to results.npz\n".into()));
+    assert_eq!(npy::npz::read(&path("results.npz")).unwrap(), pairs.results(&data).unwrap());
+    let (_, text) = nnc(&["pairs.safetensors", "--input", "pairs.npz"]);
+    assert!(text.starts_with("distance f32[37]: "), "{text}");
+    std::fs::write(path("rows.csv"), "1,2,3\n").unwrap();
+    let (code, text) = nnc(&["pairs.safetensors", "--input", "rows.csv"]);
+    assert!(code == Some(2) && text.contains("give an archive (.npz) with the arrays a, b"), "{text}");
+    let (code, text) = nnc(&["pairs.safetensors", "--input", "pairs.npz", "--out", "a.csv"]);
+    assert!(code == Some(2) && text.contains("net takes several arrays"), "{text}");
 }
 
 /// Rows of models that take several arrays, and weights without a graph.

@@ -15,6 +15,7 @@ mod list;
 mod output;
 mod predict;
 mod program;
+mod results;
 mod run;
 mod streams;
 mod target;

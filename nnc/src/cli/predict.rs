@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::output::Output;
 use super::target::TargetArg;
-use super::{Status, streams};
+use super::{Status, results, streams};
 
 /// Without `--out`, so many rows are shown.
 const SHOWN_ROWS: usize = 20;
@@ -20,10 +20,11 @@ pub struct Args {
     /// A model or a checkpoint that `nnc train` has written
     checkpoint: PathBuf,
     /// The rows: an array [rows, ..] in a .npy or .npz file (there called x, or the only one), or a .csv file of numbers,
-    /// a line of names above them or not; - is stdin, with any of these
+    /// a line of names above them or not; for models that take several arrays, an archive of these; - is stdin, with any of these
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Where to write all predictions: .csv, or .npy for what the model returns (of classes, logits); - is stdout, as .csv
+    /// Where to write all predictions: .csv, .npy for what the model returns (of classes, logits), or .npz for all of its
+    /// results by name; - is stdout, as .csv
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The number of threads
@@ -38,12 +39,13 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     if let Some(out) = &args.out
         && !has_ending(out, "csv")
         && !has_ending(out, "npy")
+        && !has_ending(out, "npz")
         && !streams::is_stream(out)
     {
         return Err(Error::invalid(
             out.display().to_string(),
             "what to write is not known",
-            "end it in .csv or .npy",
+            "end it in .csv, .npy or .npz",
         ));
     }
     if let Some(out) = &args.out {
@@ -51,6 +53,14 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     }
     let options = Options { threads: args.threads, ..args.target.options() };
     let model = nnc::load_with(&args.checkpoint, &options)?;
+    let takes_arrays = results::takes_arrays(&model);
+    if takes_arrays || args.out.as_deref().is_some_and(|out| has_ending(out, "npz")) {
+        if let Some(out) = args.out.as_deref().filter(|out| !has_ending(out, "npz")) {
+            let problem = format!("{} takes several arrays, and may have several results", model.name());
+            return Err(Error::invalid(out.display().to_string(), problem, "end it in .npz"));
+        }
+        return results::run(&model, &args.input, args.out.as_deref(), output);
+    }
     let rows = if streams::is_stream(&args.input) {
         data::rows::decode(&streams::read(&args.input)?, "stdin")?
     } else {

@@ -262,12 +262,15 @@ fn largest(dtype: DType) -> f64 {
     if dtype == DType::F32 { f64::from(f32::MAX) } else { f64::MAX }
 }
 
-/// Moves elements by a random part of the noise. Where that is infinite, the element may be anything.
+/// Moves elements by a random part of the noise. Where that is infinite, the element may be anything: something of its own, or
+/// the same as all such elements, which sums of some of them would not meet otherwise.
 fn disturb(array: &mut Array, noise: &[f64], rng: &mut Rng) {
+    const ANYTHING: [f64; 4] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0];
     let Data::Float(elements) = &mut array.data else { return };
+    let all = rng.one_in(2).then(|| rng.pick(&ANYTHING));
     for (x, &noise) in elements.iter_mut().zip(noise) {
         if noise.is_infinite() {
-            *x = rng.pick(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, *x]);
+            *x = all.unwrap_or_else(|| if rng.one_in(4) { *x } else { rng.pick(&ANYTHING) });
         } else if noise > 0.0 {
             *x += (2.0 * rng.unit() - 1.0) * DISTURBANCE * noise;
         }

@@ -1,0 +1,72 @@
+//! What `nnc predict` does for models that take several arrays, and where all results are asked for.
+
+use std::path::Path;
+
+use ir::Tensor;
+use nnc::data::Arrays;
+use nnc::{Error, Model, data, npy};
+use serde_json::{Map, Value, json};
+
+use super::output::Output;
+use super::{Status, streams};
+
+/// The most values of a result that are shown.
+const SHOWN_VALUES: usize = 8;
+
+/// Whether a model takes anything but rows called `x`.
+pub fn takes_arrays(model: &Model) -> bool {
+    !model.inputs().map(|(name, _)| name).eq(["x"])
+}
+
+/// Computes all results: of named arrays of an archive (.npz), or of rows.
+///
+/// # Errors
+/// Where the input is no archive and the model takes several arrays, or one is missing or of another type.
+pub fn run(model: &Model, input: &Path, out: Option<&Path>, output: &Output) -> Result<Status, Error> {
+    let results = if takes_arrays(model) {
+        let (bytes, name) = (streams::read(input)?, streams::name(input));
+        let arrays = npy::npz::decode(&bytes, &name).map_err(|error| {
+            let names: Vec<&str> = model.inputs().map(|(name, _)| name).collect();
+            let help = format!("give an archive (.npz) with the arrays {}", names.join(", "));
+            Error::invalid(&name, error.to_string(), help)
+        })?;
+        model.results(&Arrays::new(&name, arrays)?)?
+    } else {
+        let rows = if streams::is_stream(input) {
+            data::rows::decode(&streams::read(input)?, "stdin")?
+        } else {
+            data::rows::read(input)?
+        };
+        model.results(&rows)?
+    };
+    if let Some(out) = out {
+        let named = results.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        npy::npz::write(out, named)?;
+    }
+    let as_json = || {
+        let of = |(name, tensor): &(String, Tensor)| (name.clone(), values(tensor));
+        let results: Map<String, Value> = results.iter().map(of).collect();
+        json!({ "model": super::model_json(model), "results": results })
+    };
+    let as_text = || match out {
+        Some(out) => format!("{} results written to {}", results.len(), out.display()),
+        None => results.iter().map(line).collect::<Vec<String>>().join("\n"),
+    };
+    output.result(as_json, as_text)?;
+    Ok(Status::Done)
+}
+
+/// The elements of a tensor, row-major, with its type.
+fn values(tensor: &Tensor) -> Value {
+    let elements = (0..tensor.shape().elements()).map(|at| tensor.get(at).as_f64());
+    json!({ "type": tensor.ty().to_string(), "values": elements.collect::<Vec<f64>>() })
+}
+
+/// `distance f32[3]: 0.5, 0.25, 1`
+fn line((name, tensor): &(String, Tensor)) -> String {
+    let count = tensor.shape().elements();
+    let shown: Vec<String> =
+        (0..count.min(SHOWN_VALUES)).map(|at| tensor.get(at).as_f64().to_string()).collect();
+    let more = if count > SHOWN_VALUES { ", .." } else { "" };
+    format!("{name} {}: {}{more}", tensor.ty(), shown.join(", "))
+}
