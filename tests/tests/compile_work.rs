@@ -64,3 +64,21 @@ fn a_pass_visits_each_node_a_bounded_number_of_times() {
         }
     }
 }
+
+/// From the graph to machine code on a stack that holds no recursion over so many nodes: a frame has hundreds of bytes.
+#[test]
+fn depth_costs_no_stack_when_it_is_compiled() {
+    const NODES: usize = 50_000;
+    for name in ["chain", "rectified", "constants", "sum", "reshapes"] {
+        let family = FAMILIES.iter().find(|family| family.name == name).expect("there is such a family");
+        let work = || {
+            let options = nnc::Options { verify: true, ..nnc::Options::default() };
+            let program = nnc::compile(&build(family, NODES), &options);
+            program.unwrap_or_else(|error| panic!("{name}: {error}"));
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(1 << 20).spawn_scoped(scope, work);
+            thread.expect("a thread").join().unwrap_or_else(|_| panic!("{name} fails"));
+        });
+    }
+}
