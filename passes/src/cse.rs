@@ -37,7 +37,7 @@ struct Key {
     op: &'static str,
     operands: Operands,
     results: Types,
-    /// The attributes, in order; floats by their bits.
+    /// The attributes with their names, for those that are as usual are not there; floats by their bits.
     attrs: Vec<u64>,
     /// The text of the body, which says all of it.
     body: Option<String>,
@@ -50,7 +50,8 @@ fn key(graph: &Graph, node: &Node, operands: &[Value]) -> Option<Key> {
         return None;
     }
     let mut attrs = Vec::new();
-    for (_, attr) in node.op.attrs() {
+    for (name, attr) in node.op.attrs() {
+        encode_list(name.bytes().map(u64::from), &mut attrs);
         encode(&attr, &mut attrs)?;
     }
     let mut operands = Operands::from_slice(operands);
