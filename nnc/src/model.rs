@@ -123,7 +123,7 @@ impl Model {
     ///
     /// # Errors
     /// Where they are not like those that it was trained on.
-    pub fn results(&self, data: &impl Examples) -> Result<Vec<(String, Tensor)>, Error> {
+    pub fn results(&self, data: &dyn Examples) -> Result<Vec<(String, Tensor)>, Error> {
         match data.dataset() {
             Some(dataset) => {
                 let dataset = self.predictor.with_rows_that_fit(&self.normalised(dataset)?)?;
@@ -137,7 +137,7 @@ impl Model {
     ///
     /// # Errors
     /// Where they are not like those that it was trained on.
-    pub fn evaluate(&self, data: &impl Examples) -> Result<Evaluation, Error> {
+    pub fn evaluate(&self, data: &dyn Examples) -> Result<Evaluation, Error> {
         match data.dataset() {
             Some(dataset) => Ok(self.predict_and_evaluate(dataset)?.1),
             None => self.predictor.evaluate(&self.state, data),

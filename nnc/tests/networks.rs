@@ -195,6 +195,30 @@ fn eight_threads_predict_with_one_model() {
     }
 }
 
+/// Weights of examples are for training alone here.
+#[test]
+fn a_step_may_take_what_evaluation_does_not() {
+    let network = |cx: &mut Context, rows: usize| {
+        let x = cx.input("x", DType::F32, [rows, 6])?;
+        let target = cx.input("target", DType::F32, [rows, 1])?;
+        let y = cx.layer("fc", &Linear::new(6, 1), x)?;
+        let loss = if cx.is_training() {
+            let weights = cx.input("weights", DType::F32, [rows])?;
+            Loss::SquaredError.weighted_mean(cx, y, target, weights)?
+        } else {
+            Loss::SquaredError.mean(cx, y, target)?
+        };
+        Ok(Outputs::new().result("y", y).loss(loss))
+    };
+    let columns: [(&str, DType, &[usize]); 3] =
+        [("x", DType::F32, &[6]), ("target", DType::F32, &[1]), ("weights", DType::F32, &[])];
+    let (train, held_out) = (examples(20, &columns), examples(10, &columns[..2]));
+    let options = TrainerOptions { batch: 5, ..TrainerOptions::default() };
+    let mut trainer = Trainer::new("net", network, Adam::new(0.01), options).unwrap();
+    let history = trainer.fit(&train, Some(&held_out), &FitOptions::epochs(3), &mut silent).unwrap();
+    assert!(history.epochs[2].held_out.as_ref().unwrap().loss.is_finite());
+}
+
 /// Averages of weights are what is evaluated, kept as the best, and saved; the run goes on with the weights themselves.
 #[test]
 fn averages_of_weights_are_used_in_their_place() {

@@ -3,45 +3,27 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use ir::{Scalar, Tensor, Type};
+use ir::{Scalar, Tensor};
 use nn::optimizer::{LEARNING_RATE, own_name};
 use nn::supervised::ROWS;
 
 use super::progress::Clock;
-use super::{
-    Callback, Evaluation, Event, FitOptions, History, Trainer, TrainerOptions, not_finite, predictor, shuffle,
-};
+use super::{Callback, Event, FitOptions, History, Trainer, TrainerOptions, not_finite, predictor, shuffle};
 use crate::Error;
 use crate::checkpoint::{Description, Folder};
 use crate::data::augment::Augmenter;
-use crate::data::{Arrays, Batches, Dataset, Examples};
+use crate::data::{Arrays, Batches, Examples};
 
 /// What an epoch works with.
 struct Session<'a> {
     train: &'a Arrays,
-    held_out: Option<HeldOut<'a>>,
+    held_out: Option<&'a dyn Examples>,
     options: &'a FitOptions,
     augmenter: Option<Augmenter>,
     /// Where checkpoints are written.
     folder: Option<Folder>,
     clock: Clock,
     callback: &'a mut Callback<'a>,
-}
-
-/// Rows to evaluate on after each epoch.
-#[derive(Clone, Copy)]
-enum HeldOut<'a> {
-    Dataset(&'a Dataset),
-    Arrays(&'a Arrays),
-}
-
-impl HeldOut<'_> {
-    fn evaluate(self, trainer: &mut Trainer) -> Result<Evaluation, Error> {
-        match self {
-            HeldOut::Dataset(dataset) => trainer.evaluate(dataset),
-            HeldOut::Arrays(arrays) => trainer.evaluate(arrays),
-        }
-    }
 }
 
 impl Trainer {
@@ -73,9 +55,9 @@ impl Trainer {
             }
             None => None,
         };
-        let graph = self.graph(self.options.batch)?;
-        let inputs: Vec<(String, Type)> = predictor::inputs_of(&graph);
-        let train = &fitting.for_inputs(inputs.iter().map(|(name, ty)| (name.as_str(), ty)))?;
+        // A step may take what evaluation does not.
+        let inputs = predictor::inputs_of(&self.graph(self.options.batch)?);
+        let train = &train.arrays().for_inputs(inputs.iter().map(|(name, ty)| (name.as_str(), ty)))?;
         let (batch, rows) = (self.options.batch, train.len());
         if batch > rows {
             let problem = format!("it is {batch}, and there are {rows} rows to train on");
@@ -84,17 +66,9 @@ impl Trainer {
         for size in [batch, rows % batch].into_iter().filter(|&size| size > 0) {
             self.compile_step(size)?;
         }
-        let arrays;
-        let held_out = match held_out.map(|it| (it.dataset(), it)) {
-            None => None,
-            Some((Some(dataset), _)) => Some(HeldOut::Dataset(dataset)),
-            Some((None, it)) => {
-                arrays = it.arrays();
-                Some(HeldOut::Arrays(&arrays))
-            }
-        };
+        let held_out = held_out.map(|held_out| held_out as &dyn Examples);
         if let Some(held_out) = held_out {
-            held_out.evaluate(self)?; // compiles, so that the time of an epoch holds no compiling
+            self.evaluate(held_out)?; // compiles, so that the time of an epoch holds no compiling
         }
         let folder = match &options.checkpoints {
             None => None,
@@ -158,7 +132,7 @@ impl Trainer {
 
     fn end_epoch(&mut self, session: &mut Session) -> Result<ControlFlow<()>, Error> {
         self.check_states()?;
-        let evaluation = session.held_out.map(|held_out| held_out.evaluate(self)).transpose()?;
+        let evaluation = session.held_out.map(|held_out| self.evaluate(held_out)).transpose()?;
         let rate = self.learning_rate();
         let is_best = self.run.end_epoch(rate, evaluation);
         if is_best && session.options.keep_best {

@@ -29,7 +29,7 @@ pub mod shuffle;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ir::{Graph, Tensor};
@@ -43,6 +43,7 @@ use sha2::{Digest, Sha256};
 use crate::Error;
 use crate::checkpoint::{self, Checkpoint, Description, Metadata, Position, Template};
 use crate::data::{Dataset, Examples};
+use crate::weights::averaged;
 pub use confusion::ConfusionMatrix;
 pub use evaluation::Evaluation;
 pub use not_finite::NotFinite;
@@ -82,6 +83,7 @@ pub struct Trainer {
     options: TrainerOptions,
     /// What checkpoints say of the run; of what it is first trained on, where nobody has said it.
     description: Option<Description>,
+    template: OnceLock<Option<Template>>,
     /// The names of parameters and buffers.
     weights: Vec<String>,
     state: State,
@@ -122,6 +124,7 @@ impl Trainer {
             norm_name: own_name(GRADIENT_NORM, optimizer.name()),
             optimizer: Box::new(optimizer),
             description: None,
+            template: OnceLock::new(),
             state: State::empty(),
             averaged: None,
             programs: BTreeMap::new(),
@@ -201,7 +204,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Where an array is missing or of another type.
-    pub fn results(&mut self, data: &impl Examples) -> Result<Vec<(String, Tensor)>, Error> {
+    pub fn results(&mut self, data: &dyn Examples) -> Result<Vec<(String, Tensor)>, Error> {
         self.prepare_use()?;
         self.predictor.results(self.state_in_use(), data)
     }
@@ -210,7 +213,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Where they do not fit the network, or there are none.
-    pub fn evaluate(&mut self, data: &impl Examples) -> Result<Evaluation, Error> {
+    pub fn evaluate(&mut self, data: &dyn Examples) -> Result<Evaluation, Error> {
         Ok(self.predict_and_evaluate(data)?.1)
     }
 
@@ -218,7 +221,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As these.
-    pub fn predict_and_evaluate(&mut self, data: &impl Examples) -> Result<(Vec<f32>, Evaluation), Error> {
+    pub fn predict_and_evaluate(&mut self, data: &dyn Examples) -> Result<(Vec<f32>, Evaluation), Error> {
         self.prepare_use()?;
         self.predictor.predict_and_evaluate(self.state_in_use(), data)
     }
@@ -226,17 +229,9 @@ impl Trainer {
     /// Makes the states of training and of use, from the seed, and brings those of use up to date.
     fn prepare_use(&mut self) -> Result<(), Error> {
         self.make_states()?;
-        let average = |name: &String| format!("{name}{AVERAGE}");
-        if !self.weights.iter().any(|name| self.state.contains(&average(name))) {
-            return Ok(());
-        }
-        if self.averaged.is_none() {
-            self.averaged = Some(self.predictor.initial_state(self.options.seed)?);
-        }
-        let averaged = self.averaged.as_mut().expect("it has just been made");
-        for name in self.weights.iter().filter(|name| averaged.contains(name)).cloned().collect::<Vec<_>>() {
-            let value = self.state.get(&average(&name)).or_else(|_| self.state.get(&name))?;
-            averaged.set(&name, &value)?;
+        let has_average = |name: &String| self.state.contains(&format!("{name}{AVERAGE}"));
+        if self.weights.iter().any(has_average) {
+            self.averaged = Some(averaged(&self.state));
         }
         Ok(())
     }
@@ -310,7 +305,9 @@ impl Trainer {
     /// Where the graph of the network does not follow from the number of rows (see [`checkpoint::Template`]), or the file cannot be
     /// written.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        self.template()?;
+        if self.template().is_none() {
+            self.new_template()?; // says why there is none
+        }
         let path = path.as_ref();
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|source| Error::io(path, "write", source))?;
@@ -377,7 +374,12 @@ impl Trainer {
         Ok(())
     }
 
-    fn template(&self) -> Result<Template, Error> {
+    /// The graph of use and evaluation, as files hold it: made once, where a file is first written.
+    fn template(&self) -> Option<&Template> {
+        self.template.get_or_init(|| self.new_template().ok()).as_ref()
+    }
+
+    fn new_template(&self) -> Result<Template, Error> {
         Template::new(|rows| network::evaluation_graph(self.predictor.name(), &self.network, rows))
     }
 
@@ -386,7 +388,7 @@ impl Trainer {
         Ok(Metadata {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             model: self.predictor.name().to_owned(),
-            graph: self.template().ok(),
+            graph: self.template().cloned(),
             results: results.map(|(name, _)| name.clone()).collect(),
             parameters: self.predictor.parameter_count(),
             description: self.description.clone().unwrap_or_default(),

@@ -161,7 +161,7 @@ impl Predictor {
     ///
     /// # Errors
     /// Where an array is missing or of another type, `state` lacks states of the network, or there are no results.
-    pub fn results(&self, state: &State, data: &impl Examples) -> Result<Vec<(String, Tensor)>, Error> {
+    pub fn results(&self, state: &State, data: &dyn Examples) -> Result<Vec<(String, Tensor)>, Error> {
         if self.in_use.outputs.is_empty() {
             let help = "name what it is used for: `Outputs::new().result(\"prediction\", y)`";
             return Err(Error::invalid(&self.name, "it has no results", help));
@@ -183,7 +183,7 @@ impl Predictor {
     ///
     /// # Errors
     /// Where they do not fit the network or there are none, or it has no loss; as [`Predictor::predict`].
-    pub fn evaluate(&self, state: &State, data: &impl Examples) -> Result<Evaluation, Error> {
+    pub fn evaluate(&self, state: &State, data: &dyn Examples) -> Result<Evaluation, Error> {
         Ok(self.predict_and_evaluate(state, data)?.1)
     }
 
@@ -194,7 +194,7 @@ impl Predictor {
     pub fn predict_and_evaluate(
         &self,
         state: &State,
-        data: &impl Examples,
+        data: &dyn Examples,
     ) -> Result<(Vec<f32>, Evaluation), Error> {
         let arrays = self.that_fit(data)?;
         let Some(loss) = self.evaluated.outputs.iter().position(|(name, _)| name == LOSS) else {
@@ -301,7 +301,7 @@ impl Predictor {
     }
 
     /// The arrays that its loss is computed from, where the examples fit: rows and targets.
-    pub(super) fn that_fit(&self, data: &impl Examples) -> Result<Arrays, Error> {
+    pub(super) fn that_fit(&self, data: &dyn Examples) -> Result<Arrays, Error> {
         let arrays = data.arrays();
         if arrays.is_empty() {
             return Err(Error::invalid(arrays.name(), "there are no rows", "give at least one"));
