@@ -3,6 +3,13 @@
 //! Pass `lower` writes a plan whose buffers have no places in the arena yet (stage `kernels`); pass `plan_memory`
 //! gives them places and decides which updates happen in place (stage `plan`).
 
+mod part;
+mod site;
+
+use std::collections::BTreeSet;
+
+pub use part::{Alias, Row};
+pub use site::{Site, homes, loops, sites};
 use smallvec::SmallVec;
 
 use crate::{Access, Buffer, Init, Kernel, Shape, Stage, Tensor, Type, visits};
@@ -40,6 +47,13 @@ pub enum Place {
     },
     /// Part of the plan.
     Constant(Tensor),
+    /// Rows of another slot, whose leading axis counts its rows. Wherever that one is, they are there.
+    Part {
+        /// The slot of which it is a part.
+        of: SlotId,
+        /// Which of its rows. In a loop it may be another row in each iteration.
+        row: Row,
+    },
 }
 
 /// In which order the axes of a tensor lie in memory: axis `i` of what is in memory, from the outermost on, is axis
@@ -144,6 +158,38 @@ pub enum Step {
         /// The destination.
         to: SlotId,
     },
+    /// Runs steps again and again. What one iteration hands to the next is memory that the one writes and the other
+    /// reads; slots that are [rows of others](Place::Part) may be other rows in each iteration.
+    Loop {
+        /// The number of iterations, at least 1: `t` is 0, 1, .. in them.
+        count: usize,
+        /// Whether `t` goes down to 0 instead.
+        reversed: bool,
+        /// What each iteration runs, in order.
+        body: Vec<Step>,
+    },
+}
+
+/// The calls and copies of `steps` in the order of the text, those in loops once.
+///
+/// ```
+/// let source = "plan @p { slot %x : f32[2] = input  slot %y : f32[2] = output
+///     steps { loop 3 { copy %x -> %y  loop 2 reversed { copy %y -> %y } } } }";
+/// let plan = ir::text::parse_plan(source)?;
+/// assert_eq!(ir::plan::flat_steps(&plan.steps).count(), 2);
+/// # Ok::<(), ir::text::ParseError>(())
+/// ```
+pub fn flat_steps(steps: &[Step]) -> impl Iterator<Item = &Step> {
+    let mut blocks = vec![steps.iter()];
+    std::iter::from_fn(move || {
+        loop {
+            match blocks.last_mut()?.next() {
+                Some(Step::Loop { body, .. }) => blocks.push(body.iter()),
+                Some(step) => return Some(step),
+                None => drop(blocks.pop()),
+            }
+        }
+    })
 }
 
 /// A program ready to be compiled: kernels, memory, and the order of calls.
@@ -171,6 +217,14 @@ pub struct Plan {
 impl Plan {
     /// Arena offsets are multiples of this many bytes: a cache line.
     pub const ALIGNMENT: usize = 64;
+    /// The greatest number of loops around a step.
+    pub const MAX_LOOP_DEPTH: usize = 4;
+    /// The greatest number of iterations of a loop.
+    pub const MAX_LOOP_COUNT: usize = 1 << 31;
+    /// The greatest number of parts in a chain, each of which is a part of the next.
+    pub const MAX_PART_DEPTH: usize = 8;
+    /// The greatest shift of a row, up or down.
+    pub const MAX_SHIFT: i64 = 1 << 31;
 
     /// The plan that calls a kernel once, on a slot of the caller's for each of its parameters.
     pub fn of_kernel(kernel: Kernel) -> Plan {
@@ -210,14 +264,29 @@ impl Plan {
         &self.kernels[id.0 as usize]
     }
 
-    /// The slots that a step reads.
+    /// The slots that a step reads; those that the steps of a loop read, whoever has written them, each once.
     pub fn reads(&self, step: &Step) -> SmallVec<[SlotId; 6]> {
         self.slots_with(step, Access::Read)
     }
 
-    /// The slots that a step writes.
+    /// The slots that a step writes; those that the steps of a loop write, each once.
     pub fn writes(&self, step: &Step) -> SmallVec<[SlotId; 6]> {
         self.slots_with(step, Access::Write)
+    }
+
+    /// The roots of the slots that a step reads, each once.
+    pub fn roots_read(&self, step: &Step) -> SmallVec<[SlotId; 6]> {
+        self.roots_of(self.reads(step))
+    }
+
+    /// The roots of the slots that a step writes, each once.
+    pub fn roots_written(&self, step: &Step) -> SmallVec<[SlotId; 6]> {
+        self.roots_of(self.writes(step))
+    }
+
+    fn roots_of(&self, slots: SmallVec<[SlotId; 6]>) -> SmallVec<[SlotId; 6]> {
+        let mut met = BTreeSet::new();
+        slots.into_iter().map(|slot| self.root(slot)).filter(|&root| met.insert(root)).collect()
     }
 
     fn slots_with(&self, step: &Step, access: Access) -> SmallVec<[SlotId; 6]> {
@@ -228,6 +297,11 @@ impl Plan {
             }
             Step::Copy { from, to } => {
                 SmallVec::from_elem(if access == Access::Read { *from } else { *to }, 1)
+            }
+            Step::Loop { body, .. } => {
+                let mut met = BTreeSet::new();
+                let all = flat_steps(body).flat_map(|step| self.slots_with(step, access));
+                all.filter(|&slot| met.insert(slot)).collect()
             }
         }
     }

@@ -80,6 +80,7 @@ pub fn plan_json(plan: &Plan) -> serde_json::Value {
             Place::Output => ("output", None),
             Place::State { .. } => ("state", None),
             Place::Constant(_) => ("constant", None),
+            Place::Part { .. } => ("part", None),
         };
         json!({ "name": slot.name, "type": slot.ty.to_string(), "place": place, "offset": offset })
     });

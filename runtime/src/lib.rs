@@ -15,6 +15,7 @@
 pub mod buffer;
 pub mod error;
 pub mod executable;
+mod moves;
 pub mod pool;
 pub mod profile;
 mod program;

@@ -3,10 +3,17 @@
 //!
 //! Addresses in the arena and of constants never change. Those of inputs, outputs and states are set once they are
 //! known, and again where they have changed: `uses` says where in the array each slot stands.
+//!
+//! A loop is an action before those of its body. At the start of each of its iterations it moves the arguments that are rows
+//! which count with it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use codegen::KernelFn;
 use ir::{Place, SlotId, Step, VerifiedPlan, with_elements};
 
+use crate::moves::{Iterations, Move};
 use crate::{Arena, RunError};
 
 /// What the scheduler knows of a compiled kernel.
@@ -34,8 +41,12 @@ pub(crate) struct Program {
     pub preparing: usize,
     /// The addresses of the parameters of all actions, one action's after the other's.
     pub arguments: Vec<*mut u8>,
-    /// Where in `arguments` each slot stands.
-    uses: Vec<Vec<u32>>,
+    /// Where in `arguments` each slot stands that is no part of another, and how many bytes behind its address.
+    uses: Vec<Vec<(u32, usize)>>,
+    /// The arguments that each loop moves, one loop's after the other's.
+    moves: Vec<Move>,
+    /// Arguments that no action has: the addresses of slots whose rows move.
+    roots: BTreeMap<SlotId, u32>,
 }
 
 /// A step.
@@ -45,6 +56,16 @@ pub(crate) enum Action {
     Call { function: KernelFn, first: u32, chunks: u64, shares: usize, kernel: u32 },
     /// Copies from argument `first` to argument `first + 1`.
     Copy { first: u32, bytes: usize },
+    /// Runs the actions behind it, up to `end`, `count` times, after these moves each time; there are `depth` loops around it.
+    Loop { count: usize, reversed: bool, depth: usize, end: usize, first_move: u32, moves: u32 },
+}
+
+/// What does not change while a program is made.
+struct Context<'a> {
+    plan: &'a VerifiedPlan,
+    machines: &'a [Machine],
+    arena: &'a Arena,
+    sharing: Sharing,
 }
 
 impl Program {
@@ -57,60 +78,112 @@ impl Program {
             preparing: 0,
             arguments: Vec::new(),
             uses: vec![Vec::new(); plan.slots.len()],
+            moves: Vec::new(),
+            roots: BTreeMap::new(),
         };
-        program.push_steps(plan, &plan.prepare, machines, arena, sharing);
+        let context = Context { plan, machines, arena, sharing };
+        let mut moving = Vec::new();
+        program.push_steps(&context, &plan.prepare, &mut moving, 0);
         program.preparing = program.actions.len();
-        program.push_steps(plan, &plan.steps, machines, arena, sharing);
+        program.push_steps(&context, &plan.steps, &mut moving, 0);
+        assert!(moving.is_empty(), "the plan is verified: rows count with loops around them");
         program
     }
 
-    fn push_steps(
-        &mut self,
-        plan: &VerifiedPlan,
-        steps: &[Step],
-        machines: &[Machine],
-        arena: &Arena,
-        sharing: Sharing,
-    ) {
+    /// Adds the actions of steps with `depth` loops around them. The moves of their arguments that loops around them make
+    /// come to `moving`.
+    fn push_steps(&mut self, context: &Context<'_>, steps: &[Step], moving: &mut Vec<Move>, depth: usize) {
         for step in steps {
             let first = self.arguments.len() as u32;
             match step {
                 Step::Call { kernel, slots } => {
-                    slots.iter().for_each(|&slot| self.push_argument(plan, arena, slot));
-                    let Machine { function, chunks, time_ns, .. } = machines[kernel.0 as usize];
+                    self.push_arguments(context, slots, moving);
+                    let Machine { function, chunks, time_ns, .. } = context.machines[kernel.0 as usize];
                     if chunks > 0 {
-                        let shares = sharing.shares(time_ns);
+                        let shares = context.sharing.shares(time_ns);
                         self.actions.push(Action::Call { function, first, chunks, shares, kernel: kernel.0 });
                     }
                 }
                 Step::Copy { from, to } => {
-                    self.push_argument(plan, arena, *from);
-                    self.push_argument(plan, arena, *to);
-                    self.actions.push(Action::Copy { first, bytes: plan.slot(*from).ty.size_bytes() });
+                    self.push_arguments(context, &[*from, *to], moving);
+                    let bytes = context.plan.slot(*from).ty.size_bytes();
+                    self.actions.push(Action::Copy { first, bytes });
+                }
+                Step::Loop { count, reversed, body } => {
+                    let at = self.actions.len();
+                    self.actions.push(Action::Copy { first, bytes: 0 }); // until its end is known
+                    let mut moved = Vec::new();
+                    self.push_steps(context, body, &mut moved, depth + 1);
+                    let (own, outer) =
+                        moved.into_iter().partition(|moved: &Move| moved.depth() == Some(depth));
+                    moving.extend::<Vec<Move>>(outer);
+                    let first_move = self.moves.len() as u32;
+                    self.moves.extend::<Vec<Move>>(own);
+                    let moves = self.moves.len() as u32 - first_move;
+                    let (count, reversed, end) = (*count, *reversed, self.actions.len());
+                    self.actions[at] = Action::Loop { count, reversed, depth, end, first_move, moves };
                 }
             }
         }
     }
 
-    /// Sets the address of a slot wherever it is used.
+    /// Sets the address of a slot, which is no part of another, wherever it is used.
     pub fn set(&mut self, slot: SlotId, address: *mut u8) {
-        for &at in &self.uses[slot.0 as usize] {
-            self.arguments[at as usize] = address;
+        for &(at, offset) in &self.uses[slot.0 as usize] {
+            self.arguments[at as usize] = address.wrapping_add(offset);
         }
     }
 
-    fn push_argument(&mut self, plan: &VerifiedPlan, arena: &Arena, slot: SlotId) {
-        let at = self.arguments.len() as u32;
-        self.uses[slot.0 as usize].push(at);
-        let described = plan.slot(slot);
-        self.arguments.push(match &described.place {
-            Place::Arena { offset } => arena.place(*offset, described.ty.size_bytes()),
-            Place::Constant(tensor) => {
-                with_elements!(tensor.elements(), elements => elements.as_ptr().cast::<u8>().cast_mut())
+    /// Makes the moves of a loop at the start of an iteration.
+    #[inline]
+    pub fn make_moves(&mut self, moves: Range<u32>, iterations: &Iterations) {
+        for moved in &self.moves[moves.start as usize..moves.end as usize] {
+            let root = self.arguments[moved.root as usize];
+            self.arguments[moved.at as usize] = root.wrapping_add(moved.bytes(iterations));
+        }
+    }
+
+    /// Adds arguments side by side. Those that move get their addresses in the loops that move them.
+    fn push_arguments(&mut self, context: &Context<'_>, slots: &[SlotId], moving: &mut Vec<Move>) {
+        let first = self.arguments.len() as u32;
+        let plan = context.plan;
+        self.arguments.resize(self.arguments.len() + slots.len(), std::ptr::null_mut());
+        for (at, &slot) in (first..).zip(slots) {
+            let root = plan.root(slot);
+            let mut moved = Move::new(plan, slot, at);
+            if moved.depth().is_some() {
+                moved.root = self.root_argument(context, root);
+                moving.push(moved);
+            } else {
+                let offset = moved.bytes(&Iterations::default());
+                self.uses[root.0 as usize].push((at, offset));
+                self.arguments[at as usize] = address_of(context, root).wrapping_add(offset);
             }
-            Place::Input | Place::Output | Place::State { .. } => std::ptr::null_mut(),
-            Place::Unplaced => unreachable!("the plan is verified: its slots have places"),
-        });
+        }
+    }
+
+    /// The argument that has the address of a slot for the moves of its rows.
+    fn root_argument(&mut self, context: &Context<'_>, root: SlotId) -> u32 {
+        let next = self.arguments.len() as u32;
+        let at = *self.roots.entry(root).or_insert(next);
+        if at == next {
+            self.uses[root.0 as usize].push((at, 0));
+            self.arguments.push(address_of(context, root));
+        }
+        at
+    }
+}
+
+/// The address of a slot that is no part of another; null where it is yet to be set.
+fn address_of(context: &Context<'_>, slot: SlotId) -> *mut u8 {
+    let described = context.plan.slot(slot);
+    match &described.place {
+        Place::Arena { offset } => context.arena.place(*offset, described.ty.size_bytes()),
+        Place::Constant(tensor) => {
+            with_elements!(tensor.elements(), elements => elements.as_ptr().cast::<u8>().cast_mut())
+        }
+        Place::Input | Place::Output | Place::State { .. } => std::ptr::null_mut(),
+        Place::Unplaced | Place::Part { .. } => unreachable!("the plan is verified: its roots have places"),
     }
 }
 

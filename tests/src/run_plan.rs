@@ -13,22 +13,46 @@ use crate::compare::{StepResult, seeded_tensor};
 /// Runs a plan of stage `kernels` or `plan` once, on seeded inputs and initial states.
 pub fn run_plan(plan: &Plan, seed: u64) -> Result<StepResult, String> {
     let mut memory = Memory::new(plan, seed);
-    for step in plan.prepare.iter().chain(&plan.steps) {
-        match step {
-            Step::Copy { from, to } => memory.copy(&memory.places[from.0 as usize].clone(), *to),
-            Step::Call { kernel, slots } => run_kernel(plan.kernel(*kernel), slots, &mut memory)?,
-        }
-    }
-    let values: Vec<(SlotId, Vec<u8>)> =
-        plan.updates.iter().map(|&(state, value)| (state, memory.bytes(value).to_vec())).collect();
-    for (state, bytes) in values {
-        memory.bytes_mut(state).copy_from_slice(&bytes);
+    run_steps(plan, &plan.prepare, &mut memory)?;
+    run_steps(plan, &plan.steps, &mut memory)?;
+    let location = |slot: SlotId| memory.location(plan, slot);
+    let values: Vec<(Location, Vec<u8>)> = (plan.updates.iter())
+        .map(|&(state, value)| {
+            let Location { piece, offset, size_bytes } = location(value);
+            (location(state), memory.pieces[piece][offset..][..size_bytes].to_vec())
+        })
+        .collect();
+    for (Location { piece, offset, size_bytes }, bytes) in values {
+        memory.pieces[piece][offset..][..size_bytes].copy_from_slice(&bytes);
     }
     let named = |is: fn(&Place) -> bool| -> BTreeMap<String, Tensor> {
         plan.slots_where(is).map(|(id, slot)| (slot.name.clone(), memory.known_tensor(id, slot))).collect()
     };
     let states = named(|place| matches!(place, Place::State { .. }));
     Ok(StepResult { outputs: named(|place| *place == Place::Output), states })
+}
+
+fn run_steps(plan: &Plan, steps: &[Step], memory: &mut Memory) -> Result<(), String> {
+    for step in steps {
+        match step {
+            Step::Copy { from, to } => {
+                let places = [from, to].map(|slot| memory.location(plan, *slot));
+                memory.copy(&places[0], &places[1]);
+            }
+            Step::Call { kernel, slots } => {
+                let places = slots.iter().map(|&slot| memory.location(plan, slot)).collect();
+                run_kernel(plan.kernel(*kernel), places, memory)?;
+            }
+            Step::Loop { count, reversed, body } => {
+                for iteration in 0..*count {
+                    memory.iterations.push(if *reversed { count - 1 - iteration } else { iteration });
+                    run_steps(plan, body, memory)?;
+                    memory.iterations.pop();
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A range of bytes in one of the pieces of memory.
@@ -42,18 +66,26 @@ struct Location {
 /// The arena, which is piece 0, and a piece for each slot outside of it.
 struct Memory {
     pieces: Vec<Vec<u8>>,
+    /// Where each slot is; of a part of another, nothing of use.
     places: Vec<Location>,
+    /// The iterations of the loops that are running, outermost first.
+    iterations: Vec<usize>,
 }
 
 impl Memory {
     fn new(plan: &Plan, seed: u64) -> Memory {
-        let mut memory = Memory { pieces: vec![vec![0xa5; plan.arena_bytes]], places: Vec::new() };
+        let pieces = vec![vec![0xa5; plan.arena_bytes]];
+        let mut memory = Memory { pieces, places: Vec::new(), iterations: Vec::new() };
         let mut inputs = 0;
         for Slot { ty, place, .. } in &plan.slots {
             let size_bytes = ty.size_bytes();
             let content = match place {
                 Place::Arena { offset } => {
                     memory.places.push(Location { piece: 0, offset: *offset, size_bytes });
+                    continue;
+                }
+                Place::Part { .. } => {
+                    memory.places.push(Location { piece: 0, offset: 0, size_bytes: 0 });
                     continue;
                 }
                 Place::Unplaced | Place::Output => None,
@@ -81,19 +113,19 @@ impl Memory {
         memory
     }
 
-    fn bytes(&self, slot: SlotId) -> &[u8] {
-        let Location { piece, offset, size_bytes } = self.places[slot.0 as usize];
-        &self.pieces[piece][offset..offset + size_bytes]
+    /// Where a slot is in these iterations; within its root, if it is a part.
+    fn location(&self, plan: &Plan, slot: SlotId) -> Location {
+        let (root, first) = plan.place_in_root(slot, &self.iterations);
+        let Location { piece, offset, size_bytes: whole } = self.places[root.0 as usize];
+        let size_bytes = plan.slot(slot).ty.size_bytes();
+        assert!(first + size_bytes <= whole, "a part outside of its slot");
+        Location { piece, offset: offset + first, size_bytes }
     }
 
-    fn bytes_mut(&mut self, slot: SlotId) -> &mut [u8] {
-        let Location { piece, offset, size_bytes } = self.places[slot.0 as usize];
-        &mut self.pieces[piece][offset..offset + size_bytes]
-    }
-
-    fn copy(&mut self, from: &Location, to: SlotId) {
-        let bytes = self.pieces[from.piece][from.offset..from.offset + from.size_bytes].to_vec();
-        self.bytes_mut(to).copy_from_slice(&bytes);
+    fn copy(&mut self, from: &Location, to: &Location) {
+        assert_eq!(from.size_bytes, to.size_bytes, "a copy between slots of two sizes");
+        let bytes = self.pieces[from.piece][from.offset..][..from.size_bytes].to_vec();
+        self.pieces[to.piece][to.offset..][..to.size_bytes].copy_from_slice(&bytes);
     }
 
     /// The tensor as the user knows it.
@@ -144,16 +176,16 @@ struct Run<'a> {
     memory: &'a mut Memory,
 }
 
-fn run_kernel(kernel: &Kernel, slots: &[SlotId], memory: &mut Memory) -> Result<(), String> {
-    if kernel.parameters().count() != slots.len() {
-        return Err(format!("kernel {} is called with {} slots", kernel.name, slots.len()));
+fn run_kernel(kernel: &Kernel, places: Vec<Location>, memory: &mut Memory) -> Result<(), String> {
+    if kernel.parameters().count() != places.len() {
+        return Err(format!("kernel {} is called with {} slots", kernel.name, places.len()));
     }
     let pieces = memory.pieces.len();
-    let mut slots = slots.iter();
+    let mut places = places.into_iter();
     let mut buffers = Vec::new();
     for Buffer { ty, access, .. } in &kernel.buffers {
-        let location = match slots.next().filter(|_| *access != Access::Local) {
-            Some(slot) => memory.places[slot.0 as usize].clone(),
+        let location = match if *access == Access::Local { None } else { places.next() } {
+            Some(place) => place,
             None => {
                 memory.pieces.push(vec![0xa5; ty.size_bytes()]);
                 Location { piece: memory.pieces.len() - 1, offset: 0, size_bytes: ty.size_bytes() }

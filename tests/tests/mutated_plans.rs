@@ -4,9 +4,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use ir::plan::flat_steps;
 use ir::{
     Access, Affine, AxisId, AxisOrder, BufferId, DType, Index, Indices, Inst, Kernel, KernelId, Place, Plan,
-    Scalar, ScalarFn, SlotId, Step, Stmt, StoreMode, Tensor, Type, Var, VerifiedPlan, Winograd,
+    Row, Scalar, ScalarFn, SlotId, Step, Stmt, StoreMode, Tensor, Type, Var, VerifiedPlan, Winograd,
 };
 use nnc::{Options, Pool, State};
 use tests::run_plan::run_plan;
@@ -80,9 +81,55 @@ const CONVOLUTION: &str = "plan @convolution {
   steps { call @conv(%x, %w, %u, %r) }
 }";
 
+/// Loops: rows of an input, sums that stay as rows of a state, a value that two rows take in turns, one that is updated in
+/// place, rows of rows in a loop within a loop, and memory that values of an iteration share.
+const LOOPS: &str = "plan @loops {
+  arena 1024
+  slot %xs : f32[4, 3, 16] = input
+  slot %x.t : f32[3, 16] = %xs[t]
+  slot %x.tk : f32[16] = %x.t[t1]
+  slot %sums : f32[5, 16] = state constant(1.0)
+  slot %sums.first : f32[16] = %sums[0]
+  slot %sum : f32[16] = %sums[t]
+  slot %sum.next : f32[16] = %sums[t+1]
+  slot %turns : f32[2, 16] = at 0
+  slot %turn.first : f32[16] = %turns[0]
+  slot %turn : f32[16] = %turns[t1]
+  slot %turn.next : f32[16] = %turns[t1-1]
+  slot %turn.last : f32[16] = %turns[1]
+  slot %v : f32[16] = at 128
+  slot %w : f32[16] = at 192
+  slot %u : f32[16] = at 192
+  slot %ys : f32[4, 16] = output
+  slot %y.t : f32[16] = %ys[t]
+  kernel @add(%a: f32[16], %b: f32[16]) -> (%c: f32[16]) {
+    for i in 16 { %0 = load %a[i]  %1 = load %b[i]  %2 = add %0, %1  store %2, %c[i] }
+  }
+  kernel @turn(%a: f32[16]) -> (%c: f32[16]) {
+    for i in 16 { %0 = load %a[15 - i]  store %0, %c[i] }
+  }
+  steps {
+    copy %sums.first -> %v
+    loop 4 reversed {
+      call @add(%sum, %v, %sum.next)
+      copy %sum.next -> %turn.first
+      loop 3 {
+        call @add(%turn, %x.tk, %turn.next)
+      }
+      call @turn(%turn.last, %w)
+      call @add(%w, %v, %u)
+      call @add(%v, %u, %v)
+      copy %v -> %y.t
+    }
+  }
+}";
+
 /// The plans that are changed.
 fn seeds() -> Vec<Plan> {
-    let mut seeds = vec![ir::text::parse_plan(CONVOLUTION).unwrap_or_else(|error| panic!("{error}"))];
+    let read = |source: &str| {
+        ir::text::parse_plan(source).unwrap_or_else(|error| panic!("{}", error.render(source, "seed")))
+    };
+    let mut seeds = vec![read(CONVOLUTION), read(LOOPS), read(LOOPS)];
     for source in [DENSE, VIEWS] {
         let graph =
             ir::text::parse_graph(source).unwrap_or_else(|error| panic!("{}", error.render(source, "seed")));
@@ -131,6 +178,16 @@ impl Random {
         self.pick(&[-1, 1, -1, 1, 2, -2, 7, -16, 64, -1000, 1 << 31, 1 << 40, i64::MIN / 4])
     }
 
+    fn row(&mut self) -> Row {
+        match self.below(3) {
+            0 => Row::At(self.below(5)),
+            _ => {
+                let shift = self.pick(&[0, 1, -1, 2, -3, 4, 1 << 31, i64::MIN]);
+                Row::Step { depth: self.below(3) as u32, shift }
+            }
+        }
+    }
+
     fn dtype(&mut self) -> DType {
         self.pick(&DType::ALL)
     }
@@ -139,7 +196,7 @@ impl Random {
 /// Changes one thing.
 fn mutate(plan: &mut Plan, random: &mut Random) {
     let (slots, kernels) = (plan.slots.len(), plan.kernels.len());
-    match random.below(12) {
+    match random.below(14) {
         0 => plan.arena_bytes = random.near(plan.arena_bytes).min(1 << 22),
         1 => {
             let slot = random.below(slots);
@@ -155,27 +212,32 @@ fn mutate(plan: &mut Plan, random: &mut Random) {
         }
         3 => {
             let slot = random.below(slots);
-            plan.slots[slot].place = match random.below(4) {
-                0 => Place::Input,
+            plan.slots[slot].place = match random.below(5) {
+                0 => Place::Part { of: SlotId(random.below(slots + 1) as u32), row: random.row() },
+                4 => Place::Input,
                 1 => Place::Output,
                 2 => Place::Unplaced,
                 _ => Place::Constant(Tensor::zeros(&Type::new(DType::F32, [3, 6]))),
             };
         }
-        4 => {
+        4 | 12 => {
             let slot = random.below(slots);
+            if let Place::Part { of, row } = &mut plan.slots[slot].place {
+                match random.below(4) {
+                    0 => *of = SlotId(random.below(slots + 1) as u32),
+                    _ => *row = random.row(),
+                }
+            }
             if let Place::State { order, .. } = &mut plan.slots[slot].place {
                 let axes: Vec<usize> = (0..1 + random.below(3)).map(|_| random.below(3)).collect();
                 *order = AxisOrder::new(&axes);
             }
         }
-        5 => change_steps(plan, random),
+        5 | 13 => change_steps(plan, random),
         6 => {
             // A kernel and slots of its parameters change together, as a larger buffer would be asked for.
             let kernel = random.below(kernels);
-            let Some(step) = plan
-                .steps
-                .iter()
+            let Some(step) = flat_steps(&plan.steps)
                 .find(|step| matches!(step, Step::Call { kernel: id, .. } if id.0 as usize == kernel))
             else {
                 return;
@@ -213,20 +275,25 @@ fn change_type(ty: &mut Type, random: &mut Random) {
 fn change_steps(plan: &mut Plan, random: &mut Random) {
     let (slots, kernels) = (plan.slots.len(), plan.kernels.len());
     let any_slot = |random: &mut Random| SlotId(random.below(slots + 1) as u32);
-    if plan.steps.is_empty() {
+    let steps = any_block(&mut plan.steps, random);
+    if steps.is_empty() {
         return;
     }
-    let index = random.below(plan.steps.len());
-    match random.below(7) {
-        0 => drop(plan.steps.remove(index)),
-        1 => plan.steps.swap(index, 0),
-        2 => plan.steps.push(Step::Copy { from: any_slot(random), to: any_slot(random) }),
+    let index = random.below(steps.len());
+    match random.below(8) {
+        0 => drop(steps.remove(index)),
+        1 => steps.swap(index, 0),
+        2 => steps.push(Step::Copy { from: any_slot(random), to: any_slot(random) }),
         3 => {
-            let step = plan.steps.remove(index);
+            let step = steps.remove(index);
             plan.prepare.push(step);
         }
-        4 => plan.steps.push(plan.steps[index].clone()),
-        _ => match &mut plan.steps[index] {
+        4 => steps.push(steps[index].clone()),
+        5 => {
+            let (count, body) = (random.below(4), vec![steps.remove(index)]);
+            steps.insert(index, Step::Loop { count, reversed: random.below(2) == 0, body });
+        }
+        _ => match &mut steps[index] {
             Step::Copy { from, to } => *(if random.below(2) == 0 { from } else { to }) = any_slot(random),
             Step::Call { kernel, slots } => match random.below(4) {
                 0 => *kernel = KernelId(random.below(kernels + 1) as u32),
@@ -238,7 +305,24 @@ fn change_steps(plan: &mut Plan, random: &mut Random) {
                     }
                 }
             },
+            Step::Loop { count, reversed, .. } => match random.below(2) {
+                0 => *count = random.near(*count),
+                _ => *reversed = !*reversed,
+            },
         },
+    }
+}
+
+/// The steps, or those of a loop among them.
+fn any_block<'a>(steps: &'a mut Vec<Step>, random: &mut Random) -> &'a mut Vec<Step> {
+    let loops: Vec<usize> =
+        (0..steps.len()).filter(|&index| matches!(steps[index], Step::Loop { .. })).collect();
+    if loops.is_empty() || random.below(4) == 0 {
+        return steps;
+    }
+    match &mut steps[loops[random.below(loops.len())]] {
+        Step::Loop { body, .. } => any_block(body, random),
+        _ => unreachable!("loops are loops"),
     }
 }
 
@@ -375,9 +459,18 @@ fn size_bytes(plan: &Plan) -> usize {
 
 /// The iterations of all loops.
 fn iterations(plan: &Plan) -> usize {
-    let of =
+    iterations_of(plan, &plan.prepare).saturating_add(iterations_of(plan, &plan.steps))
+}
+
+fn iterations_of(plan: &Plan, steps: &[Step]) -> usize {
+    let of_kernel =
         |kernel: &Kernel| kernel.axes.iter().fold(1usize, |all, axis| all.saturating_mul(axis.extent.max(1)));
-    plan.kernels.iter().map(of).fold(0, usize::saturating_add)
+    let of_step = |step: &Step| match step {
+        Step::Call { kernel, .. } => of_kernel(plan.kernel(*kernel)),
+        Step::Copy { .. } => 1,
+        Step::Loop { count, body, .. } => iterations_of(plan, body).max(1).saturating_mul(*count),
+    };
+    steps.iter().map(of_step).fold(0, usize::saturating_add)
 }
 
 /// Runs a plan in the interpreter, which asserts that every access is within its buffer.

@@ -237,11 +237,61 @@ errors! { plan_error:
     a_kernel_is_known: "steps { call @k(%x) }" =>
         "2:14: there is no kernel `@k`; define it above";
     a_step_is_known: "steps { jump }" =>
-        "2:9: expected a step or `}`, found `jump`; a step is `call @kernel(..)` or `copy %from -> %to`";
+        "2:9: expected a step or `}`, found `jump`; a step is `call @kernel(..)`, `copy %from -> %to` or `loop COUNT { .. }`";
+    a_loop_has_a_count: "steps { loop { } }" =>
+        "2:14: expected number of iterations, found `{`; write an integer that is not negative";
+    loops_are_nested_4_deep: &format!("steps {{ {}", "loop 2 { ".repeat(5)) =>
+        "2:45: expected no loop, found `loop`; loops can be nested 4 deep";
+    the_slot_of_a_part_is_known: "slot %p : f32[] = %xx[t]" =>
+        "2:19: there is no slot `%xx`; did you mean `x`?";
+    a_part_has_a_row: "slot %p : f32[] = %x" =>
+        "3:1: expected `[`, found `}`; a part is a row of another slot: `%xs[t+1]`, `%xs[3]`";
+    a_row_is_known: "slot %p : f32[] = %x[i]" =>
+        "2:22: there is no row `i`; a row is a number, or counts with a loop: `t`, `t+1`; `t1`, `t2`, .. are those of inner loops";
+    a_loop_of_a_row_is_a_number: "slot %p : f32[] = %x[t01]" =>
+        "2:22: there is no row `t01`; a row is a number, or counts with a loop: `t`, `t+1`; `t1`, `t2`, .. are those of inner loops";
+    a_shift_has_one_sign: "slot %p : f32[] = %x[t+-1]" =>
+        "2:24: expected number of rows, found `-`; write an integer that is not negative";
+    a_shift_is_limited: "slot %p : f32[] = %x[t-2147483649]" =>
+        "2:24: this shift is too large; use at most 2147483648";
     a_copy_has_an_arrow: "steps { copy %x, %x }" =>
         "2:16: expected `->`, found `,`; a copy is `copy %from -> %to`";
     a_plan_update_has_an_equals_sign: "update %x %x" =>
         "2:11: expected `=`, found `%x`; an update is `update %state = %slot`";
+}
+
+#[test]
+fn loops_and_parts_of_plans_print_as_they_are_written() {
+    let text = "\
+plan @p {
+  arena 0
+  slot %x.t : f32[2] = %xs[t]
+  slot %xs : f32[8, 2] = input
+  slot %before : f32[2] = %xs[t-1]
+  slot %after : f32[2] = %xs[t1+12]
+  slot %few : f32[3, 2] = %xs[5]
+  slot %of.few : f32[2] = %few[t3]
+  slot %y : f32[2] = output
+  slot %y:1 : f32[2] = unplaced
+  slot %part : f32[] = %y:1[0]
+  prepare {
+    loop 1 {
+    }
+  }
+  steps {
+    loop 8 {
+      copy %x.t -> %y
+      loop 2 reversed {
+        copy %after -> %y
+      }
+    }
+    copy %few -> %few
+  }
+}
+";
+    let plan = parse_plan(text).unwrap_or_else(|error| panic!("{}", error.render(text, "test")));
+    assert_eq!(plan.to_string(), text);
+    assert_eq!(parse_plan(&plan.to_string()).expect("valid"), plan);
 }
 
 #[test]
@@ -308,7 +358,8 @@ fn no_depth_of_nesting_takes_the_stack() {
     let reductions = format!("kernel @k() {{ for {{ {}", "%a = reduce add {".repeat(DEPTH));
     let lists = format!("graph @g {{ %x = constant value={}", "[".repeat(DEPTH));
     let shapes = format!("plan @p {{ slot %x : f32{}", "[".repeat(DEPTH));
-    for source in [graph, loops, reductions, lists, shapes] {
+    let steps = format!("plan @p {{ steps {{ {}", "loop 2 {".repeat(DEPTH));
+    for source in [graph, loops, reductions, lists, shapes, steps] {
         let parse = move || parse_file(&source).expect_err("it is nested too deep").to_string();
         let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(parse);
         let error = thread.expect("a thread").join().expect("the stack is large enough");

@@ -9,6 +9,7 @@ mod kernel;
 mod memory;
 mod plan;
 mod stage;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod verified;

@@ -3,26 +3,32 @@
 use std::collections::HashSet;
 
 use super::memory::verify_memory;
+use super::steps::{row_of_no_loop, verify_in_place, verify_nesting, verify_steps};
 use super::{Stage, verify_kernel};
-use crate::in_place::Call;
-use crate::{Error, KernelId, Place, Plan, SlotId, Step};
+use crate::plan::{flat_steps, sites};
+use crate::{Error, Place, Plan, Row, Shape, Slot, SlotId};
 
 /// Checks a plan at stage `kernels` or `plan`.
 ///
 /// - Always: its kernels are valid, and each is called; a call has a slot for each parameter, of its dtype and number
-///   of elements; inputs and constants are never written; a call writes no slot twice; a slot is written before it is
+///   of elements; inputs and constants are never written; what a call writes is apart; a slot is written before it is
 ///   read; every output is written; names of inputs, of states and of outputs are unique; updates are of states.
+/// - Of loops: they are nested at most [`Plan::MAX_LOOP_DEPTH`] deep, and each has an iteration. All that holds of steps
+///   holds in loops, of their first iteration. Parts are rows of slots of their dtype that end within them; one whose row
+///   counts with a loop is touched in such a loop alone. A part is written, or has been, where its root is.
 /// - Of `prepare`: its steps read constants, states that the plan never writes nor updates, and what earlier ones have
 ///   written; they write to the arena, where nothing else writes to their slots.
 /// - At `kernels`: no step writes a state; its update says what it becomes.
 /// - At `plan`: every slot has a place, aligned and within the arena; values that are alive at the same time do not
-///   overlap; a kernel that writes a value over one that it reads does so after its last read; no update is left.
+///   overlap, what is alive from one iteration to the next included; a kernel that writes a value over one that it reads
+///   does so after its last read; no update is left.
 ///
 /// # Errors
 /// The first of these that does not hold.
 pub fn verify_plan(plan: &Plan, stage: Stage) -> Result<(), Error> {
     plan.kernels.iter().try_for_each(verify_kernel)?;
     verify_slots(plan)?;
+    verify_nesting(plan)?;
     verify_steps(plan, stage)?;
     verify_updates(plan)?;
     verify_prepare(plan)?;
@@ -47,14 +53,6 @@ pub(super) fn slot_name(plan: &Plan, id: SlotId) -> String {
         .map_or_else(|| format!("slot {}", id.0), |slot| format!("slot %{}", slot.name))
 }
 
-/// All steps in the order in which they run first, as errors call them: `prepare step 0`, .., `step 0`, ..
-pub(super) fn numbered_steps(plan: &Plan) -> impl Iterator<Item = (String, &Step)> {
-    let prepare =
-        plan.prepare.iter().enumerate().map(|(number, step)| (format!("prepare step {number}"), step));
-    let steps = plan.steps.iter().enumerate().map(|(number, step)| (format!("step {number}"), step));
-    prepare.chain(steps)
-}
-
 fn verify_slots(plan: &Plan) -> Result<(), Error> {
     let mut names = HashSet::new();
     for slot in &plan.slots {
@@ -72,6 +70,10 @@ fn verify_slots(plan: &Plan) -> Result<(), Error> {
             Place::Input => "input",
             Place::Output => "output",
             Place::State { .. } => "state",
+            Place::Part { of, row } => {
+                verify_part(plan, slot, of, row)?;
+                continue;
+            }
             Place::Constant(ref tensor) if tensor.ty() != slot.ty => {
                 let problem = format!("it is {}, its constant {}", slot.ty, tensor.ty());
                 return fail(
@@ -94,165 +96,76 @@ fn verify_slots(plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn verify_steps(plan: &Plan, stage: Stage) -> Result<(), Error> {
-    let mut is_called = vec![false; plan.kernels.len()];
-    let has_value = |place: &Place| matches!(place, Place::Input | Place::State { .. } | Place::Constant(_));
-    let mut is_written: Vec<bool> = plan.slots.iter().map(|slot| has_value(&slot.place)).collect();
-    for (name, step) in numbered_steps(plan) {
-        let subject = match step {
-            Step::Call { kernel, slots } => {
-                verify_call(plan, *kernel, slots, &name)?;
-                is_called[kernel.0 as usize] = true;
-                format!("{name} (call @{})", plan.kernel(*kernel).name)
-            }
-            Step::Copy { from, to } => {
-                let subject = format!("{name} (copy)");
-                verify_copy(plan, *from, *to, &subject)?;
-                subject
-            }
-        };
-        for slot in plan.reads(step) {
-            if !is_written[slot.0 as usize] {
-                return fail(
-                    &subject,
-                    format!("{} is read before it is written", slot_name(plan, slot)),
-                    "order the steps",
-                );
-            }
-        }
-        let mut distinct = HashSet::new();
-        for slot in plan.writes(step) {
-            if matches!(plan.slot(slot).place, Place::Input | Place::Constant(_)) {
-                let problem = format!("{} is written, but it is read only", slot_name(plan, slot));
-                return fail(&subject, problem, "write to a slot of the arena, an output or a state");
-            }
-            if stage < Stage::Plan && matches!(plan.slot(slot).place, Place::State { .. }) {
-                let problem =
-                    format!("{} is written, which is for pass `plan_memory` to do", slot_name(plan, slot));
-                return fail(
-                    &subject,
-                    problem,
-                    "write to a slot of its own, and make that the update of the state",
-                );
-            }
-            if !distinct.insert(slot) {
-                let problem = format!("{} is written as two parameters", slot_name(plan, slot));
-                return fail(&subject, problem, "give each written parameter a slot of its own");
-            }
-            is_written[slot.0 as usize] = true;
-        }
+/// Checks that a slot is rows of another, and that the chain of parts ends.
+fn verify_part(plan: &Plan, part: &Slot, of: SlotId, row: Row) -> Result<(), Error> {
+    let name = format!("slot %{}", part.name);
+    let whole = existing(plan, of, &name)?;
+    if part.ty.dtype != whole.ty.dtype {
+        let problem = format!("it is {}, and a part of {}, {}", part.ty, slot_name(plan, of), whole.ty);
+        return fail(&name, problem, "give a part the dtype of what it is of");
     }
-    if let Some(kernel) = is_called.iter().position(|is_called| !is_called) {
-        return fail(&format!("kernel @{}", plan.kernels[kernel].name), "no step calls it", "remove it");
-    }
-    for (id, _) in plan.slots_where(|place| *place == Place::Output) {
-        if !is_written[id.0 as usize] {
-            return fail(&slot_name(plan, id), "the output is never written", "write it by a call or a copy");
-        }
-    }
-    Ok(())
-}
-
-/// Checks that a kernel that writes a slot over one that it reads has read each element before it writes it.
-fn verify_in_place(plan: &Plan) -> Result<(), Error> {
-    // Where two slots are, as far as they can be the same memory: the arena's by offset, others by themselves.
-    let memory = |slot: SlotId| match plan.slot(slot).place {
-        Place::Arena { offset } => (None, offset),
-        _ => (Some(slot), 0),
+    let Some((&rows, row_shape)) = whole.ty.shape.split_first().filter(|(rows, _)| **rows > 0) else {
+        let problem = format!("{} has no rows, {}", slot_name(plan, of), whole.ty);
+        return fail(&name, problem, "make it a part of a slot whose leading axis counts rows");
     };
-    let has_bytes = |slot: &SlotId| plan.slot(*slot).ty.size_bytes() > 0;
-    for (name, step) in numbered_steps(plan) {
-        let Step::Call { kernel, .. } = step else { continue };
-        let read = plan.reads(step);
-        for value in plan.writes(step).into_iter().filter(has_bytes) {
-            let mut shared =
-                read.iter().copied().filter(|&old| memory(old) == memory(value) && has_bytes(&old));
-            let Some(old) =
-                shared.find(|&old| !Call::of(plan, step).is_some_and(|call| call.may_write_over(old, value)))
-            else {
-                continue;
-            };
-            let problem = format!(
-                "@{} writes {} over {}, which it has not read to the end",
-                plan.kernel(*kernel).name,
-                slot_name(plan, value),
-                slot_name(plan, old)
-            );
-            return fail(&name, problem, "place them apart");
+    let (elements, row_elements) = (part.ty.shape.elements(), Shape::new(row_shape).elements());
+    let fits = match row {
+        Row::At(first) => {
+            let is_whole_rows = elements.checked_rem(row_elements).unwrap_or(elements) == 0;
+            let filled = elements.checked_div(row_elements).unwrap_or(0);
+            is_whole_rows && first.checked_add(filled).is_some_and(|end| end <= rows)
         }
+        Row::Step { .. } => elements == row_elements,
+    };
+    if !fits {
+        let problem = format!("it is {}, which is no rows of {}, {}", part.ty, slot_name(plan, of), whole.ty);
+        return fail(&name, problem, "make it as large as rows that end within it, or as one row of a loop");
     }
-    Ok(())
+    if let Row::Step { shift, .. } = row
+        && !(-Plan::MAX_SHIFT..=Plan::MAX_SHIFT).contains(&shift)
+    {
+        return fail(&name, format!("its row is shifted by {shift}"), "shift it by at most 2^31");
+    }
+    let mut last = of;
+    for _ in 0..Plan::MAX_PART_DEPTH {
+        let Place::Part { of, .. } = existing(plan, last, &name)?.place else { return Ok(()) };
+        last = of;
+    }
+    let problem = format!("it is a part of a part, more than {} times", Plan::MAX_PART_DEPTH);
+    fail(&name, problem, "make it a part of a slot that has memory of its own")
 }
 
 /// Checks what holds of the steps that prepare beyond what holds of all steps.
 fn verify_prepare(plan: &Plan) -> Result<(), Error> {
     let mut changes = vec![false; plan.slots.len()];
-    let written = plan.steps.iter().flat_map(|step| plan.writes(step));
+    let written = flat_steps(&plan.steps).flat_map(|step| plan.writes(step));
     for slot in written.chain(plan.updates.iter().map(|&(state, _)| state)) {
-        changes[slot.0 as usize] = true;
+        changes[plan.root(slot).0 as usize] = true;
     }
-    for (number, step) in plan.prepare.iter().enumerate() {
-        let subject = format!("prepare step {number}");
-        for slot in plan.reads(step) {
-            if plan.slot(slot).place == Place::Input || changes[slot.0 as usize] {
+    for site in sites(plan).into_iter().filter(|site| site.is_prepare) {
+        for slot in plan.reads(site.step) {
+            let root = plan.root(slot);
+            if plan.slot(root).place == Place::Input || changes[root.0 as usize] {
                 let problem = format!("{} is read, which is not the same in each run", slot_name(plan, slot));
-                return fail(&subject, problem, "read it in a step that runs each time");
+                return fail(&site.name(), problem, "read it in a step that runs each time");
             }
         }
-        for slot in plan.writes(step) {
-            if !matches!(plan.slot(slot).place, Place::Unplaced | Place::Arena { .. }) {
+        for slot in plan.writes(site.step) {
+            let root = plan.root(slot);
+            if !matches!(plan.slot(root).place, Place::Unplaced | Place::Arena { .. }) {
                 let problem = format!("{} is written, which is not in the arena", slot_name(plan, slot));
-                return fail(&subject, problem, "keep the result in a slot of the arena");
+                return fail(&site.name(), problem, "keep the result in a slot of the arena");
             }
-            if changes[slot.0 as usize] {
+            if changes[root.0 as usize] {
                 let problem = format!("{} is written, which a step overwrites", slot_name(plan, slot));
-                return fail(&subject, problem, "give the result a slot of its own");
+                return fail(&site.name(), problem, "give the result a slot of its own");
             }
         }
     }
     Ok(())
 }
 
-fn verify_call(plan: &Plan, kernel: KernelId, slots: &[SlotId], subject: &str) -> Result<(), Error> {
-    let Some(called) = plan.kernels.get(kernel.0 as usize) else {
-        return fail(subject, format!("there is no kernel {}", kernel.0), "call a kernel of the plan");
-    };
-    let parameters = called.parameters().count();
-    if parameters != slots.len() {
-        let problem = format!("{} slots for the {parameters} parameters of @{}", slots.len(), called.name);
-        return fail(subject, problem, "give a slot for each parameter");
-    }
-    for ((_, parameter), &id) in called.parameters().zip(slots) {
-        let slot = existing(plan, id, subject)?;
-        let fits =
-            slot.ty.dtype == parameter.ty.dtype && slot.ty.shape.elements() == parameter.ty.shape.elements();
-        if !fits {
-            let problem = format!(
-                "{} is {}, parameter %{} of @{} is {}",
-                slot_name(plan, id),
-                slot.ty,
-                parameter.name,
-                called.name,
-                parameter.ty
-            );
-            return fail(subject, problem, "give a slot of this dtype and number of elements");
-        }
-    }
-    Ok(())
-}
-
-fn verify_copy(plan: &Plan, from: SlotId, to: SlotId, subject: &str) -> Result<(), Error> {
-    let (source, target) = (existing(plan, from, subject)?, existing(plan, to, subject)?);
-    let fits = source.ty.dtype == target.ty.dtype && source.ty.shape.elements() == target.ty.shape.elements();
-    if !fits {
-        let (from, to) = (slot_name(plan, from), slot_name(plan, to));
-        let problem = format!("{from} is {}, {to} is {}", source.ty, target.ty);
-        return fail(subject, problem, "copy between slots of one dtype and number of elements");
-    }
-    Ok(())
-}
-
-fn existing<'a>(plan: &'a Plan, id: SlotId, subject: &str) -> Result<&'a crate::Slot, Error> {
+pub(super) fn existing<'a>(plan: &'a Plan, id: SlotId, subject: &str) -> Result<&'a Slot, Error> {
     match plan.slots.get(id.0 as usize) {
         Some(slot) => Ok(slot),
         None => fail(subject, format!("there is no slot {}", id.0), "use a slot of the plan"),
@@ -269,6 +182,9 @@ fn verify_updates(plan: &Plan) -> Result<(), Error> {
         }
         if !updated.insert(state) {
             return fail(&name, "the state is updated twice", "update each state once");
+        }
+        if let Some(problem) = row_of_no_loop(plan, value, 0) {
+            return fail(&name, problem, "update it from a row that stays");
         }
         let fits = slot.ty.dtype == next.ty.dtype && slot.ty.shape.elements() == next.ty.shape.elements();
         if !fits {

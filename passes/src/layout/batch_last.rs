@@ -5,6 +5,7 @@
 //! all lanes work, no bound of an image is within a vector, and the filter is read as it is. The operand is copied into that
 //! order before, and the result out of it afterwards.
 
+use ir::plan::flat_steps;
 use ir::{Access, Affine, AxisId, BufferId, Index, Kernel, KernelId, Plan, SlotId, Step, Stmt};
 use smallvec::smallvec;
 
@@ -52,7 +53,7 @@ pub fn put_batches_last(plan: &mut Plan) {
 
 /// How many steps call a kernel.
 fn calls(plan: &Plan, id: KernelId) -> usize {
-    plan.steps.iter().filter(|step| matches!(step, Step::Call { kernel, .. } if *kernel == id)).count()
+    flat_steps(&plan.steps).filter(|step| matches!(step, Step::Call { kernel, .. } if *kernel == id)).count()
 }
 
 /// Puts the batch of some images last in a kernel and gives them a slot of their own; a kernel that copies, the slot that was,

@@ -8,7 +8,8 @@
 //! Each slot has one order of axes: the kernels that write it write it so, and those that read it read it so. What the user
 //! sees keeps its order: inputs, outputs, constants; states are known to the user in their own order, and say in which they
 //! lie. So nothing is converted but inputs and outputs, where convolutions have enough work on them. A reshape that moves
-//! nothing binds the axes that it merges: they stay side by side.
+//! nothing binds the axes that it merges: they stay side by side. What a loop of the plan touches stays as it is, parts of slots
+//! and what they are of included.
 //!
 //! 1. `bundles`: the axes of each slot that all kernels agree on.
 //! 2. `classes`: which bundles are the same axis of the model (one loop runs along both), and what it is: places of images,
@@ -25,6 +26,7 @@ mod rewrite;
 
 use std::collections::BTreeSet;
 
+use ir::plan::flat_steps;
 use ir::{AxisOrder, KernelId, Place, Plan, SlotId, Step};
 
 use batch_last::put_batches_last;
@@ -85,8 +87,31 @@ pub fn layout(mut plan: Plan) -> Plan {
 fn wanted_orders(plan: &Plan) -> (Vec<Bundles>, Vec<Vec<usize>>) {
     let bundles = bundles(plan);
     let kinds = kinds(plan, &bundles);
-    let orders = bundles.iter().zip(&kinds).map(|(bundles, kinds)| order(bundles, kinds)).collect();
+    let mut orders: Vec<Vec<usize>> =
+        bundles.iter().zip(&kinds).map(|(bundles, kinds)| order(bundles, kinds)).collect();
+    for slot in slots_of_loops(plan) {
+        orders[slot.0 as usize].sort_unstable();
+    }
     (bundles, orders)
+}
+
+/// The slots that loops touch, those of other calls of the kernels that they call, and all parts with their roots.
+fn slots_of_loops(plan: &Plan) -> BTreeSet<SlotId> {
+    let loops = || plan.steps.iter().filter(|step| matches!(step, Step::Loop { .. }));
+    let in_loops = loops().flat_map(|step| flat_steps(std::slice::from_ref(step)));
+    let called: BTreeSet<KernelId> = in_loops.filter_map(called_kernel).collect();
+    let is_bound = |step: &&Step| {
+        matches!(step, Step::Loop { .. })
+            || called_kernel(step).is_some_and(|kernel| called.contains(&kernel))
+    };
+    let bound = plan.steps.iter().filter(is_bound);
+    let parts = plan.slots_where(|place| matches!(place, Place::Part { .. })).map(|(id, _)| id);
+    let slots = bound.flat_map(|step| plan.reads(step).into_iter().chain(plan.writes(step))).chain(parts);
+    slots.flat_map(|slot| [slot, plan.root(slot)]).collect()
+}
+
+fn called_kernel(step: &Step) -> Option<KernelId> {
+    if let Step::Call { kernel, .. } = step { Some(*kernel) } else { None }
 }
 
 /// Whether the order of a slot's axes is the compiler's to choose.
@@ -124,7 +149,7 @@ fn order(bundles: &Bundles, kinds: &[Kind]) -> Vec<usize> {
 fn keep_copies_alike(plan: &Plan, bundles: &[Bundles], orders: &mut [Vec<usize>]) {
     let copies = plan.steps.iter().filter_map(|step| match step {
         Step::Copy { from, to } => Some((*from, *to)),
-        Step::Call { .. } => None,
+        Step::Call { .. } | Step::Loop { .. } => None,
     });
     let pairs: Vec<(SlotId, SlotId)> = copies.chain(plan.updates.iter().copied()).collect();
     // A slot may be in several pairs.

@@ -4,11 +4,15 @@
 //! ranges meet its own: "greedy by size" of Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
 //! Inference" (2020), which compares all pairs. Larger plans are scanned once in the order of time, with a list of
 //! free ranges from which the tightest is taken.
+//!
+//! Time is the number of a call or a copy in the order of the text, those in loops counted once. What a loop touches is in use
+//! throughout the loop, unless the loop is its home ([`ir::plan::homes`]): then each iteration has a value of its own.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use ir::in_place::Call;
+use ir::plan::{Site, homes, sites};
 use ir::{Place, Plan, SlotId};
 
 /// The greatest number of blocks that are compared pair by pair.
@@ -18,7 +22,7 @@ const EXACT: usize = 1024;
 pub fn place_slots(plan: &mut Plan, reuse: bool) {
     let (mut blocks, block_of) = blocks(plan, reuse);
     if !reuse {
-        let end = plan.steps.len();
+        let end = blocks.iter().map(|block| block.last).max().unwrap_or(0);
         blocks.iter_mut().for_each(|block| (block.first, block.last) = (0, end));
     }
     let offsets = if blocks.len() <= EXACT { place_by_size(&blocks) } else { place_by_time(&blocks) };
@@ -44,24 +48,39 @@ struct Block {
 
 /// The blocks, and the block of each unplaced slot. What a step of `prepare` writes has one that is in use throughout.
 fn blocks(plan: &Plan, reuse: bool) -> (Vec<Block>, Vec<Option<usize>>) {
-    let ranges = live_ranges(plan);
+    let mut sites = sites(plan);
+    let homes = homes(plan, &sites);
+    sites.retain(|site| !site.is_prepare);
+    let ranges = live_ranges(plan, &sites, &homes);
     let mut blocks: Vec<Block> = Vec::new();
     let mut block_of: Vec<Option<usize>> = vec![None; plan.slots.len()];
     let size_bytes = |slot: SlotId| plan.slot(slot).ty.size_bytes().next_multiple_of(Plan::ALIGNMENT);
-    for slot in plan.prepare.iter().flat_map(|step| plan.writes(step)) {
+    for slot in plan.prepare.iter().flat_map(|step| plan.roots_written(step)) {
         block_of[slot.0 as usize].get_or_insert_with(|| {
-            blocks.push(Block { size_bytes: size_bytes(slot), first: 0, last: plan.steps.len() });
+            blocks.push(Block { size_bytes: size_bytes(slot), first: 0, last: sites.len() });
             blocks.len() - 1
         });
     }
-    for (index, step) in plan.steps.iter().enumerate() {
+    for (index, site) in sites.iter().enumerate() {
+        // Values of one iteration of the loop around the step can follow each other in one place. What has parts is none of
+        // these in a loop; outside, its parts are no operands to be overwritten.
+        let is_local = |slot: SlotId| homes[slot.0 as usize] == site.loops.len();
+        let (read, written) = (plan.reads(site.step), plan.writes(site.step));
+        let touches_part = |slot: SlotId| {
+            let mut touched = read.iter().chain(&written);
+            touched.any(|&other| other != slot && plan.root(other) == slot)
+        };
+        let mut dying: Vec<SlotId> = read.to_vec();
+        dying.retain(|&operand| {
+            let ends = ranges[operand.0 as usize].is_some_and(|(_, last)| last == index);
+            reuse && ends && is_local(operand) && !touches_part(operand)
+        });
         let mut taken: BTreeSet<SlotId> = BTreeSet::new();
-        let mut dying: Vec<SlotId> = plan.reads(step).into_vec();
-        dying.retain(|operand| reuse && ranges[operand.0 as usize].is_some_and(|(_, last)| last == index));
-        let call = Call::of(plan, step).filter(|_| !dying.is_empty());
-        for slot in plan.writes(step) {
-            let Some((first, last)) = ranges[slot.0 as usize] else { continue };
-            if first != index || block_of[slot.0 as usize].is_some() {
+        let call = Call::of(plan, site.step).filter(|_| !dying.is_empty());
+        for &slot in &written {
+            let root = plan.root(slot);
+            let Some((first, last)) = ranges[root.0 as usize] else { continue };
+            if block_of[root.0 as usize].is_some() {
                 continue;
             }
             let size_of = |slot: SlotId| plan.slot(slot).ty.size_bytes();
@@ -69,37 +88,54 @@ fn blocks(plan: &Plan, reuse: bool) -> (Vec<Block>, Vec<Option<usize>>) {
                 let is_alike = !taken.contains(&operand) && size_of(operand) == size_of(slot);
                 is_alike && call.as_ref().is_some_and(|call| call.may_write_over(operand, slot))
             };
-            let overwritten = dying.iter().copied().find(|&operand| may_write_over(operand));
+            let is_placed_first = slot == root && is_local(slot) && !touches_part(slot);
+            let overwritten =
+                dying.iter().copied().find(|&operand| is_placed_first && may_write_over(operand));
             let block = match overwritten {
                 Some(operand) => {
                     taken.insert(operand);
                     block_of[operand.0 as usize].expect("an operand is written before it is read")
                 }
                 None => {
-                    blocks.push(Block { size_bytes: size_bytes(slot), first, last });
+                    blocks.push(Block { size_bytes: size_bytes(root), first, last });
                     blocks.len() - 1
                 }
             };
             blocks[block].last = last;
-            block_of[slot.0 as usize] = Some(block);
+            block_of[root.0 as usize] = Some(block);
         }
     }
     (blocks, block_of)
 }
 
-/// The first and the last step that touch each unplaced slot; none of slots that are written before the steps.
-fn live_ranges(plan: &Plan) -> Vec<Option<(usize, usize)>> {
+/// The first and the last step during which each unplaced slot is in use; none of slots that are written before the steps.
+fn live_ranges(plan: &Plan, sites: &[Site<'_>], homes: &[usize]) -> Vec<Option<(usize, usize)>> {
     let mut ranges: Vec<Option<(usize, usize)>> = vec![None; plan.slots.len()];
-    for (index, step) in plan.steps.iter().enumerate() {
-        for slot in plan.reads(step).into_iter().chain(plan.writes(step)) {
-            if plan.slot(slot).place == Place::Unplaced {
-                let range = ranges[slot.0 as usize].get_or_insert((index, index));
-                range.1 = index;
+    let loops = loop_ranges(sites);
+    for (index, site) in sites.iter().enumerate() {
+        for slot in plan.roots_read(site.step).into_iter().chain(plan.roots_written(site.step)) {
+            if plan.slot(slot).place != Place::Unplaced {
+                continue;
             }
+            let within = site.loops.get(homes[slot.0 as usize]);
+            let (first, last) = within.map_or((index, index), |within| loops[within]);
+            let range = ranges[slot.0 as usize].get_or_insert((first, last));
+            *range = (range.0.min(first), range.1.max(last));
         }
     }
-    for slot in plan.prepare.iter().flat_map(|step| plan.writes(step)) {
+    for slot in plan.prepare.iter().flat_map(|step| plan.roots_written(step)) {
         ranges[slot.0 as usize] = None;
+    }
+    ranges
+}
+
+/// The first and the last step of each loop.
+fn loop_ranges(sites: &[Site<'_>]) -> BTreeMap<usize, (usize, usize)> {
+    let mut ranges: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+    for (index, site) in sites.iter().enumerate() {
+        for &within in &site.loops {
+            ranges.entry(within).or_insert((index, index)).1 = index;
+        }
     }
     ranges
 }

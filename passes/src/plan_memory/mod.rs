@@ -88,31 +88,47 @@ impl Draft {
         let renamed = &self.renamed;
         let rename = |slot: &mut SlotId| *slot = renamed[slot.0 as usize];
         self.plan.steps = self.steps.into_ordered();
-        self.plan.steps.iter_mut().for_each(|step| visit_slots(step, rename));
+        self.plan.steps.iter_mut().for_each(|step| visit_slots(step, &mut { rename }));
+        visit_parts(&mut self.plan, rename);
         self.plan
     }
 }
 
-/// Calls `visit` with each slot of a step.
-fn visit_slots(step: &mut Step, mut visit: impl FnMut(&mut SlotId)) {
+/// Calls `visit` with each slot of a step, or of the steps of a loop.
+fn visit_slots(step: &mut Step, visit: &mut dyn FnMut(&mut SlotId)) {
     match step {
         Step::Call { slots, .. } => slots.iter_mut().for_each(visit),
         Step::Copy { from, to } => {
             visit(from);
             visit(to);
         }
+        Step::Loop { body, .. } => body.iter_mut().for_each(|step| visit_slots(step, visit)),
     }
 }
 
 /// Calls `visit` with each slot of each step, those that prepare included.
-fn visit_all_slots(plan: &mut Plan, mut visit: impl FnMut(&mut SlotId)) {
-    plan.prepare.iter_mut().chain(&mut plan.steps).for_each(|step| visit_slots(step, &mut visit));
+fn visit_all_slots(plan: &mut Plan, visit: &mut dyn FnMut(&mut SlotId)) {
+    plan.prepare.iter_mut().chain(&mut plan.steps).for_each(|step| visit_slots(step, visit));
 }
 
-/// Removes the slots of the arena that no step touches.
+/// Calls `visit` with each slot that another is a part of.
+fn visit_parts(plan: &mut Plan, mut visit: impl FnMut(&mut SlotId)) {
+    for slot in &mut plan.slots {
+        if let Place::Part { of, .. } = &mut slot.place {
+            visit(of);
+        }
+    }
+}
+
+/// Removes the slots of the arena, and the parts of slots, that no step touches.
 fn drop_unused_slots(plan: &mut Plan) {
-    let mut is_used: Vec<bool> = plan.slots.iter().map(|slot| slot.place != Place::Unplaced).collect();
-    visit_all_slots(plan, |slot| is_used[slot.0 as usize] = true);
+    let is_placed = |slot: &Slot| !matches!(slot.place, Place::Unplaced | Place::Part { .. });
+    let mut is_used: Vec<bool> = plan.slots.iter().map(is_placed).collect();
+    let mut touched = Vec::new();
+    visit_all_slots(plan, &mut |slot| touched.push(*slot));
+    for slot in touched {
+        plan.chain(slot).into_iter().for_each(|slot| is_used[slot.0 as usize] = true);
+    }
     let mut kept = 0;
     let ids: Vec<SlotId> = (is_used.iter())
         .map(|&is_used| {
@@ -122,7 +138,8 @@ fn drop_unused_slots(plan: &mut Plan) {
         .collect();
     let mut used = is_used.iter();
     plan.slots.retain(|_| *used.next().expect("there is a flag per slot"));
-    visit_all_slots(plan, |slot| *slot = ids[slot.0 as usize]);
+    visit_all_slots(plan, &mut |slot| *slot = ids[slot.0 as usize]);
+    visit_parts(plan, |slot| *slot = ids[slot.0 as usize]);
 }
 
 #[cfg(test)]

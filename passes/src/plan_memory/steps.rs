@@ -17,18 +17,19 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// The steps of a plan, in its order. Two that touch the same slot depend on each other unless both read it.
+    /// The steps of a plan, in its order. Two that touch the same slot, or parts of it, depend on each other unless both
+    /// read it. A loop is one step.
     pub fn new(plan: &Plan) -> Steps {
         let mut steps = Steps { steps: Vec::new(), order: Order::default() };
         let mut writer: Vec<Option<StepId>> = vec![None; plan.slots.len()];
         let mut readers: Vec<Vec<StepId>> = vec![Vec::new(); plan.slots.len()];
         for step in &plan.steps {
             let id = steps.push(step.clone());
-            for slot in plan.reads(step) {
+            for slot in plan.roots_read(step) {
                 steps.extend_edges(writer[slot.0 as usize], id);
                 readers[slot.0 as usize].push(id);
             }
-            for slot in plan.writes(step) {
+            for slot in plan.roots_written(step) {
                 steps.extend_edges(writer[slot.0 as usize].replace(id), id);
                 let before = std::mem::take(&mut readers[slot.0 as usize]);
                 before.into_iter().for_each(|reader| steps.extend_edges(Some(reader), id));

@@ -175,6 +175,7 @@ fn run_steps(memory: &mut Memory<'_>, steps: &[Step]) {
         for (index, &written) in writes.iter().enumerate() {
             let result = match step {
                 Step::Copy { .. } => symbols[0],
+                Step::Loop { .. } => panic!("plans with loops are run by the interpreter of plans"),
                 Step::Call { kernel, .. } => symbol(plan.kernel(*kernel), index, &symbols),
             };
             let is_strict = matches!(step, Step::Call { kernel, .. } if is_transposed(plan.kernel(*kernel)));

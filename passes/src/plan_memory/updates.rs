@@ -47,8 +47,15 @@ pub fn apply_updates(draft: &mut Draft, in_place: bool) {
 /// The one step that writes `value`, where it may write it over `state`.
 fn direct_writer(draft: &Draft, touching: &Touching, state: SlotId, value: SlotId) -> Option<StepId> {
     let &[writer] = touching.writers[value.0 as usize].as_slice() else { return None };
+    let step = draft.steps.step(writer);
     let is_fit = draft.is_free(value) && draft.is_alike(state, value);
-    let call = Call::of(&draft.plan, draft.steps.step(writer)).filter(|_| is_fit)?;
+    // What the call does to parts of slots says nothing of the whole.
+    let has_no_parts = |slot: SlotId| {
+        let mut touched = draft.plan.reads(step).into_iter().chain(draft.plan.writes(step));
+        !touched.any(|other| other != slot && draft.plan.root(other) == slot)
+    };
+    let call =
+        Call::of(&draft.plan, step).filter(|_| is_fit && has_no_parts(state) && has_no_parts(value))?;
     call.may_write_over(state, value).then_some(writer)
 }
 
@@ -74,10 +81,10 @@ impl Touching {
         let none = vec![Vec::new(); draft.plan.slots.len()];
         let mut touching = Touching { readers: none.clone(), writers: none };
         for (id, step) in draft.steps.iter() {
-            for slot in draft.plan.reads(step) {
+            for slot in draft.plan.roots_read(step) {
                 touching.readers[slot.0 as usize].push(id);
             }
-            for slot in draft.plan.writes(step) {
+            for slot in draft.plan.roots_written(step) {
                 let is_state = matches!(draft.plan.slot(slot).place, Place::State { .. });
                 assert!(
                     !is_state,
@@ -99,9 +106,10 @@ impl Touching {
     /// Adds a copy of `value` to a state, after all that compute the value.
     fn push_copy(&mut self, draft: &mut Draft, value: SlotId, state: SlotId) -> StepId {
         let copy = draft.steps.push(Step::Copy { from: value, to: state });
-        let is_last = draft.steps.run_before(&self.writers[value.0 as usize], copy);
+        let root = draft.plan.root(value);
+        let is_last = draft.steps.run_before(&self.writers[root.0 as usize], copy);
         assert!(is_last, "pass plan_memory: nothing depends on a step that was just added");
-        self.readers[value.0 as usize].push(copy);
+        self.readers[root.0 as usize].push(copy);
         copy
     }
 }

@@ -15,6 +15,7 @@ mod convolution;
 mod cost;
 mod transform;
 
+use ir::plan::flat_steps;
 use ir::{BufferId, Kernel, KernelId, Place, Plan, Slot, SlotId, Step, Tensor, Winograd, winograd};
 use smallvec::smallvec;
 
@@ -74,21 +75,27 @@ fn chosen_kernels(plan: &Plan) -> Vec<Option<Chosen>> {
         };
         let filters: Vec<SlotId> = plan.steps.iter().filter_map(filters_of).collect();
         let all = |is: &[bool]| filters.iter().all(|slot| is[slot.0 as usize]);
-        let is_chosen = !plan.prepare.iter().any(|step| filters_of(step).is_some())
-            && all(&is_settled)
-            && pays(&convolution.size, all(&is_fixed));
+        // Calls that prepare, and those in loops, read filters as they are.
+        let all_steps = flat_steps(&plan.prepare).chain(flat_steps(&plan.steps));
+        let calls = all_steps.filter(|step| filters_of(step).is_some()).count();
+        let is_chosen = calls == filters.len() && all(&is_settled) && pays(&convolution.size, all(&is_fixed));
         is_chosen.then(|| with_transformed_filters(kernel, &convolution))
     };
     (0..).zip(&plan.kernels).map(choose).collect()
 }
 
-/// For each slot, whether no step writes it once it has been read: what is made of it once holds for all that read it.
+/// For each slot, whether no step writes it once it has been read: what is made of it once holds for all that read it. Parts of
+/// slots are left out.
 fn settled_slots(plan: &Plan) -> Vec<bool> {
     let (mut is_read, mut is_settled) = (vec![false; plan.slots.len()], vec![true; plan.slots.len()]);
     for step in &plan.steps {
-        plan.reads(step).iter().for_each(|slot| is_read[slot.0 as usize] = true);
-        plan.writes(step).iter().for_each(|slot| is_settled[slot.0 as usize] &= !is_read[slot.0 as usize]);
+        plan.roots_read(step).iter().for_each(|slot| is_read[slot.0 as usize] = true);
+        plan.roots_written(step)
+            .iter()
+            .for_each(|slot| is_settled[slot.0 as usize] &= !is_read[slot.0 as usize]);
     }
+    plan.slots_where(|place| matches!(place, Place::Part { .. }))
+        .for_each(|(id, _)| is_settled[id.0 as usize] = false);
     is_settled
 }
 

@@ -7,11 +7,13 @@
 
 mod bind;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ir::{KernelId, Place, SlotId, Tensor, Type, VerifiedPlan};
 
+use crate::moves::Iterations;
 use crate::program::{Action, MIN_SHARE_NS, Machine, Program, Sharing, output_tensor, scratch_bytes};
 use crate::state::Stamp;
 use crate::{Arena, Buffer, KernelTime, PhaseTime, Pool, RunError, State};
@@ -168,7 +170,7 @@ impl Executable {
             plan.slots_where(|place| matches!(place, Place::State { .. })).map(|(slot, _)| slot).collect();
         let is_state = |slot: &SlotId| matches!(plan.slot(*slot).place, Place::State { .. });
         let mut steps = plan.prepare.iter().chain(&plan.steps);
-        let written_state = steps.find_map(|step| plan.writes(step).into_iter().find(is_state));
+        let written_state = steps.find_map(|step| plan.roots_written(step).into_iter().find(is_state));
         let tensors = outputs
             .iter()
             .map(|output| output_tensor(&plan.slot(output.slot).ty))
@@ -333,31 +335,44 @@ impl Executable {
     fn run_bound(&mut self, is_prepared: bool) {
         self.bind_outputs();
         let first = if is_prepared { self.program.preparing } else { 0 };
-        if self.times.is_some() {
-            self.run_profiled(first);
-        } else {
-            self.run_actions(first);
-        }
+        self.run_actions(first..self.program.actions.len(), &mut Iterations::default());
         self.normalise_booleans();
     }
 
-    fn run_actions(&self, first: usize) {
-        self.program.actions[first..].iter().for_each(|action| self.run_action(action));
+    /// Runs a range of actions in these iterations of the loops around them.
+    fn run_actions(&mut self, range: Range<usize>, iterations: &mut Iterations) {
+        let mut next = range.start;
+        while next < range.end {
+            let action = self.program.actions[next];
+            if let Action::Loop { count, reversed, depth, end, first_move, moves } = action {
+                for iteration in 0..count {
+                    iterations[depth] = if reversed { count - 1 - iteration } else { iteration };
+                    self.program.make_moves(first_move..first_move + moves, iterations);
+                    self.run_actions(next + 1..end, iterations);
+                }
+                next = end;
+                continue;
+            }
+            match self.times.is_some() {
+                true => self.run_profiled(&action),
+                false => self.run_action(&action),
+            }
+            next += 1;
+        }
     }
 
-    fn run_profiled(&mut self, first: usize) {
-        let mut times = self.times.take().expect("profiling is on");
-        for action in &self.program.actions[first..] {
-            let start = Instant::now();
-            self.run_action(action);
-            let index = match action {
-                Action::Call { kernel, .. } => *kernel as usize,
-                Action::Copy { .. } => self.plan.kernels.len(),
-            };
+    fn run_profiled(&mut self, action: &Action) {
+        let start = Instant::now();
+        self.run_action(action);
+        let elapsed = start.elapsed();
+        let index = match action {
+            Action::Call { kernel, .. } => *kernel as usize,
+            Action::Copy { .. } | Action::Loop { .. } => self.plan.kernels.len(),
+        };
+        if let Some(times) = &mut self.times {
             times[index].0 += 1;
-            times[index].1 += start.elapsed();
+            times[index].1 += elapsed;
         }
-        self.times = Some(times);
     }
 
     #[inline]
@@ -380,6 +395,7 @@ impl Executable {
                 // be one and the same.
                 unsafe { std::ptr::copy(from, to, bytes) };
             }
+            Action::Loop { .. } => unreachable!("loops are run by `run_actions`"),
         }
     }
 
@@ -396,7 +412,7 @@ impl Executable {
 #[derive(Clone, Copy)]
 struct Arguments(*const *mut u8);
 
-// SAFETY: the array is not written while a run goes on.
+// SAFETY: the array is not written while a kernel runs: loops move arguments between calls.
 unsafe impl Send for Arguments {}
 // SAFETY: as above.
 unsafe impl Sync for Arguments {}

@@ -10,13 +10,15 @@ use super::did_you_mean;
 use super::kernel::parse_kernel;
 use super::lexer::TokenKind;
 use super::literal::{parse_init, parse_literal, parse_natural, parse_type};
-use crate::{AxisOrder, KernelId, Place, Plan, Slot, SlotId, Step, Type};
+use crate::{AxisOrder, KernelId, Place, Plan, Row, Slot, SlotId, Step, Type};
 
 /// A plan that is being read.
 struct PlanParser {
     plan: Plan,
     slots: HashMap<Label, SlotId>,
     kernels: HashMap<Label, KernelId>,
+    /// The slots that are parts of others, which may stand below, and of which.
+    parts: Vec<(SlotId, Reference)>,
 }
 
 /// `plan @name { .. }`
@@ -31,11 +33,12 @@ pub fn parse_plan(cursor: &mut Cursor<'_>) -> Parsed<Plan> {
         arena_bytes: 0,
         updates: Vec::new(),
     };
-    let mut parser = PlanParser { plan, slots: HashMap::new(), kernels: HashMap::new() };
+    let mut parser = PlanParser { plan, slots: HashMap::new(), kernels: HashMap::new(), parts: Vec::new() };
     cursor.expect("{", "what a plan holds stands in braces")?;
     while !cursor.eat("}") {
         parser.item(cursor)?;
     }
+    parser.resolve_parts(cursor)?;
     Ok(parser.plan)
 }
 
@@ -60,13 +63,13 @@ impl PlanParser {
             }
             "prepare" => {
                 cursor.next();
-                let steps = self.steps(cursor)?;
+                let steps = self.steps(cursor, 0)?;
                 self.plan.prepare.extend(steps);
                 Ok(())
             }
             "steps" => {
                 cursor.next();
-                let steps = self.steps(cursor)?;
+                let steps = self.steps(cursor, 0)?;
                 self.plan.steps.extend(steps);
                 Ok(())
             }
@@ -91,8 +94,11 @@ impl PlanParser {
         cursor.expect(":", "a slot is `slot %name : type = place`")?;
         let ty = parse_type(cursor)?;
         cursor.expect("=", "a slot is `slot %name : type = place`")?;
-        let place = parse_place(cursor, &ty)?;
         let id = SlotId(self.plan.slots.len() as u32);
+        let place = match cursor.peek().kind {
+            TokenKind::Local => self.part(cursor, id)?,
+            _ => parse_place(cursor, &ty)?,
+        };
         self.plan.slots.push(Slot { name: name.label.name.clone(), ty, place });
         if name.label.is_number {
             return Err(cursor.error(name.span, "this is no name of a slot", "use a name as in `%x`"));
@@ -100,8 +106,29 @@ impl PlanParser {
         define(cursor, &mut self.slots, name, id)
     }
 
-    /// `{ call @kernel(%a, %b) copy %a -> %b .. }`
-    fn steps(&self, cursor: &mut Cursor<'_>) -> Parsed<Vec<Step>> {
+    /// `%xs[t+1]`
+    fn part(&mut self, cursor: &mut Cursor<'_>, id: SlotId) -> Parsed<Place> {
+        let of = cursor.local("a slot")?;
+        self.parts.push((id, of));
+        cursor.expect("[", "a part is a row of another slot: `%xs[t+1]`, `%xs[3]`")?;
+        let row = parse_row(cursor)?;
+        cursor.expect("]", "a part is a row of another slot: `%xs[t+1]`, `%xs[3]`")?;
+        Ok(Place::Part { of: id, row })
+    }
+
+    /// Finds the slots of which others are parts, once all have been read.
+    fn resolve_parts(&mut self, cursor: &Cursor<'_>) -> Parsed<()> {
+        for (part, name) in std::mem::take(&mut self.parts) {
+            let found = find(cursor, &self.slots, &name, "slot", '%')?;
+            if let Place::Part { of, .. } = &mut self.plan.slots[part.0 as usize].place {
+                *of = found;
+            }
+        }
+        Ok(())
+    }
+
+    /// `{ call @kernel(%a, %b) copy %a -> %b loop 3 { .. } .. }` within `depth` loops.
+    fn steps(&self, cursor: &mut Cursor<'_>, depth: usize) -> Parsed<Vec<Step>> {
         cursor.expect("{", "the steps stand in braces")?;
         let mut steps = Vec::new();
         loop {
@@ -114,13 +141,26 @@ impl PlanParser {
                 let from = self.slot_named(cursor)?;
                 cursor.expect("->", "a copy is `copy %from -> %to`")?;
                 Step::Copy { from, to: self.slot_named(cursor)? }
+            } else if cursor.is("loop") {
+                self.repeated(cursor, depth)?
             } else {
-                return Err(
-                    cursor.unexpected("a step or `}`", "a step is `call @kernel(..)` or `copy %from -> %to`")
-                );
+                let help = "a step is `call @kernel(..)`, `copy %from -> %to` or `loop COUNT { .. }`";
+                return Err(cursor.unexpected("a step or `}`", help));
             };
             steps.push(step);
         }
+    }
+
+    /// `loop 3 { .. }`, `loop 3 reversed { .. }`
+    fn repeated(&self, cursor: &mut Cursor<'_>, depth: usize) -> Parsed<Step> {
+        if depth == Plan::MAX_LOOP_DEPTH {
+            let help = format!("loops can be nested {} deep", Plan::MAX_LOOP_DEPTH);
+            return Err(cursor.unexpected("no loop", &help));
+        }
+        cursor.next();
+        let count = parse_natural(cursor, "number of iterations")?;
+        let reversed = cursor.eat("reversed");
+        Ok(Step::Loop { count, reversed, body: self.steps(cursor, depth + 1)? })
     }
 
     /// `@kernel(%a, %b)`
@@ -144,7 +184,8 @@ impl PlanParser {
     }
 }
 
-/// Where a slot is: `unplaced`, `at 64`, `input`, `output`, `state uniform(..)`, `constant [1, 2]`.
+/// Where a slot is that is no part of another: `unplaced`, `at 64`, `input`, `output`, `state uniform(..)`,
+/// `constant [1, 2]`.
 fn parse_place(cursor: &mut Cursor<'_>, ty: &Type) -> Parsed<Place> {
     const HELP: &str =
         "a place is `unplaced`, `at BYTES`, `input`, `output`, `state INIT` or `constant VALUE`";
@@ -168,6 +209,38 @@ fn parse_place(cursor: &mut Cursor<'_>, ty: &Type) -> Parsed<Place> {
         }
         _ => return Err(cursor.error(token.span(), format!("there is no place `{}`", token.text), HELP)),
     })
+}
+
+/// `3`, `t`, `t+1`, `t1-1`
+fn parse_row(cursor: &mut Cursor<'_>) -> Parsed<Row> {
+    const HELP: &str =
+        "a row is a number, or counts with a loop: `t`, `t+1`; `t1`, `t2`, .. are those of inner loops";
+    let token = cursor.peek();
+    if token.kind != TokenKind::Word {
+        return Ok(Row::At(parse_natural(cursor, "row")?));
+    }
+    let depth = match token.text.strip_prefix('t') {
+        Some("") => Some(0),
+        Some(depth) => depth.parse().ok().filter(|_| !depth.starts_with(['0', '+'])),
+        None => None,
+    };
+    let Some(depth) = depth else {
+        return Err(cursor.error(token.span(), format!("there is no row `{}`", token.text), HELP));
+    };
+    cursor.next();
+    let sign = match cursor.peek().text {
+        "+" => 1,
+        "-" => -1,
+        _ => return Ok(Row::Step { depth, shift: 0 }),
+    };
+    cursor.next();
+    let start = cursor.peek().start;
+    let shift: i64 = parse_natural(cursor, "number of rows")?;
+    if shift > Plan::MAX_SHIFT {
+        let help = format!("use at most {}", Plan::MAX_SHIFT);
+        return Err(cursor.error(cursor.span_from(start), "this shift is too large", help));
+    }
+    Ok(Row::Step { depth, shift: sign * shift })
 }
 
 /// `(0, 2, 3, 1)`, after `order`.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::kernel::print_kernel;
 use super::{Indent, InitText, List, Name, TensorText};
-use crate::{Place, Plan, SlotId, Step};
+use crate::{Place, Plan, Row, SlotId, Step};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -14,26 +14,16 @@ impl fmt::Display for Plan {
         writeln!(f, "{indent}arena {}", self.arena_bytes)?;
         let slots = labels(self.slots.iter().map(|slot| slot.name.as_str()));
         for (slot, label) in self.slots.iter().zip(&slots) {
-            writeln!(f, "{indent}slot %{label} : {} = {}", slot.ty, PlaceText(&slot.place))?;
+            writeln!(f, "{indent}slot %{label} : {} = {}", slot.ty, PlaceText(&slot.place, &slots))?;
         }
         let kernels = labels(self.kernels.iter().map(|kernel| kernel.name.as_str()));
         for (kernel, label) in self.kernels.iter().zip(&kernels) {
             print_kernel(f, kernel, label, 1)?;
         }
-        let slot = |id: SlotId| format!("%{}", slots[id.0 as usize]);
+        let labels = Labels { slots: &slots, kernels: &kernels };
         let mut block = |name: &str, steps: &[Step]| {
             writeln!(f, "{indent}{name} {{")?;
-            for step in steps {
-                match step {
-                    Step::Call { kernel, slots } => {
-                        let slots = List(slots.iter().map(|&id| slot(id)));
-                        writeln!(f, "{}call @{}({slots})", Indent(2), kernels[kernel.0 as usize])?;
-                    }
-                    Step::Copy { from, to } => {
-                        writeln!(f, "{}copy {} -> {}", Indent(2), slot(*from), slot(*to))?;
-                    }
-                }
-            }
+            labels.print_steps(f, steps, 2)?;
             writeln!(f, "{indent}}}")
         };
         if !self.prepare.is_empty() {
@@ -41,9 +31,43 @@ impl fmt::Display for Plan {
         }
         block("steps", &self.steps)?;
         for &(state, value) in &self.updates {
-            writeln!(f, "{indent}update {} = {}", slot(state), slot(value))?;
+            writeln!(f, "{indent}update {} = {}", labels.slot(state), labels.slot(value))?;
         }
         f.write_str("}\n")
+    }
+}
+
+/// The labels of a plan's slots and kernels.
+struct Labels<'a> {
+    slots: &'a [Label<'a>],
+    kernels: &'a [Label<'a>],
+}
+
+impl Labels<'_> {
+    fn slot(&self, id: SlotId) -> String {
+        format!("%{}", self.slots[id.0 as usize])
+    }
+
+    fn print_steps(&self, f: &mut fmt::Formatter<'_>, steps: &[Step], depth: usize) -> fmt::Result {
+        let indent = Indent(depth);
+        for step in steps {
+            match step {
+                Step::Call { kernel, slots } => {
+                    let slots = List(slots.iter().map(|&id| self.slot(id)));
+                    writeln!(f, "{indent}call @{}({slots})", self.kernels[kernel.0 as usize])?;
+                }
+                Step::Copy { from, to } => {
+                    writeln!(f, "{indent}copy {} -> {}", self.slot(*from), self.slot(*to))?;
+                }
+                Step::Loop { count, reversed, body } => {
+                    let direction = if *reversed { " reversed" } else { "" };
+                    writeln!(f, "{indent}loop {count}{direction} {{")?;
+                    self.print_steps(f, body, depth + 1)?;
+                    writeln!(f, "{indent}}}")?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -72,7 +96,8 @@ impl fmt::Display for Label<'_> {
     }
 }
 
-struct PlaceText<'a>(&'a Place);
+/// A place, and the labels of all slots.
+struct PlaceText<'a>(&'a Place, &'a [Label<'a>]);
 
 impl fmt::Display for PlaceText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,6 +112,24 @@ impl fmt::Display for PlaceText<'_> {
                 if order.is_row_major() { Ok(()) } else { write!(f, " order({})", List(order.axes().iter())) }
             }
             Place::Constant(tensor) => write!(f, "constant {}", TensorText(tensor)),
+            Place::Part { of, row } => write!(f, "%{}[{}]", self.1[of.0 as usize], RowText(*row)),
         }
+    }
+}
+
+/// `3`, `t`, `t+1`; `t1-1` counts with the first loop within the outermost.
+struct RowText(Row);
+
+impl fmt::Display for RowText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (depth, shift) = match self.0 {
+            Row::At(row) => return write!(f, "{row}"),
+            Row::Step { depth, shift } => (depth, shift),
+        };
+        f.write_str("t")?;
+        if depth > 0 {
+            write!(f, "{depth}")?;
+        }
+        if shift == 0 { Ok(()) } else { write!(f, "{shift:+}") }
     }
 }

@@ -2,6 +2,7 @@
 
 mod graph;
 mod kernel;
+mod loops;
 mod plan;
 
 use crate::Error;
