@@ -1,6 +1,7 @@
 //! Building graphs: every method infers types, checks them, and returns a typed error.
 
 mod ops;
+mod scan;
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -10,9 +11,7 @@ use smallvec::SmallVec;
 use crate::ops::{Constant, Input, State};
 use crate::text::{MAX_ELEMENTS, MAX_RANK};
 use crate::value::GraphId;
-use crate::{
-    DType, Error, Expr, Graph, Init, Node, NodeId, Op, Operands, Output, Scalar, Shape, Tensor, Type,
-};
+use crate::{DType, Error, Expr, Graph, Init, Node, NodeId, Op, Output, Scalar, Shape, Tensor, Type};
 use crate::{Types, Update, Value};
 
 /// Appends checked nodes to a graph.
@@ -35,7 +34,11 @@ pub struct Builder {
     graph: Graph,
     output_names: HashSet<String>,
     updated: HashSet<NodeId>,
+    /// What is around the body that is being built.
+    around: Option<Box<scan::Around>>,
 }
+
+pub use scan::{Scanned, Steps};
 
 impl Builder {
     /// A builder of an empty graph of this name.
@@ -47,7 +50,7 @@ impl Builder {
     pub fn resume(graph: Graph) -> Builder {
         let output_names = graph.outputs.iter().map(|output| output.name.clone()).collect();
         let updated = graph.updates.iter().map(|update| update.state).collect();
-        Builder { graph, output_names, updated }
+        Builder { graph, output_names, updated, around: None }
     }
 
     /// The graph so far.
@@ -63,7 +66,7 @@ impl Builder {
     /// The type of a value; `f32[]` for one of another graph, which [`Builder::check`] and every op refuse.
     pub fn ty(&self, value: Value) -> &Type {
         static UNKNOWN: LazyLock<Type> = LazyLock::new(|| Type::new(DType::F32, []));
-        self.graph.get(value).unwrap_or_else(|| &UNKNOWN)
+        self.known(value).unwrap_or_else(|| &UNKNOWN)
     }
 
     /// The element type of a value.
@@ -104,7 +107,7 @@ impl Builder {
         operands: &[Value],
     ) -> Result<SmallVec<[&Type; 3]>, Error> {
         let type_of = |(index, &operand): (usize, &Value)| {
-            self.graph.get(operand).ok_or_else(|| self.foreign(subject(), index, operand))
+            self.known(operand).ok_or_else(|| self.foreign(subject(), index, operand))
         };
         operands.iter().enumerate().map(type_of).collect()
     }
@@ -131,7 +134,7 @@ impl Builder {
         let op = op.into();
         let results = self.infer(&op, operands, None)?;
         check_sizes(&op, &results)?;
-        let operands = Operands::from_slice(operands);
+        let operands = self.own_values(operands)?;
         Ok(self.graph.push(Node { op, operands, results, name: None, body: None }))
     }
 
@@ -145,7 +148,8 @@ impl Builder {
     ) -> Result<NodeId, Error> {
         let op = op.into();
         let results = self.infer(&op, operands, body.as_deref())?;
-        Ok(self.graph.push(Node { op, operands: Operands::from_slice(operands), results, name, body }))
+        let operands = self.own_values(operands)?;
+        Ok(self.graph.push(Node { op, operands, results, name, body }))
     }
 
     fn infer(&self, op: &Op, operands: &[Value], body: Option<&Graph>) -> Result<Types, Error> {
@@ -190,7 +194,7 @@ impl Builder {
         shape: impl Into<Shape>,
         init: Init,
     ) -> Result<Value, Error> {
-        self.named(State { ty: Type::new(dtype, shape), init, is_private: false }, name)
+        self.outermost().named(State { ty: Type::new(dtype, shape), init, is_private: false }, name)
     }
 
     /// As [`Builder::state`], for programs of this graph's name alone: what would mean another thing to another program, such
@@ -202,7 +206,7 @@ impl Builder {
         shape: impl Into<Shape>,
         init: Init,
     ) -> Result<Value, Error> {
-        self.named(State { ty: Type::new(dtype, shape), init, is_private: true }, name)
+        self.outermost().named(State { ty: Type::new(dtype, shape), init, is_private: true }, name)
     }
 
     /// Returns `value` from each run under this name.
@@ -210,6 +214,7 @@ impl Builder {
         check_name(name)?;
         let value = self.append(value.into())?;
         self.check(&format!("output `{name}`"), &[value])?;
+        let value = self.own_value(value)?;
         if !self.output_names.insert(name.to_owned()) {
             return Err(Error::new(
                 name,
@@ -225,6 +230,10 @@ impl Builder {
     pub fn update(&mut self, state: Value, value: impl Into<Expr>) -> Result<(), Error> {
         let value = self.append(value.into())?;
         self.check("update", &[state, value])?;
+        if self.is_in_body() {
+            let help = "return what it becomes from the body, and update it after the loop";
+            return Err(Error::new("update", "a loop's body updates no state", help));
+        }
         let node = self.graph.node(state.node);
         let name = node.name.clone().unwrap_or_default();
         if !matches!(node.op, Op::State(_)) {

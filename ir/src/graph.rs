@@ -181,6 +181,16 @@ impl Graph {
         }
     }
 
+    /// Puts `map(body)` in the place of the body of each loop.
+    pub fn map_loops<E>(&mut self, mut map: impl FnMut(&Graph) -> Result<Graph, E>) -> Result<(), E> {
+        for node in self.nodes.node_weights_mut().filter(|node| matches!(node.op, Op::Scan(_))) {
+            if let Some(body) = &mut node.body {
+                **body = map(body)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The type of a value.
     ///
     /// # Panics

@@ -42,6 +42,7 @@ mod value;
 pub mod vector;
 pub mod verify;
 pub mod visits;
+mod vjp;
 pub mod winograd;
 
 pub use affine::{Affine, AxisId};
@@ -65,3 +66,4 @@ pub use tensor::{Element, Elements, Scalar, Tensor};
 pub use value::{NodeId, Value};
 pub use vector::{ColdFn, Comparison, Primitive, VectorInst, VectorProgram, VectorValue};
 pub use verify::{Stage, VerifiedPlan};
+pub use vjp::vjp;

@@ -39,6 +39,8 @@ pub enum Lowering {
     Kernel(Box<Kernel>),
     /// Other ops compute it; pass `expand` puts them in its place.
     Expand(Expansion),
+    /// The body of the node, run once per step: a loop of the plan.
+    Scan,
     /// A group of ops that becomes one kernel: the body of the node.
     Fused,
 }

@@ -294,7 +294,7 @@ fn the_way_back_is_linear_in_the_layers() {
     let model = (0..BLOCKS).fold(Sequential::new(), |model, _| model.add(relu_first(2)));
     let network = Supervised::new([2, 3, 3], model, Loss::SquaredError);
     let graph = deconvolution_graph("model", &network, 1, "").unwrap();
-    let graph = passes::dce::dce(&passes::autodiff::autodiff(&graph).unwrap());
+    let graph = passes::dce::dce(&passes::autodiff::autodiff(&graph).unwrap()).unwrap();
     let count = |wanted: ConvOf| {
         let is_wanted = |op: &Op| matches!(op, Op::Conv(conv) if conv.of == wanted);
         graph.nodes().filter(|(_, node)| is_wanted(&node.op)).count()

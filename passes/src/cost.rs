@@ -16,7 +16,7 @@ pub fn cost(op: &Op, operands: &[&Type], results: &[Type]) -> u128 {
         Lowering::Contract(contraction) => {
             16 * contraction.reduced.iter().map(|&extent| extent as u128 + 1).product::<u128>()
         }
-        Lowering::Kernel(_) | Lowering::Expand(_) | Lowering::Fused => 32,
+        Lowering::Kernel(_) | Lowering::Expand(_) | Lowering::Scan | Lowering::Fused => 32,
     };
     per_element * (elements as u128 + 1)
 }

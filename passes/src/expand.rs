@@ -57,7 +57,7 @@ mod tests {
                     b.input(&format!("x{i}"), operand.ty.dtype, operand.ty.shape.clone()).unwrap()
                 })
                 .collect();
-            let node = b.push(sample.op, &operands).unwrap();
+            let node = sample.push(&mut b, &operands).unwrap();
             b.output("y", Value::new(node, 0)).unwrap();
             let graph = expand(&b.finish()).unwrap();
             for (_, node) in graph.nodes() {

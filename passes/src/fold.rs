@@ -46,7 +46,7 @@ pub(crate) fn folded(graph: &Graph, node: &Node, operands: &[Value], budget: usi
     let types: SmallVec<[&Type; 3]> = operands.iter().map(|&operand| graph.ty(operand)).collect();
     let splats: Option<Vec<Scalar>> = operands.iter().map(|&operand| splat(graph, operand)).collect();
     match (node.op.lower(&types, &node.results), splats) {
-        (Lowering::Leaf | Lowering::Expand(_) | Lowering::Fused, _) => None,
+        (Lowering::Leaf | Lowering::Expand(_) | Lowering::Scan | Lowering::Fused, _) => None,
         (Lowering::Apply(_), Some(splats)) => Some(vec![Known::Splat(apply(node, &splats))]),
         (Lowering::Alias, Some(splats)) => Some(vec![Known::Splat(splats[0])]),
         // A scalar constant that is broadcast is what this pass makes of others.

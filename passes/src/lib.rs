@@ -11,6 +11,7 @@ pub mod fold;
 pub mod fuse;
 pub mod layout;
 pub mod lower;
+mod merge_loops;
 mod order;
 pub mod pad;
 pub mod pipeline;

@@ -51,7 +51,7 @@ pub static PASSES: &[Pass] = &[
     .optional(),
     Pass::new("pad", Differentiated, Differentiated, Run::Graph(|graph, _| pad(graph))).optional(),
     Pass::new("cse", Differentiated, Differentiated, Run::Graph(|graph, _| cse(graph))).optional(),
-    Pass::new("dce", Differentiated, Canonical, Run::Graph(|graph, _| Ok(dce(graph)))),
+    Pass::new("dce", Differentiated, Canonical, Run::Graph(|graph, _| dce(graph))),
     Pass::new("split_reduce", Canonical, Canonical, Run::Graph(|graph, _| split_reduce(graph))),
     Pass::new("fuse", Canonical, Fused, Run::Graph(|graph, options| fuse(graph, options.optimize))),
     Pass::new("lower", Fused, Kernels, Run::Lower(lower)),
@@ -234,7 +234,7 @@ impl Pass {
         }
         let result = match (&self.run, program) {
             (Run::Graph(run), Program::Graph(graph)) => {
-                let mut graph = run(&graph, options)?;
+                let mut graph = with_loops(graph, &|graph| run(graph, options))?;
                 graph.stage = self.stage;
                 Program::Graph(graph)
             }
@@ -262,6 +262,12 @@ impl Pass {
         };
         Error::new(subject, problem, help)
     }
+}
+
+/// Runs a pass on the bodies of the loops of a graph, innermost first, and then on the graph.
+fn with_loops(mut graph: Graph, run: &dyn Fn(&Graph) -> Result<Graph, Error>) -> Result<Graph, Error> {
+    graph.map_loops(|body| with_loops(body.clone(), run))?;
+    run(&graph)
 }
 
 /// Compiles a graph, or a plan of stage `kernels`, to a plan of stage `plan`.

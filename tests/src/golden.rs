@@ -151,8 +151,8 @@ fn central_differences(
     let mut function = graph.clone();
     function.updates.clear();
     function.outputs = vec![ir::Output { name: "loss".to_owned(), value: loss }];
-    let function =
-        passes::autodiff::autodiff(&passes::dce::dce(&function)).map_err(|error| error.to_string())?;
+    let function = passes::dce::dce(&function).and_then(|function| passes::autodiff::autodiff(&function));
+    let function = function.map_err(|error| error.to_string())?;
     let loss_at = |index: usize, step: f64| -> Result<f64, String> {
         let mut inputs = inputs.clone();
         let tensor = inputs.get_mut(&name).ok_or("the input is there")?;

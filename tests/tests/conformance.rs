@@ -38,7 +38,7 @@ fn graph_of(sample: &Sample, number: usize) -> (Graph, BTreeMap<String, Tensor>)
         });
         inputs.insert(name, tensor);
     }
-    let node = b.push(sample.op.clone(), &operands).unwrap_or_else(|error| panic!("{sample:?}: {error}"));
+    let node = sample.push(&mut b, &operands).unwrap_or_else(|error| panic!("{sample:?}: {error}"));
     let results: Vec<_> = b.graph().results(node).collect();
     for (index, value) in results.into_iter().enumerate() {
         b.output(&format!("y{index}"), value).expect("names are unique");

@@ -38,7 +38,7 @@ fn every_op_refuses_every_operand_of_another_graph() {
             let ty = &sample.operands[at].ty;
             operands[at] = foreign_first(ty.dtype, &ty.shape);
             let nodes = b.graph().len();
-            let error = b.push(sample.op.clone(), &operands).unwrap_err().to_string();
+            let error = sample.push(&mut b, &operands).unwrap_err().to_string();
             assert_eq!(error, complaint(sample.op.name(), at, 0));
             assert_eq!(b.graph().len(), nodes);
         }

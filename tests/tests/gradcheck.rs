@@ -116,6 +116,8 @@ fn in_f64(sample: &Sample) -> Option<(Sample, Graph)> {
     if !sample.operands.iter().any(|operand| operand.differentiable) {
         return None;
     }
+    let body = sample.body.map(|body| parse_graph(&body.to_string().replace("f32", "f64")));
+    sample.body = body.map(|body| body.expect("bodies read back"));
     let mut builder = Builder::new("function");
     let operands: Vec<Value> = (sample.operands.iter().enumerate())
         .map(|(i, operand)| {
@@ -123,7 +125,7 @@ fn in_f64(sample: &Sample) -> Option<(Sample, Graph)> {
             builder.input(&format!("x{i}"), dtype, shape).expect("samples have types that inputs can have")
         })
         .collect();
-    let node = builder.push(sample.op.clone(), &operands).ok()?;
+    let node = sample.push(&mut builder, &operands).ok()?;
     if builder.graph().node(node).results.iter().any(|ty| ty.dtype == DType::F32) {
         return None;
     }

@@ -55,7 +55,7 @@ fn graph_of(sample: &Sample, seed: u64) -> Graph {
     let operands: Vec<Value> = (sample.operands.iter().enumerate())
         .map(|(i, operand)| builder.constant(random_tensor(operand, seed, i as u32)))
         .collect();
-    let node = builder.push(sample.op.clone(), &operands).expect("samples are valid");
+    let node = sample.push(&mut builder, &operands).expect("samples are valid");
     for (i, result) in builder.graph().results(node).enumerate() {
         builder.output(&format!("y{i}"), result).expect("each output has a name of its own");
     }

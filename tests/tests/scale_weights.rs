@@ -55,7 +55,7 @@ fn factors_of_results(graph: &Graph) -> usize {
 fn scaled(graph: &Graph) -> Graph {
     let source = passes::expand::expand(&passes::autodiff::autodiff(graph).expect("it has no gradients"));
     let scaled = passes::scale_weights::scale_weights(&source.expect("it expands"));
-    passes::dce::dce(&scaled.expect("it is well-typed"))
+    passes::dce::dce(&scaled.expect("it is well-typed")).expect("it is well-typed")
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn sample_graph(sample: &Sample) -> Graph {
         })
         .collect::<Result<_, _>>()
         .expect("the names differ");
-    let node = builder.push(sample.op.clone(), &operands).expect("samples are valid");
+    let node = sample.push(&mut builder, &operands).expect("samples are valid");
     for value in builder.graph().results(node).collect::<Vec<_>>() {
         builder.output(&format!("y{}", value.result), value).expect("the names differ");
     }

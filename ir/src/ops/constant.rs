@@ -58,7 +58,7 @@ impl OpDef for Constant {
         let splat = Tensor::splat([5, 1], Scalar::F64(0.1));
         [dense, ints, truths, splat, Tensor::scalar(Scalar::I32(-3))]
             .into_iter()
-            .map(|tensor| Sample { op: Constant { tensor }.into(), operands: vec![] })
+            .map(|tensor| Sample { op: Constant { tensor }.into(), operands: vec![], body: None })
             .collect()
     }
 }

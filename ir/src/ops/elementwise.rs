@@ -106,7 +106,11 @@ fn samples_of(function: ScalarFn) -> Vec<Sample> {
                 interval: row.domain.get(index).or(row.domain.last()).copied().unwrap_or((-4.0, 4.0)),
                 differentiable: dtype.is_float() && matches!(row.derivative, Derivative::Rule(_)),
             });
-            samples.push(Sample { op: Elementwise { function }.into(), operands: operands.collect() });
+            samples.push(Sample {
+                op: Elementwise { function }.into(),
+                operands: operands.collect(),
+                body: None,
+            });
         }
     }
     samples

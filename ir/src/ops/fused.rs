@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_group_is_differentiated_before_it_is_made() {
         let fused = Fused { kind: FusedKind::Map, domain: Shape::scalar(), reduced: SmallVec::new() };
-        let node = Differentiated { operands: &[], results: &[], gradients: &[] };
+        let node = Differentiated { operands: &[], results: &[], gradients: &[], body: None };
         let error = fused.grad(&mut Builder::new("g"), &node).unwrap_err();
         assert_eq!(error.to_string(), "fused: a group has no gradient rule; differentiate before pass fuse");
     }

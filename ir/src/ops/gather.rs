@@ -89,7 +89,7 @@ impl OpDef for Gather {
     fn samples() -> Vec<Sample> {
         let sample = |(axis, x, indices): Case| {
             let operands = vec![float(x), picks(indices, x[axis])];
-            Sample { op: Gather { axis }.into(), operands }
+            Sample { op: Gather { axis }.into(), operands, body: None }
         };
         cases().map(sample).collect()
     }
@@ -227,7 +227,7 @@ impl OpDef for ScatterAdd {
         let sample = |(axis, x, indices): Case| {
             let shape = [&x[..axis], indices, &x[axis + 1..]].concat();
             let operands = vec![float(x), picks(indices, x[axis]), float(&shape)];
-            Sample { op: ScatterAdd { axis }.into(), operands }
+            Sample { op: ScatterAdd { axis }.into(), operands, body: None }
         };
         cases().map(sample).collect()
     }

@@ -67,6 +67,7 @@ impl OpDef for Iota {
             .map(|&(dtype, shape, axis)| Sample {
                 op: Iota { ty: Type::new(dtype, shape), axis }.into(),
                 operands: vec![],
+                body: None,
             })
             .collect()
     }

@@ -13,6 +13,7 @@ mod matmul;
 mod pool;
 mod random;
 mod reduce;
+mod scan;
 mod slice;
 mod source;
 #[cfg(test)]
@@ -24,7 +25,7 @@ use smallvec::SmallVec;
 
 use crate::eval::Array;
 use crate::names::did_you_mean;
-use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Type, Types, Value};
+use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, NodeId, Type, Types, Value};
 
 pub use concat::{Concat, Split};
 pub use constant::Constant;
@@ -39,6 +40,7 @@ pub use matmul::MatMul;
 pub use pool::{Pool, PoolOf};
 pub use random::{Distribution, Random};
 pub use reduce::{ArgMax, Reduce};
+pub use scan::Scan;
 pub use slice::{Pad, Slice};
 pub use source::{Input, State};
 pub use window::Window;
@@ -86,6 +88,8 @@ pub struct Differentiated<'a> {
     pub results: &'a [Value],
     /// The gradient of each result; `None` where it is zero. At least one is there.
     pub gradients: &'a [Option<Value>],
+    /// Its body, of an op that has one.
+    pub body: Option<&'a Graph>,
 }
 
 /// An instance of an op for tests: the op, and what kind of operands it wants.
@@ -95,6 +99,20 @@ pub struct Sample {
     pub op: Op,
     /// Its operands.
     pub operands: Vec<SampleOperand>,
+    /// Its body, of an op that has one.
+    pub body: Option<Graph>,
+}
+
+impl Sample {
+    /// Appends the op applied to these operands.
+    pub fn push(&self, builder: &mut Builder, operands: &[Value]) -> Result<NodeId, Error> {
+        match &self.body {
+            None => builder.push(self.op.clone(), operands),
+            Some(body) => {
+                builder.push_with_body(self.op.clone(), operands, None, Some(Box::new(body.clone())))
+            }
+        }
+    }
 }
 
 /// An operand of a sample: a tensor of this type with elements drawn uniformly from the interval.
@@ -197,6 +215,7 @@ ops! {
     ScatterAdd,
     Iota,
     Random,
+    Scan,
     StopGradient,
     Grad,
     Fused,
@@ -250,7 +269,7 @@ fn sample_of(dtype: DType, op: impl Into<Op>, shapes: &[&[usize]]) -> Sample {
         interval: (-2.0, 2.0),
         differentiable: true,
     };
-    Sample { op: op.into(), operands: shapes.iter().map(operand).collect() }
+    Sample { op: op.into(), operands: shapes.iter().map(operand).collect(), body: None }
 }
 
 /// The error for a name that no op has, with the nearest that one has.

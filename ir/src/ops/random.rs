@@ -116,6 +116,7 @@ impl OpDef for Random {
             .map(|&(distribution, dtype, shape)| Sample {
                 op: Random { distribution, stream: 7, ty: Type::new(dtype, shape) }.into(),
                 operands: vec![key.clone()],
+                body: None,
             })
             .collect()
     }

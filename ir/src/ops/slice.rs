@@ -226,7 +226,7 @@ impl OpDef for Pad {
         let whole = Pad { low: list(&[1]), high: list(&[2]), interior: list(&[1]), value: Scalar::I32(-1) };
         let ty = Type::new(DType::I32, [3]);
         let ints = SampleOperand { ty, interval: (-9.0, 9.0), differentiable: false };
-        let whole = Sample { op: whole.into(), operands: vec![ints] };
+        let whole = Sample { op: whole.into(), operands: vec![ints], body: None };
         by_hand.into_iter().chain(around).chain([whole]).collect()
     }
 }

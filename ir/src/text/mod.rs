@@ -33,7 +33,7 @@ pub const MAX_DEPTH: usize = 32;
 pub const MAX_SPLAT_ELEMENTS: usize = 1 << 26;
 
 /// The name of a body whose text states none.
-const BODY_NAME: &str = "body";
+pub(crate) const BODY_NAME: &str = "body";
 /// Words that cannot name an axis, because they have a meaning where an axis is expected.
 const RESERVED_AXIS_NAMES: [&str; 2] = ["seq", "in"];
 

@@ -36,7 +36,8 @@ fn verify(graph: &Graph, stage: Stage, level: Level) -> Result<(), Error> {
         verify_types(graph, id, node)?;
         verify_stage(graph, id, node, stage, level)?;
         if let Some(body) = &node.body {
-            verify(body, stage, Level::Body).map_err(|error| within(&subject(graph, id), error))?;
+            let level = if matches!(node.op, Op::Scan(_)) { level } else { Level::Body };
+            verify(body, stage, level).map_err(|error| within(&subject(graph, id), error))?;
         }
     }
     verify_outputs(graph)?;
@@ -135,9 +136,9 @@ fn verify_stage(graph: &Graph, id: NodeId, node: &Node, stage: Stage, level: Lev
         (Lowering::Kernel(_), Level::Body) => {
             fail("it has a kernel of its own", "leave it outside of groups")
         }
-        (Lowering::Leaf | Lowering::Alias | Lowering::Kernel(_) | Lowering::Fused, _) | (_, Level::Body) => {
-            Ok(())
-        }
+        (Lowering::Scan, Level::Body) => fail("a loop is inside of a group", "leave it outside of groups"),
+        (Lowering::Leaf | Lowering::Alias | Lowering::Kernel(_) | Lowering::Fused | Lowering::Scan, _)
+        | (_, Level::Body) => Ok(()),
         (_, Level::Top) if stage >= Stage::Fused => fail("it is outside of any group", "run pass `fuse`"),
         (_, Level::Top) => Ok(()),
     }

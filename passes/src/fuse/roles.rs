@@ -113,7 +113,7 @@ impl Roles {
             {
                 Role::Free
             }
-            Lowering::Kernel(_) => Role::Opaque,
+            Lowering::Kernel(_) | Lowering::Scan => Role::Opaque,
             Lowering::Expand(_) | Lowering::Fused => {
                 panic!("pass fuse: `{}` does not belong in a canonical graph:\n{graph}", node.op.name())
             }
@@ -228,7 +228,7 @@ fn pinned(graph: &Graph) -> Vec<bool> {
     }
     for (id, node) in graph.nodes().rev() {
         let through = match lowering(graph, node) {
-            Lowering::Kernel(_) => true,
+            Lowering::Kernel(_) | Lowering::Scan => true,
             Lowering::Alias => pinned[id.0 as usize] || as_view(graph, node, 0).is_none(),
             _ => false,
         };
