@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, SHAPES, Sample, expect_operands, sample};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, SHAPES, Sample, expect_operands, sample};
 use crate::{
     Access, Affine, Attr, AttrReader, Attrs, AxisId, Builder, Error, Graph, Index, Inst, Kernel, Lowering,
 };
@@ -90,6 +90,10 @@ impl OpDef for Concat {
     }
 
     /// One loop nest per operand.
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        node.apply(builder, Concat { axis: self.axis + 1 }).map(Some)
+    }
+
     fn lower(&self, operands: &[&Type], results: &[Type]) -> Lowering {
         let mut kernel = Kernel::new("concat");
         let sources: Vec<_> = (operands.iter().enumerate())
@@ -200,6 +204,10 @@ impl OpDef for Split {
     }
 
     /// A slice per part.
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        node.apply(builder, Split { axis: self.axis + 1, sizes: self.sizes.clone() }).map(Some)
+    }
+
     fn lower(&self, operands: &[&Type], _: &[Type]) -> Lowering {
         let (split, shape) = (self.clone(), operands[0].shape.clone());
         Lowering::Expand(Box::new(move |builder, operands| {

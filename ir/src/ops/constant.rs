@@ -3,8 +3,10 @@
 use smallvec::smallvec;
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands};
-use crate::{Attr, AttrReader, Attrs, Builder, Error, Graph, Lowering, Scalar, Tensor, Type, Types};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample, expect_operands};
+use crate::{
+    Attr, AttrReader, Attrs, Builder, Error, Graph, Lowering, Operands, Scalar, Tensor, Type, Types,
+};
 
 /// A tensor that is part of the graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +46,10 @@ impl OpDef for Constant {
 
     fn grad(&self, _: &mut Builder, _: &Differentiated<'_>) -> Result<Gradients, Error> {
         Ok(Gradients::new())
+    }
+
+    fn batched(&self, _: &mut Builder, _: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        Ok(None)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {

@@ -17,8 +17,8 @@ use smallvec::{SmallVec, smallvec};
 use super::layout::{axis, ints};
 use super::windows::{Windows, bounded, whole};
 use crate::eval::{Array, advance};
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands, sample};
-use crate::{Affine, AttrReader, Attrs, Builder, Contraction, DType, Error, Graph, Lowering, Num};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample, expect_operands, sample};
+use crate::{Affine, AttrReader, Attrs, Builder, Contraction, DType, Error, Graph, Lowering, Num, Operands};
 use crate::{Scalar, ScalarFn, Shape, Type, Types, View};
 
 mod strided;
@@ -204,6 +204,20 @@ impl OpDef for Conv {
             builder.op(Conv { of, windows: self.windows.clone(), extents }, &operands)
         };
         Ok(smallvec![Some(other(to_left, left)?), Some(other(to_right, right)?)])
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        if self.of == ConvOf::Weight || node.is_stacked[..] != [true, false] {
+            return Ok(None);
+        }
+        // The images of all items are one batch.
+        let items = node.item_shape(builder, 0);
+        let images = |shape: &Shape| -> Shape {
+            std::iter::once(node.length * shape[0]).chain(shape[1..].iter().copied()).collect()
+        };
+        let x = builder.reshape(node.operands[0], images(&items))?;
+        let y = builder.op(self.clone(), &[x, node.operands[1]])?;
+        Ok(Some(smallvec![builder.reshape(y, node.stack_shape(&node.results[0].shape))?]))
     }
 
     fn lower(&self, operands: &[&Type], results: &[Type]) -> Lowering {

@@ -3,9 +3,11 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, SHAPES, Sample, SampleOperand, expect_operands};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, SHAPES, Sample, SampleOperand, expect_operands};
 use crate::scalar::{Derivative, Signature};
-use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, ScalarFn, Type, Types};
+use crate::{
+    AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Operands, ScalarFn, Type, Types,
+};
 
 /// A function of the table applied to each element. All operands have the shape of the result.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +70,10 @@ impl OpDef for Elementwise {
             }
             _ => Ok(none),
         }
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        node.apply(builder, self.clone()).map(Some)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use smallvec::SmallVec;
 
 use crate::eval::{Array, evaluate_body};
-use crate::ops::{Differentiated, Gradients, OpDef, Sample};
-use crate::{Attr, AttrReader, Attrs, Builder, Error, Graph, Lowering, Shape, Type, Types};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample};
+use crate::{Attr, AttrReader, Attrs, Builder, Error, Graph, Lowering, Operands, Shape, Type, Types};
 
 /// The form of the kernel that a group becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,10 @@ impl OpDef for Fused {
 
     fn grad(&self, _: &mut Builder, _: &Differentiated<'_>) -> Result<Gradients, Error> {
         Err(Error::new("fused", "a group has no gradient rule", "differentiate before pass fuse"))
+    }
+
+    fn batched(&self, _: &mut Builder, _: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        Ok(None)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {

@@ -3,11 +3,11 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, SHAPES, Sample, SampleOperand, expect_operands};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, SHAPES, Sample, SampleOperand, expect_operands};
 use crate::{
     Access, Affine, Attr, AttrReader, Attrs, AxisId, Builder, DType, Error, Graph, Index, Inst, Kernel,
 };
-use crate::{Lowering, Num, Shape, Stmt, StoreMode, Type, Types};
+use crate::{Lowering, Num, Operands, Shape, Stmt, StoreMode, Type, Types};
 
 /// `result[a.., i.., b..] = x[a.., indices[i..], b..]`; 0 where an index is outside of the axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +80,23 @@ impl OpDef for Gather {
         let zeros = builder.zeros_like(node.operands[0])?;
         let gradient = builder.scatter_add(zeros, node.operands[1], gradient, self.axis)?;
         Ok(smallvec![Some(gradient), None])
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        match node.is_stacked {
+            [true, false] => {
+                let gather = Gather { axis: self.axis + 1 };
+                Ok(Some(smallvec![builder.op(gather, node.operands)?]))
+            }
+            [false, true] => {
+                let stacked = builder.op(self.clone(), node.operands)?;
+                let rank = builder.shape(stacked).rank();
+                let before = (0..self.axis).chain(self.axis + 1..rank);
+                let order: Vec<usize> = [self.axis].into_iter().chain(before).collect();
+                Ok(Some(smallvec![builder.transpose(stacked, &order)?]))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
@@ -181,6 +198,16 @@ impl OpDef for ScatterAdd {
     }
 
     /// A copy of x, then the additions, in order.
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        if node.is_stacked[1] {
+            return Ok(None);
+        }
+        let stacks = node.stacks(builder)?;
+        let added =
+            builder.op(ScatterAdd { axis: self.axis + 1 }, &[stacks[0], node.operands[1], stacks[2]])?;
+        Ok(Some(smallvec![added]))
+    }
+
     fn lower(&self, operands: &[&Type], results: &[Type]) -> Lowering {
         let mut kernel = Kernel::new("scatter_add");
         let x = kernel.buffer("x", operands[0].clone(), Access::Read);

@@ -3,8 +3,8 @@
 use smallvec::smallvec;
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands, sample};
-use crate::{AttrReader, Attrs, Builder, Error, Graph, Lowering, Type, Types};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample, expect_operands, sample};
+use crate::{AttrReader, Attrs, Builder, Error, Graph, Lowering, Operands, Type, Types};
 
 /// The gradients of a scalar, operand 0, with respect to each of the other operands: a result of its type for each.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,10 @@ impl OpDef for Grad {
         panic!("pass autodiff replaces `grad` before it differentiates what depends on it")
     }
 
+    fn batched(&self, _: &mut Builder, _: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        Ok(None)
+    }
+
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
         panic!("pass autodiff replaces `grad`")
     }
@@ -102,6 +106,10 @@ impl OpDef for StopGradient {
 
     fn grad(&self, _: &mut Builder, _: &Differentiated<'_>) -> Result<Gradients, Error> {
         Ok(smallvec![None])
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        node.apply(builder, StopGradient).map(Some)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {

@@ -3,8 +3,8 @@
 use smallvec::smallvec;
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands};
-use crate::{Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Type, Types};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample, expect_operands};
+use crate::{Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Operands, Type, Types};
 
 /// The tensor whose elements are their own index along an axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,10 @@ impl OpDef for Iota {
 
     fn grad(&self, _: &mut Builder, _: &Differentiated<'_>) -> Result<Gradients, Error> {
         Ok(Gradients::new())
+    }
+
+    fn batched(&self, _: &mut Builder, _: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        Ok(None)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {

@@ -3,8 +3,8 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, SHAPES, Sample, expect_operands, sample};
-use crate::{Affine, Attr, AttrReader, Attrs, AxisId, Builder, Error, Graph, Lowering, Scalar};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, SHAPES, Sample, expect_operands, sample};
+use crate::{Affine, Attr, AttrReader, Attrs, AxisId, Builder, Error, Graph, Lowering, Operands, Scalar};
 use crate::{Shape, Type, Types, View};
 
 /// Repeats along leading axes and along axes of extent 1, as NumPy aligns shapes: from the last axis.
@@ -103,6 +103,15 @@ impl OpDef for Broadcast {
         Ok(smallvec![Some(builder.reshape(sum, from)?)])
     }
 
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        let shape = self.shape.clone();
+        let items = node.item_shape(builder, 0);
+        let ones = std::iter::repeat_n(1, shape.rank() - items.rank());
+        let aligned: Shape = std::iter::once(node.length).chain(ones).chain(items.iter().copied()).collect();
+        let x = builder.reshape(node.operands[0], aligned)?;
+        Ok(Some(smallvec![builder.broadcast(x, node.stack_shape(&shape))?]))
+    }
+
     fn lower(&self, operands: &[&Type], _: &[Type]) -> Lowering {
         let from = &operands[0].shape;
         let lead = self.shape.rank() - from.rank();
@@ -169,6 +178,10 @@ impl OpDef for Reshape {
         Ok(smallvec![back])
     }
 
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        node.apply(builder, Reshape { shape: node.stack_shape(&self.shape) }).map(Some)
+    }
+
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
         Lowering::Alias
     }
@@ -233,6 +246,11 @@ impl OpDef for Transpose {
         let inverse = self.inverse();
         let back = node.gradients[0].map(|gradient| builder.transpose(gradient, &inverse)).transpose()?;
         Ok(smallvec![back])
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        let permutation = [0].into_iter().chain(self.permutation.iter().map(|axis| axis + 1)).collect();
+        node.apply(builder, Transpose { permutation }).map(Some)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {

@@ -3,9 +3,10 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands, sample};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample, expect_operands, sample};
 use crate::{
     Affine, Attr, AttrReader, Attrs, AxisId, Builder, Contraction, DType, Error, Graph, Lowering, Num,
+    Operands,
 };
 use crate::{ScalarFn, Type, Types, View};
 
@@ -102,6 +103,17 @@ impl OpDef for MatMul {
             true => builder.matmul_transposed(gradient, left, true, self.transpose_left)?,
         };
         Ok(smallvec![Some(to_left), Some(to_right)])
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        let items = node.item_shape(builder, 0);
+        if node.is_stacked[..] != [true, false] || items.rank() != 2 || self.transpose_left {
+            return node.apply(builder, self.clone()).map(Some);
+        }
+        // The rows of all items, one below the other, are one product.
+        let rows = builder.reshape(node.operands[0], [node.length * items[0], items[1]])?;
+        let product = builder.op(self.clone(), &[rows, node.operands[1]])?;
+        Ok(Some(smallvec![builder.reshape(product, node.stack_shape(&node.results[0].shape))?]))
     }
 
     fn lower(&self, operands: &[&Type], _: &[Type]) -> Lowering {

@@ -1,5 +1,6 @@
 //! Ops: one file each, and the list of them.
 
+mod batched;
 mod concat;
 mod constant;
 mod conv;
@@ -25,8 +26,11 @@ use smallvec::SmallVec;
 
 use crate::eval::Array;
 use crate::names::did_you_mean;
-use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, NodeId, Type, Types, Value};
+use crate::{
+    AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, NodeId, Operands, Type, Types, Value,
+};
 
+pub use batched::Batched;
 pub use concat::{Concat, Split};
 pub use constant::Constant;
 pub use conv::{Conv, ConvOf};
@@ -72,6 +76,9 @@ pub trait OpDef: Clone + std::fmt::Debug + PartialEq {
     /// The gradient rule: from the gradients of the results (`None` is zero), the gradient of each operand, built
     /// from ordinary ops.
     fn grad(&self, builder: &mut Builder, node: &Differentiated<'_>) -> Result<Gradients, Error>;
+
+    /// The results for many nodes at once, of which some operands come as stacks, as stacks; `None` where it cannot.
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error>;
 
     /// How it is computed.
     fn lower(&self, operands: &[&Type], results: &[Type]) -> Lowering;
@@ -183,6 +190,11 @@ macro_rules! ops {
             /// See [`OpDef::grad`].
             pub fn grad(&self, builder: &mut Builder, node: &Differentiated<'_>) -> Result<Gradients, Error> {
                 match self { $(Op::$op(op) => op.grad(builder, node),)+ }
+            }
+
+            /// See [`OpDef::batched`].
+            pub fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+                match self { $(Op::$op(op) => op.batched(builder, node),)+ }
             }
 
             /// See [`OpDef::lower`].

@@ -15,9 +15,11 @@ use super::layout::ints;
 use super::window::check_axes;
 use super::windows::Windows;
 use crate::eval::{Array, advance};
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, SampleOperand, expect_operands, sample};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample, SampleOperand, expect_operands, sample};
 use crate::text::MAX_RANK;
-use crate::{AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, ReduceOp, ScalarFn, Shape};
+use crate::{
+    AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Operands, ReduceOp, ScalarFn, Shape,
+};
 use crate::{Type, Types};
 
 mod expand;
@@ -160,6 +162,10 @@ impl OpDef for Pool {
         };
         let back = builder.op(Pool { of, extents, ..self.clone() }, &[gradient, indices])?;
         Ok([Some(back), None].into_iter().take(node.operands.len()).collect())
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        node.apply(builder, self.clone()).map(Some)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {

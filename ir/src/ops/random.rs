@@ -5,9 +5,10 @@ use std::f64::consts::PI;
 use smallvec::smallvec;
 
 use crate::eval::{Array, Data};
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, SampleOperand, expect_operands};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample, SampleOperand, expect_operands};
 use crate::{
-    Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Scalar, ScalarFn, Type, Types,
+    Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Operands, Scalar, ScalarFn, Type,
+    Types,
 };
 use crate::{Value, scalar};
 
@@ -89,6 +90,10 @@ impl OpDef for Random {
     }
 
     /// Two rows of the table give the random words; the rest is arithmetic.
+    fn batched(&self, _: &mut Builder, _: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        Ok(None)
+    }
+
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
         let random = self.clone();
         Lowering::Expand(Box::new(move |builder, operands| {

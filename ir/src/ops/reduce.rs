@@ -3,8 +3,10 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, SHAPES, Sample, expect_operands, sample};
-use crate::{Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, ReduceOp, Scalar, Shape};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, SHAPES, Sample, expect_operands, sample};
+use crate::{
+    Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Operands, ReduceOp, Scalar, Shape,
+};
 use crate::{Type, Types, Value};
 
 /// The operand reduced over some of its axes, which the result does not have.
@@ -97,6 +99,11 @@ impl OpDef for Reduce {
             ReduceOp::Mul => self.product_gradient(builder, gradient, x)?,
         };
         Ok(smallvec![Some(gradient)])
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        let axes = self.axes.iter().map(|axis| axis + 1).collect();
+        node.apply(builder, Reduce { op: self.op, axes }).map(Some)
     }
 
     fn lower(&self, operands: &[&Type], _: &[Type]) -> Lowering {
@@ -258,6 +265,10 @@ impl OpDef for ArgMax {
     }
 
     /// The least index whose element equals the maximum, or is NaN: the maximum is NaN only if one is.
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        node.apply(builder, ArgMax { axis: self.axis + 1 }).map(Some)
+    }
+
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
         let axis = self.axis;
         Lowering::Expand(Box::new(move |builder, operands| {

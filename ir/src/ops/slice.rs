@@ -5,9 +5,12 @@ use smallvec::{SmallVec, smallvec};
 use super::layout::{axis, ints, moved, view};
 use crate::eval::Array;
 use crate::ops::{
-    Differentiated, Gradients, OpDef, SHAPES, Sample, SampleOperand, expect_operands, sample, sample_of,
+    Batched, Differentiated, Gradients, OpDef, SHAPES, Sample, SampleOperand, expect_operands, sample,
+    sample_of,
 };
-use crate::{Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Scalar, Type, Types};
+use crate::{
+    Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Operands, Scalar, Type, Types,
+};
 
 /// `operand[starts[i] .. ends[i]]`, every `strides[i]`-th element, along each axis `i`.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +34,11 @@ pub struct Pad {
     pub interior: SmallVec<[usize; 4]>,
     /// What they are.
     pub value: Scalar,
+}
+
+/// A list with an entry for the leading axis before the others.
+fn led(first: usize, list: &[usize]) -> SmallVec<[usize; 4]> {
+    std::iter::once(first).chain(list.iter().copied()).collect()
 }
 
 impl OpDef for Slice {
@@ -95,6 +103,18 @@ impl OpDef for Slice {
         let interior: SmallVec<[usize; 4]> = self.strides.iter().map(|stride| stride - 1).collect();
         let zero = Scalar::from_f64(builder.dtype(gradient), 0.0);
         Ok(smallvec![Some(builder.pad(gradient, &low, &high, &interior, zero)?)])
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        node.apply(
+            builder,
+            Slice {
+                starts: led(0, &self.starts),
+                ends: led(node.length, &self.ends),
+                strides: led(1, &self.strides),
+            },
+        )
+        .map(Some)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
@@ -193,6 +213,12 @@ impl OpDef for Pad {
         };
         let ends: SmallVec<[usize; 4]> = (0..from.rank()).map(end).collect();
         Ok(smallvec![Some(builder.slice(gradient, &self.low, &ends, &strides)?)])
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        let [low, high, interior] = [&self.low, &self.high, &self.interior].map(|list| led(0, list));
+        let pad = Pad { low, high, interior, value: self.value };
+        node.apply(builder, pad).map(Some)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {

@@ -3,8 +3,8 @@
 use smallvec::smallvec;
 
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands};
-use crate::{Attr, AttrReader, Attrs, Builder, Error, Graph, Init, Lowering, Type, Types};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample, expect_operands};
+use crate::{Attr, AttrReader, Attrs, Builder, Error, Graph, Init, Lowering, Operands, Type, Types};
 
 /// A tensor that the caller gives at each run, under the name of its node.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,10 @@ impl OpDef for Input {
         Ok(Gradients::new())
     }
 
+    fn batched(&self, _: &mut Builder, _: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        Ok(None)
+    }
+
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
         Lowering::Leaf
     }
@@ -102,6 +106,10 @@ impl OpDef for State {
 
     fn grad(&self, _: &mut Builder, _: &Differentiated<'_>) -> Result<Gradients, Error> {
         Ok(Gradients::new())
+    }
+
+    fn batched(&self, _: &mut Builder, _: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        Ok(None)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {

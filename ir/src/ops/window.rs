@@ -5,10 +5,11 @@ use smallvec::{SmallVec, smallvec};
 use super::layout::{axis, ints, view};
 use super::windows::{Windows, bounded};
 use crate::eval::Array;
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, expect_operands, sample_of};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample, expect_operands, sample_of};
 use crate::{Affine, Value};
 use crate::{
-    Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Scalar, Shape, Type, Types,
+    Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Num, Operands, Scalar, Shape, Type,
+    Types,
 };
 
 /// `result[a.., r.., k..] = x[a.., r * stride + k * dilation - low]` over windows along the last axes of `x`, `fill`
@@ -93,6 +94,10 @@ impl OpDef for Window {
         let w = one_each(builder, channels, &self.sizes, self.fill.dtype())?;
         let sum = builder.conv_transpose(y, w, &self.windows, &shape[leading..])?;
         Ok(smallvec![Some(builder.reshape(sum, shape)?)])
+    }
+
+    fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        node.apply(builder, self.clone()).map(Some)
     }
 
     fn lower(&self, operands: &[&Type], results: &[Type]) -> Lowering {

@@ -5,8 +5,8 @@ mod gradient;
 mod tests;
 
 use crate::eval::{Array, Data, evaluate_body};
-use crate::ops::{Differentiated, Gradients, OpDef, Sample, SampleOperand};
-use crate::{Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Shape, Type, Types};
+use crate::ops::{Batched, Differentiated, Gradients, OpDef, Sample, SampleOperand};
+use crate::{Attr, AttrReader, Attrs, Builder, DType, Error, Graph, Lowering, Operands, Shape, Type, Types};
 
 /// The body of the node, run once for each step `t` of `length`, from the first or, where it is reversed, from the last:
 ///
@@ -145,6 +145,10 @@ impl OpDef for Scan {
 
     fn grad(&self, builder: &mut Builder, node: &Differentiated<'_>) -> Result<Gradients, Error> {
         gradient::gradient(self, builder, node)
+    }
+
+    fn batched(&self, _: &mut Builder, _: &Batched<'_>) -> Result<Option<Operands>, Error> {
+        Ok(None)
     }
 
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
