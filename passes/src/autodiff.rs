@@ -7,7 +7,7 @@
 
 use ir::{Builder, Error, Graph, Op, Operands, Value, vjp};
 
-use crate::merge_loops::merge_loops;
+use crate::loops::merge_loops;
 use crate::rewrite::rebuild;
 
 /// Replaces all `grad` nodes.

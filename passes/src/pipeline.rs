@@ -20,6 +20,7 @@ use crate::expand::expand;
 use crate::fold::fold;
 use crate::fuse::fuse;
 use crate::layout::layout;
+use crate::loops::{hoist, sink};
 use crate::lower::lower;
 use crate::pad::pad;
 use crate::plan_memory::plan_memory;
@@ -38,6 +39,20 @@ pub static PASSES: &[Pass] = &[
         Differentiated,
         Differentiated,
         Run::Graph(|graph, options| fold(graph, options.fold_budget)),
+    )
+    .optional(),
+    Pass::new(
+        "hoist",
+        Differentiated,
+        Differentiated,
+        Run::Graph(|graph, options| hoist(graph, options.stack_bytes)),
+    )
+    .optional(),
+    Pass::new(
+        "sink",
+        Differentiated,
+        Differentiated,
+        Run::Graph(|graph, options| sink(graph, options.stack_bytes)),
     )
     .optional(),
     Pass::new("scale_weights", Differentiated, Differentiated, Run::Graph(scale_weights_where_allowed))
@@ -149,6 +164,8 @@ pub struct Options {
     pub fold_budget: usize,
     /// Whether the verifier runs after each pass; on what comes in, it runs in any case.
     pub verify: bool,
+    /// Values of loops that together take more bytes than this are not kept for all steps at once where a pass could choose so.
+    pub stack_bytes: usize,
     /// How convolutions are computed.
     pub convolution: Convolution,
     /// Whether nothing is rewritten that rounds otherwise, and no convolution is computed by Winograd's algorithm: what that
@@ -173,6 +190,7 @@ impl Default for Options {
             optimize: true,
             fold_budget: 4096,
             verify: cfg!(debug_assertions),
+            stack_bytes: 1 << 30,
             convolution: Convolution::Auto,
             strict: false,
         }

@@ -1,0 +1,11 @@
+//! Work out of loops: what a step computes without the carries, and sums over all steps.
+
+mod body;
+pub mod hoist;
+mod merge;
+pub mod sink;
+mod tails;
+
+pub use hoist::hoist;
+pub use merge::merge_loops;
+pub use sink::sink;

@@ -1,0 +1,188 @@
+//! Loops over time: what passes `hoist` and `sink` make of them, and what gradients of loops are.
+
+use std::collections::BTreeMap;
+
+use ir::eval::{Bindings, evaluate};
+use ir::ops::Op;
+use ir::scalar::uniform;
+use ir::{Builder, DType, Error, Graph, Scalar, Tensor, Type, Value};
+use passes::pipeline::{Options, Pass, Program, run_until};
+use tests::gradients::{check, gradient};
+
+/// Steps, rows, inputs and units of a cell.
+#[derive(Clone, Copy)]
+struct Sizes {
+    steps: usize,
+    rows: usize,
+    inputs: usize,
+    units: usize,
+}
+
+const SMALL: Sizes = Sizes { steps: 4, rows: 3, inputs: 2, units: 5 };
+
+/// The states of all steps of an LSTM on inputs `x`, from `h` and `c`, with weights `w` and `u` and bias `b`.
+fn lstm(b: &mut Builder, sizes: Sizes) -> Result<Value, Error> {
+    let Sizes { steps, rows, inputs, units } = sizes;
+    let mut input = |name: &str, shape: &[usize]| b.input(name, DType::F64, shape);
+    let x = input("x", &[steps, rows, inputs])?;
+    let (h, c) = (input("h", &[rows, units])?, input("c", &[rows, units])?);
+    let (w, u) = (input("w", &[4 * units, inputs])?, input("u", &[4 * units, units])?);
+    let bias = input("b", &[4 * units])?;
+    let scanned = b.scan(steps, &[h, c], &[x], |b, carries, items| {
+        let from_input = b.matmul_transposed(items[0], w, false, true)?;
+        let from_state = b.matmul_transposed(carries[0], u, false, true)?;
+        let gates = b.eval(from_input + bias + from_state)?;
+        let gates = b.split(gates, 1, &[units; 4])?;
+        let c = b.eval(gates[1].sigmoid() * carries[1] + gates[0].sigmoid() * gates[2].tanh())?;
+        let h = b.eval(gates[3].sigmoid() * c.tanh())?;
+        Ok((vec![h, c], vec![h]))
+    })?;
+    Ok(scanned.stacked[0])
+}
+
+/// A program that trains nothing and returns the gradients of an LSTM by all that is learned.
+fn lstm_gradients(sizes: Sizes, wrt: &[&str]) -> Graph {
+    let mut b = Builder::new("lstm");
+    let states = lstm(&mut b, sizes).unwrap();
+    let loss = b.eval(states.square().sum(&[0, 1, 2])).unwrap();
+    let values: Vec<Value> = wrt.iter().map(|name| Value::new(b.graph().find(name).unwrap(), 0)).collect();
+    for (name, gradient) in wrt.iter().zip(b.grad(loss, &values).unwrap()) {
+        b.output(&format!("d{name}"), gradient).unwrap();
+    }
+    b.output("loss", loss).unwrap();
+    b.finish()
+}
+
+fn until(graph: &Graph, pass: &str, options: &Options) -> Graph {
+    match run_until(graph.clone(), options, Pass::find(pass).unwrap()).unwrap() {
+        Program::Graph(graph) => graph,
+        Program::Plan(plan) => panic!("pass {pass} gives a plan:\n{plan}"),
+    }
+}
+
+/// Seeded inputs of a graph in -1..1.
+fn inputs(graph: &Graph) -> BTreeMap<String, Tensor> {
+    let one = |(stream, (_, node)): (usize, (_, &ir::Node))| {
+        let ty: &Type = &node.results[0];
+        let element = |i: usize| {
+            let x = 2.0 * uniform(3, stream as u32, i as u32, DType::F64) - 1.0;
+            Scalar::from_f64(ty.dtype, x)
+        };
+        (node.name.clone().unwrap(), Tensor::from_fn(ty, element))
+    };
+    graph.inputs().enumerate().map(one).collect()
+}
+
+fn outputs(graph: &Graph, inputs: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    let bindings = Bindings { inputs: inputs.clone(), ..Bindings::default() };
+    evaluate(graph, &bindings).unwrap_or_else(|error| panic!("{error}\n{graph}")).outputs
+}
+
+fn assert_near(found: &BTreeMap<String, Tensor>, expected: &BTreeMap<String, Tensor>, text: &str) {
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, expected) in expected {
+        let found = &found[name];
+        assert_eq!(found.ty(), expected.ty());
+        for i in 0..expected.shape().elements() {
+            let (a, b) = (found.get(i).as_f64(), expected.get(i).as_f64());
+            assert!((a - b).abs() <= 1e-12 * (1.0 + b.abs()), "{name}[{i}] is {a}, not {b}\n{text}");
+        }
+    }
+}
+
+/// How many products of matrices there are outside and inside of loops.
+fn products(graph: &Graph) -> (usize, usize) {
+    let is_product = |node: &ir::Node| usize::from(matches!(node.op, Op::MatMul(_)));
+    let outside = graph.nodes().map(|(_, node)| is_product(node)).sum();
+    let loops = graph.nodes().filter_map(|(_, node)| node.body.as_ref());
+    (outside, loops.map(|body| products(body)).map(|(outside, inside)| outside + inside).sum())
+}
+
+fn loops(graph: &Graph) -> usize {
+    graph.nodes().filter(|(_, node)| matches!(node.op, Op::Scan(_))).count()
+}
+
+#[test]
+fn an_lstm_trains_with_as_many_products_as_its_formulas() {
+    let graph = lstm_gradients(SMALL, &["w", "u", "b"]);
+    let canonical = until(&graph, "dce", &Options { verify: true, ..Options::default() });
+    assert_eq!(loops(&canonical), 2, "one forward and one backward\n{canonical}");
+    // x W, and the gradients of W and U; h U and its gradient for h in each step.
+    assert_eq!(products(&canonical), (3, 2), "{canonical}");
+    let with_inputs = lstm_gradients(SMALL, &["w", "u", "b", "x", "h", "c"]);
+    let canonical = until(&with_inputs, "dce", &Options { verify: true, ..Options::default() });
+    assert_eq!(products(&canonical), (4, 2), "{canonical}");
+}
+
+#[test]
+fn what_is_moved_out_of_loops_means_the_same() {
+    let graph = lstm_gradients(SMALL, &["w", "u", "b", "x", "h", "c"]);
+    let inputs = inputs(&graph);
+    let expected = outputs(&until(&graph, "autodiff", &Options::default()), &inputs);
+    for pass in ["hoist", "sink", "dce"] {
+        let found = until(&graph, pass, &Options { verify: true, ..Options::default() });
+        assert_near(&outputs(&found, &inputs), &expected, &found.to_string());
+    }
+}
+
+#[test]
+fn gradients_of_a_cell_agree_with_differences_and_so_do_theirs() {
+    let mut b = Builder::new("lstm");
+    let states = lstm(&mut b, Sizes { steps: 3, rows: 2, inputs: 2, units: 2 }).unwrap();
+    b.output("y", states).unwrap();
+    let function = b.finish();
+    let inputs = inputs(&function);
+    let names: Vec<String> = inputs.keys().cloned().collect();
+    check(&function, &names, &inputs);
+    check(&gradient(&function, &names, 1), &names, &inputs);
+}
+
+/// A loop in a loop, with a carry that exchanges its place with another, and one that stays.
+fn nested() -> Graph {
+    let mut b = Builder::new("nested");
+    let xs = b.input("xs", DType::F64, [3, 2, 4]).unwrap();
+    let [a, c, w] = ["a", "c", "w"].map(|name| b.input(name, DType::F64, [4]).unwrap());
+    let scanned = b.scan(ir::builder::Steps::new(3).reversed(), &[a, c, w], &[xs], |b, carries, items| {
+        let (w, outer) = (carries[2], carries[0]);
+        let inner = b.scan(2, &[outer], &[items[0]], |b, carries, items| {
+            let next = b.eval((carries[0] * w + items[0]).tanh())?;
+            Ok((vec![next], vec![carries[0]]))
+        })?;
+        let sum = b.eval(inner.stacked[0].sum(&[0]) * carries[1])?;
+        Ok((vec![carries[1], inner.carries[0], w], vec![sum, w]))
+    });
+    let scanned = scanned.unwrap();
+    for (index, &value) in scanned.carries.iter().chain(&scanned.stacked).enumerate() {
+        b.output(&format!("y{index}"), value).unwrap();
+    }
+    b.finish()
+}
+
+#[test]
+fn loops_in_loops_have_gradients() {
+    let function = nested();
+    let inputs = inputs(&function);
+    let names: Vec<String> = inputs.keys().cloned().collect();
+    check(&function, &names, &inputs);
+    let once = gradient(&function, &names, 1);
+    check(&once, &names, &inputs);
+    let expected = outputs(&once, &inputs);
+    let canonical = until(&once, "dce", &Options { verify: true, ..Options::default() });
+    assert_near(&outputs(&canonical, &inputs), &expected, &canonical.to_string());
+}
+
+#[test]
+fn a_loop_without_carries_is_no_loop() {
+    let mut b = Builder::new("map");
+    let xs = b.input("xs", DType::F64, [5, 2, 3]).unwrap();
+    let w = b.input("w", DType::F64, [3, 4]).unwrap();
+    let mapped = b.scan(5, &[], &[xs], |b, _, items| Ok((vec![], vec![b.matmul(items[0], w)?, items[0], w])));
+    for (index, &value) in mapped.unwrap().stacked.iter().enumerate() {
+        b.output(&format!("y{index}"), value).unwrap();
+    }
+    let graph = b.finish();
+    let canonical = until(&graph, "dce", &Options { verify: true, ..Options::default() });
+    assert_eq!((loops(&canonical), products(&canonical)), (0, (1, 0)), "{canonical}");
+    let inputs = inputs(&graph);
+    assert_near(&outputs(&canonical, &inputs), &outputs(&graph, &inputs), &canonical.to_string());
+}
