@@ -186,3 +186,14 @@ fn a_loop_without_carries_is_no_loop() {
     let inputs = inputs(&graph);
     assert_near(&outputs(&canonical, &inputs), &outputs(&graph, &inputs), &canonical.to_string());
 }
+
+#[test]
+fn a_loop_is_its_steps() {
+    for graph in [nested(), lstm_gradients(SMALL, &["w", "u", "b", "x", "h", "c"])] {
+        let graph = until(&graph, "autodiff", &Options::default());
+        let unrolled = passes::loops::unroll(&graph).unwrap();
+        assert_eq!(loops(&unrolled), 0);
+        let inputs = inputs(&graph);
+        assert_eq!(outputs(&unrolled, &inputs), outputs(&graph, &inputs));
+    }
+}

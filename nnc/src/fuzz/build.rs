@@ -27,6 +27,8 @@ pub(super) struct Maker {
     pub ints: Vec<Value>,
     pub bools: Vec<Value>,
     pub key: Value,
+    /// The number of loops around.
+    pub loops: usize,
     largest: usize,
 }
 
@@ -84,7 +86,8 @@ pub fn build(recipe: &Recipe) -> Result<Graph, Error> {
     let exact = |value| Known { value, bound: 3.0, exact: true };
     let floats = [x, y, z, w, f].map(exact).to_vec();
     let largest = recipe.largest;
-    let mut maker = Maker { b, dtype, floats, ints: vec![i, counter], bools: vec![c], key, largest };
+    let mut maker =
+        Maker { b, dtype, floats, ints: vec![i, counter], bools: vec![c], key, loops: 0, largest };
     for choice in &recipe.choices {
         maker.step(choice)?;
     }
@@ -93,7 +96,7 @@ pub fn build(recipe: &Recipe) -> Result<Graph, Error> {
 
 impl Maker {
     /// Does a step, where it fits.
-    fn step(&mut self, choice: &Choice) -> Result<(), Error> {
+    pub(super) fn step(&mut self, choice: &Choice) -> Result<(), Error> {
         let mut rng = Rng::new(choice.seed);
         let rng = &mut rng;
         let made = match choice.kind {
@@ -118,6 +121,7 @@ impl Maker {
             Kind::Attend => self.attend(rng),
             Kind::Whole => self.whole(rng),
             Kind::Convert => self.convert(rng),
+            Kind::Loop => self.scan(rng),
         };
         // What does not fit is an error of the builder, and no fault.
         for known in made.unwrap_or_default() {

@@ -105,7 +105,10 @@ impl Judge {
         let inputs = values::inputs(graph, SEED);
         let differentiated = caught("autodiff", || passes::autodiff::autodiff(graph))?
             .map_err(|error| Fault::new("error", "autodiff", error.to_string()))?;
-        let reference = caught("interpreter", || Reference::new(&differentiated, &inputs, SEED))?
+        // The judge looks at each step of a loop.
+        let unrolled = caught("unroll", || passes::loops::unroll(&differentiated))?
+            .map_err(|error| Fault::new("error", "unroll", error.to_string()))?;
+        let reference = caught("interpreter", || Reference::new(&unrolled, &inputs, SEED))?
             .map_err(|error| Fault::new("error", "interpreter", error.to_string()))?;
         let right = Right::new(&reference);
         let mut free: Option<(&str, Results)> = None;

@@ -52,10 +52,12 @@ pub enum Kind {
     Whole,
     /// To another float type and back.
     Convert,
+    /// A loop over time, with other steps in its body.
+    Loop,
 }
 
 /// The kinds with their weights.
-const KINDS: [(Kind, usize); 21] = [
+const KINDS: [(Kind, usize); 22] = [
     (Kind::Unary, 10),
     (Kind::Binary, 12),
     (Kind::Ladder, 4),
@@ -77,7 +79,23 @@ const KINDS: [(Kind, usize); 21] = [
     (Kind::Attend, 2),
     (Kind::Whole, 4),
     (Kind::Convert, 2),
+    (Kind::Loop, 5),
 ];
+
+impl Kind {
+    /// A kind by the weights.
+    pub fn draw(rng: &mut Rng) -> Kind {
+        let total: usize = KINDS.iter().map(|entry| entry.1).sum();
+        let mut at = rng.below(total);
+        for (kind, weight) in KINDS {
+            if at < weight {
+                return kind;
+            }
+            at -= weight;
+        }
+        unreachable!("the weights add up to their sum")
+    }
+}
 
 /// A step.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,7 +160,7 @@ impl Recipe {
             _ => [0; 3],
         };
         let count = 1 + rng.below(steps);
-        let choices = (0..count).map(|_| Choice { kind: kind(rng), seed: rng.bits() }).collect();
+        let choices = (0..count).map(|_| Choice { kind: Kind::draw(rng), seed: rng.bits() }).collect();
         let ending = Ending {
             gradients: !rng.one_in(3),
             second: rng.one_in(8),
@@ -192,19 +210,6 @@ impl Recipe {
         }
         all
     }
-}
-
-/// A kind by the weights.
-fn kind(rng: &mut Rng) -> Kind {
-    let total: usize = KINDS.iter().map(|entry| entry.1).sum();
-    let mut at = rng.below(total);
-    for (kind, weight) in KINDS {
-        if at < weight {
-            return kind;
-        }
-        at -= weight;
-    }
-    unreachable!("the weights add up to their sum")
 }
 
 /// An extent: most are below eight, a few above, and now and then it is 0.

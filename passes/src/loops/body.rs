@@ -141,12 +141,7 @@ impl NewBody {
 
     /// Copies a node whose operands are there.
     pub fn copy(&mut self, old: &Graph, id: NodeId) -> Result<(), Error> {
-        let node = old.node(id);
-        let operands: Operands = node.operands.iter().map(|operand| self.values[operand]).collect();
-        let copy = self.builder.push_with_body(node.op.clone(), &operands, None, node.body.clone())?;
-        let results: Operands = self.builder.graph().results(copy).collect();
-        self.values.extend(old.results(id).zip(results));
-        Ok(())
+        copy(&mut self.builder, &mut self.values, old, id)
     }
 
     /// Returns a value under the next name.
@@ -154,4 +149,19 @@ impl NewBody {
         let name = format!("out{}", self.builder.graph().outputs.len());
         self.builder.output(&name, value)
     }
+}
+
+/// Copies a node whose operands are there, by where values of the old graph are in that of the builder.
+pub fn copy(
+    builder: &mut Builder,
+    values: &mut BTreeMap<Value, Value>,
+    old: &Graph,
+    id: NodeId,
+) -> Result<(), Error> {
+    let node = old.node(id);
+    let operands: Operands = node.operands.iter().map(|operand| values[operand]).collect();
+    let copy = builder.push_with_body(node.op.clone(), &operands, None, node.body.clone())?;
+    let results: Operands = builder.graph().results(copy).collect();
+    values.extend(old.results(id).zip(results));
+    Ok(())
 }

@@ -5,7 +5,9 @@ pub mod hoist;
 mod merge;
 pub mod sink;
 mod tails;
+mod unroll;
 
 pub use hoist::hoist;
 pub use merge::merge_loops;
 pub use sink::sink;
+pub use unroll::unroll;

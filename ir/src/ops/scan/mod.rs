@@ -52,7 +52,7 @@ impl Scan {
     }
 
     /// The steps in the order in which they run.
-    fn steps(&self) -> impl Iterator<Item = usize> + use<> {
+    pub fn steps(&self) -> impl Iterator<Item = usize> + use<> {
         let (length, reversed) = (self.length, self.reversed);
         (0..length).map(move |step| if reversed { length - 1 - step } else { step })
     }

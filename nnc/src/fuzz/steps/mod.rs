@@ -2,6 +2,7 @@
 
 mod blocks;
 mod elementwise;
+mod loops;
 mod moves;
 mod sums;
 mod whole;
