@@ -25,6 +25,8 @@ pub struct Options {
     pub convolution: Convolution,
     /// Whether results are those of the graph's own operations: see [`passes::Options::strict`].
     pub strict: bool,
+    /// See [`passes::Options::checkpoint_every`].
+    pub checkpoint_every: Option<usize>,
 }
 
 impl Default for Options {
@@ -37,6 +39,7 @@ impl Default for Options {
             target: None,
             convolution: Convolution::Auto,
             strict: false,
+            checkpoint_every: None,
         }
     }
 }
@@ -63,6 +66,7 @@ impl Options {
             verify: self.verify,
             convolution,
             strict: self.strict,
+            checkpoint_every: self.checkpoint_every,
             ..passes::Options::default()
         }
     }

@@ -20,7 +20,7 @@ use crate::expand::expand;
 use crate::fold::fold;
 use crate::fuse::fuse;
 use crate::layout::layout;
-use crate::loops::{hoist, sink};
+use crate::loops::{hoist, segment, sink};
 use crate::lower::lower;
 use crate::pad::pad;
 use crate::plan_memory::plan_memory;
@@ -32,7 +32,7 @@ use crate::winograd::winograd;
 
 /// The passes in their order.
 pub static PASSES: &[Pass] = &[
-    Pass::new("autodiff", Source, Differentiated, Run::Graph(|graph, _| autodiff(graph))),
+    Pass::new("autodiff", Source, Differentiated, Run::Graph(autodiff_in_segments)),
     Pass::new("expand", Differentiated, Differentiated, Run::Graph(|graph, _| expand(graph))),
     Pass::new(
         "fold",
@@ -80,6 +80,16 @@ pub static PASSES: &[Pass] = &[
         Run::Plan(|plan, options| plan_memory(plan, options.optimize)),
     ),
 ];
+
+/// Loops are cut into segments where they are differentiated in this very graph.
+fn autodiff_in_segments(graph: &Graph, options: &Options) -> Result<Graph, Error> {
+    match options.checkpoint_every {
+        Some(every) if graph.nodes().any(|(_, node)| matches!(node.op, ir::Op::Grad(_))) => {
+            autodiff(&segment(graph, every)?)
+        }
+        _ => autodiff(graph),
+    }
+}
 
 fn scale_weights_where_allowed(graph: &Graph, options: &Options) -> Result<Graph, Error> {
     if options.strict { Ok(graph.clone()) } else { scale_weights(graph) }
@@ -166,6 +176,9 @@ pub struct Options {
     pub verify: bool,
     /// Values of loops that together take more bytes than this are not kept for all steps at once where a pass could choose so.
     pub stack_bytes: usize,
+    /// The gradient of a loop keeps the carries of every so many steps, and computes the steps between again: less memory for
+    /// more time. Where the number of steps is no multiple, the greatest divisor that is less. `None` keeps what it needs of each.
+    pub checkpoint_every: Option<usize>,
     /// How convolutions are computed.
     pub convolution: Convolution,
     /// Whether nothing is rewritten that rounds otherwise, and no convolution is computed by Winograd's algorithm: what that
@@ -191,6 +204,7 @@ impl Default for Options {
             fold_budget: 4096,
             verify: cfg!(debug_assertions),
             stack_bytes: 1 << 30,
+            checkpoint_every: None,
             convolution: Convolution::Auto,
             strict: false,
         }

@@ -197,3 +197,19 @@ fn a_loop_is_its_steps() {
         assert_eq!(outputs(&unrolled, &inputs), outputs(&graph, &inputs));
     }
 }
+
+#[test]
+fn segments_are_computed_again_and_mean_the_same() {
+    let graph = lstm_gradients(Sizes { steps: 6, ..SMALL }, &["w", "u", "b", "x", "h", "c"]);
+    let inputs = inputs(&graph);
+    let expected = outputs(&until(&graph, "autodiff", &Options::default()), &inputs);
+    for every in [1, 2, 3, 4, 5, 6, 7] {
+        let options = Options { checkpoint_every: Some(every), verify: true, ..Options::default() };
+        let found = until(&graph, "autodiff", &options);
+        assert_near(&outputs(&found, &inputs), &expected, &found.to_string());
+        let canonical = until(&graph, "dce", &options);
+        assert_near(&outputs(&canonical, &inputs), &expected, &canonical.to_string());
+        // The sums over time are those without segments. With segments of one step, what a step gives to the next is one product.
+        assert_eq!(products(&canonical).0, if every == 1 { 5 } else { 4 }, "{canonical}");
+    }
+}

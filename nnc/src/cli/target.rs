@@ -17,6 +17,9 @@ pub struct TargetArg {
     /// Compute what the program says, operation by operation: no reassociation, no Winograd
     #[arg(long)]
     strict: bool,
+    /// Of loops over time, keep the carries of every K-th step for the gradient, and compute the steps between again
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    checkpoint_every: Option<u32>,
 }
 
 /// See [`Convolution`].
@@ -40,6 +43,12 @@ impl TargetArg {
             Algorithm::Auto => Convolution::Auto,
             Algorithm::Direct => Convolution::Direct,
         };
-        Options { target: Some(self.target.clone()), convolution, strict: self.strict, ..Options::default() }
+        Options {
+            target: Some(self.target.clone()),
+            convolution,
+            strict: self.strict,
+            checkpoint_every: self.checkpoint_every.map(|steps| steps as usize),
+            ..Options::default()
+        }
     }
 }

@@ -3,11 +3,13 @@
 mod body;
 pub mod hoist;
 mod merge;
+mod segment;
 pub mod sink;
 mod tails;
 mod unroll;
 
 pub use hoist::hoist;
 pub use merge::merge_loops;
+pub use segment::segment;
 pub use sink::sink;
 pub use unroll::unroll;
