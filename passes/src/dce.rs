@@ -7,42 +7,83 @@
 use std::collections::BTreeMap;
 
 use ir::ops::Scan;
-use ir::{Error, Graph, Node, NodeId, Op, Operands, Value};
+use ir::{Error, Graph, Node, NodeId, Op, Operands, Output, Update, Value};
 use smallvec::SmallVec;
-
-use crate::rewrite::rebuild;
 
 /// Removes what nothing needs.
 pub fn dce(graph: &Graph) -> Result<Graph, Error> {
-    let loops = shortened_loops(graph);
-    if loops.is_empty() {
-        return Ok(graph.part(&needed(graph)));
-    }
-    let mut ids = graph.ids();
-    let graph = rebuild(graph, |builder, _, operands| {
-        let id = ids.next().expect("nodes come in the order of their ids");
-        let Some(shortened) = loops.get(&id) else { return Ok(None) };
-        let operands: Operands = shortened.operands.iter().map(|&operand| operands[operand]).collect();
-        let body = Some(Box::new(dce(&shortened.body)?));
-        let node = builder.push_with_body(shortened.scan.clone(), &operands, None, body)?;
-        let results: Operands = builder.graph().results(node).collect();
+    let Needed { is_read, loops } = Needed::of(graph);
+    let mut target = Graph::new(graph.name.clone());
+    let mut values: Vec<Operands> = Vec::with_capacity(graph.len());
+    let moved = |values: &[Operands], value: Value| values[value.node.0 as usize][value.result as usize];
+    for (id, node) in graph.nodes() {
+        let is_leaf = matches!(node.op, Op::Input(_) | Op::State(_));
+        if !is_leaf && !is_read[id.0 as usize].contains(&true) {
+            values.push(Operands::new());
+            continue;
+        }
+        let mut node = node.clone();
+        let mut places: SmallVec<[Option<usize>; 4]> = (0..node.results.len()).map(Some).collect();
+        if let Some(shortened) = loops.get(&id) {
+            let Shortened { scan, body, operands, results } = shortened;
+            node.op = scan.clone().into();
+            node.operands = operands.iter().map(|&operand| node.operands[operand]).collect();
+            let kept = node.results.iter().zip(results).filter(|(_, place)| place.is_some());
+            node.results = kept.map(|(ty, _)| ty.clone()).collect();
+            node.body = Some(Box::new(dce(body)?));
+            places.clone_from(results);
+        }
+        node.operands.iter_mut().for_each(|operand| *operand = moved(&values, *operand));
+        let copy = target.push(node);
         // Nothing reads the results that are gone.
-        Ok(Some(shortened.results.iter().map(|&result| results[result.unwrap_or(0)]).collect()))
-    })?;
-    Ok(graph.part(&needed(&graph)))
+        values.push(places.iter().map(|place| Value::new(copy, place.unwrap_or(0) as u32)).collect());
+    }
+    let output = |output: &Output| Output { name: output.name.clone(), value: moved(&values, output.value) };
+    target.outputs = graph.outputs.iter().map(output).collect();
+    let update = |update: &Update| {
+        let state = moved(&values, Value::new(update.state, 0)).node;
+        Update { state, value: moved(&values, update.value) }
+    };
+    target.updates = graph.updates.iter().map(update).collect();
+    Ok(target)
 }
 
-/// Which nodes are needed.
-fn needed(graph: &Graph) -> Vec<bool> {
-    let mut needed: Vec<bool> =
-        graph.nodes().map(|(_, node)| matches!(node.op, Op::Input(_) | Op::State(_))).collect();
-    graph.roots().for_each(|value| needed[value.node.0 as usize] = true);
-    for (id, node) in graph.nodes().rev() {
-        if needed[id.0 as usize] {
-            node.operands.iter().for_each(|operand| needed[operand.node.0 as usize] = true);
+/// What outputs and updates need.
+struct Needed {
+    /// Of each node, which results.
+    is_read: Vec<SmallVec<[bool; 2]>>,
+    /// The loops of which not all is needed.
+    loops: BTreeMap<NodeId, Shortened>,
+}
+
+impl Needed {
+    fn of(graph: &Graph) -> Needed {
+        let is_read = graph.nodes().map(|(_, node)| SmallVec::from_elem(false, node.results.len())).collect();
+        let mut needed = Needed { is_read, loops: BTreeMap::new() };
+        graph.roots().for_each(|value| needed.read(value));
+        for (id, node) in graph.nodes().rev() {
+            let results = needed.is_read[id.0 as usize].clone();
+            if !results.contains(&true) {
+                continue;
+            }
+            let kept = match (&node.op, &node.body) {
+                (Op::Scan(scan), Some(body)) => shortened(scan, body, node, &results),
+                _ => None,
+            };
+            match kept {
+                None => node.operands.iter().for_each(|&operand| needed.read(operand)),
+                Some(shortened) => {
+                    shortened.operands.iter().for_each(|&operand| needed.read(node.operands[operand]));
+                    needed.loops.insert(id, shortened);
+                }
+            }
         }
+        needed
     }
-    needed
+
+    fn read(&mut self, value: Value) {
+        self.is_read[value.node.0 as usize][value.result as usize] = true;
+    }
 }
 
 /// A loop with what is needed of it.
@@ -54,38 +95,6 @@ struct Shortened {
     operands: Vec<usize>,
     /// Where each result is now; `None` where it is gone.
     results: SmallVec<[Option<usize>; 4]>,
-}
-
-/// The loops of which not all is needed.
-fn shortened_loops(graph: &Graph) -> BTreeMap<NodeId, Shortened> {
-    let mut loops = BTreeMap::new();
-    if !graph.nodes().any(|(_, node)| matches!(node.op, Op::Scan(_))) {
-        return loops;
-    }
-    let mut is_read: Vec<SmallVec<[bool; 2]>> =
-        graph.nodes().map(|(_, node)| SmallVec::from_elem(false, node.results.len())).collect();
-    let read = |is_read: &mut Vec<SmallVec<[bool; 2]>>, value: Value| {
-        is_read[value.node.0 as usize][value.result as usize] = true;
-    };
-    graph.roots().for_each(|value| read(&mut is_read, value));
-    for (id, node) in graph.nodes().rev() {
-        let results = is_read[id.0 as usize].clone();
-        if !results.contains(&true) {
-            continue;
-        }
-        let kept = match (&node.op, &node.body) {
-            (Op::Scan(scan), Some(body)) => shortened(scan, body, node, &results),
-            _ => None,
-        };
-        match kept {
-            None => node.operands.iter().for_each(|&operand| read(&mut is_read, operand)),
-            Some(shortened) => {
-                shortened.operands.iter().for_each(|&operand| read(&mut is_read, node.operands[operand]));
-                loops.insert(id, shortened);
-            }
-        }
-    }
-    loops
 }
 
 /// A loop with what is needed for the results that are read; `None` where that is all of it.
