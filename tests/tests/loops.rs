@@ -43,18 +43,19 @@ fn lstm(b: &mut Builder, sizes: Sizes) -> Result<Value, Error> {
 /// A program that trains nothing and returns the gradients of an LSTM by all that is learned.
 fn lstm_gradients(sizes: Sizes, wrt: &[&str]) -> Graph {
     let mut b = Builder::new("lstm");
-    let states = lstm(&mut b, sizes).unwrap();
-    let loss = b.eval(states.square().sum(&[0, 1, 2])).unwrap();
-    let values: Vec<Value> = wrt.iter().map(|name| Value::new(b.graph().find(name).unwrap(), 0)).collect();
-    for (name, gradient) in wrt.iter().zip(b.grad(loss, &values).unwrap()) {
-        b.output(&format!("d{name}"), gradient).unwrap();
+    let states = lstm(&mut b, sizes).expect("it is valid");
+    let loss = b.eval(states.square().sum(&[0, 1, 2])).expect("it is valid");
+    let values: Vec<Value> =
+        wrt.iter().map(|name| Value::new(b.graph().find(name).expect("it is valid"), 0)).collect();
+    for (name, gradient) in wrt.iter().zip(b.grad(loss, &values).expect("it is valid")) {
+        b.output(&format!("d{name}"), gradient).expect("it is valid");
     }
-    b.output("loss", loss).unwrap();
+    b.output("loss", loss).expect("it is valid");
     b.finish()
 }
 
 fn until(graph: &Graph, pass: &str, options: &Options) -> Graph {
-    match run_until(graph.clone(), options, Pass::find(pass).unwrap()).unwrap() {
+    match run_until(graph.clone(), options, Pass::find(pass).expect("it is valid")).expect("it is valid") {
         Program::Graph(graph) => graph,
         Program::Plan(plan) => panic!("pass {pass} gives a plan:\n{plan}"),
     }
@@ -68,7 +69,7 @@ fn inputs(graph: &Graph) -> BTreeMap<String, Tensor> {
             let x = 2.0 * uniform(3, stream as u32, i as u32, DType::F64) - 1.0;
             Scalar::from_f64(ty.dtype, x)
         };
-        (node.name.clone().unwrap(), Tensor::from_fn(ty, element))
+        (node.name.clone().expect("it is valid"), Tensor::from_fn(ty, element))
     };
     graph.inputs().enumerate().map(one).collect()
 }
@@ -128,8 +129,8 @@ fn what_is_moved_out_of_loops_means_the_same() {
 #[test]
 fn gradients_of_a_cell_agree_with_differences_and_so_do_theirs() {
     let mut b = Builder::new("lstm");
-    let states = lstm(&mut b, Sizes { steps: 3, rows: 2, inputs: 2, units: 2 }).unwrap();
-    b.output("y", states).unwrap();
+    let states = lstm(&mut b, Sizes { steps: 3, rows: 2, inputs: 2, units: 2 }).expect("it is valid");
+    b.output("y", states).expect("it is valid");
     let function = b.finish();
     let inputs = inputs(&function);
     let names: Vec<String> = inputs.keys().cloned().collect();
@@ -140,8 +141,8 @@ fn gradients_of_a_cell_agree_with_differences_and_so_do_theirs() {
 /// A loop in a loop, with a carry that exchanges its place with another, and one that stays.
 fn nested() -> Graph {
     let mut b = Builder::new("nested");
-    let xs = b.input("xs", DType::F64, [3, 2, 4]).unwrap();
-    let [a, c, w] = ["a", "c", "w"].map(|name| b.input(name, DType::F64, [4]).unwrap());
+    let xs = b.input("xs", DType::F64, [3, 2, 4]).expect("it is valid");
+    let [a, c, w] = ["a", "c", "w"].map(|name| b.input(name, DType::F64, [4]).expect("it is valid"));
     let scanned = b.scan(ir::builder::Steps::new(3).reversed(), &[a, c, w], &[xs], |b, carries, items| {
         let (w, outer) = (carries[2], carries[0]);
         let inner = b.scan(2, &[outer], &[items[0]], |b, carries, items| {
@@ -151,9 +152,9 @@ fn nested() -> Graph {
         let sum = b.eval(inner.stacked[0].sum(&[0]) * carries[1])?;
         Ok((vec![carries[1], inner.carries[0], w], vec![sum, w]))
     });
-    let scanned = scanned.unwrap();
+    let scanned = scanned.expect("it is valid");
     for (index, &value) in scanned.carries.iter().chain(&scanned.stacked).enumerate() {
-        b.output(&format!("y{index}"), value).unwrap();
+        b.output(&format!("y{index}"), value).expect("it is valid");
     }
     b.finish()
 }
@@ -174,11 +175,11 @@ fn loops_in_loops_have_gradients() {
 #[test]
 fn a_loop_without_carries_is_no_loop() {
     let mut b = Builder::new("map");
-    let xs = b.input("xs", DType::F64, [5, 2, 3]).unwrap();
-    let w = b.input("w", DType::F64, [3, 4]).unwrap();
+    let xs = b.input("xs", DType::F64, [5, 2, 3]).expect("it is valid");
+    let w = b.input("w", DType::F64, [3, 4]).expect("it is valid");
     let mapped = b.scan(5, &[], &[xs], |b, _, items| Ok((vec![], vec![b.matmul(items[0], w)?, items[0], w])));
-    for (index, &value) in mapped.unwrap().stacked.iter().enumerate() {
-        b.output(&format!("y{index}"), value).unwrap();
+    for (index, &value) in mapped.expect("it is valid").stacked.iter().enumerate() {
+        b.output(&format!("y{index}"), value).expect("it is valid");
     }
     let graph = b.finish();
     let canonical = until(&graph, "dce", &Options { verify: true, ..Options::default() });
@@ -191,7 +192,7 @@ fn a_loop_without_carries_is_no_loop() {
 fn a_loop_is_its_steps() {
     for graph in [nested(), lstm_gradients(SMALL, &["w", "u", "b", "x", "h", "c"])] {
         let graph = until(&graph, "autodiff", &Options::default());
-        let unrolled = passes::loops::unroll(&graph).unwrap();
+        let unrolled = passes::loops::unroll(&graph).expect("it is valid");
         assert_eq!(loops(&unrolled), 0);
         let inputs = inputs(&graph);
         assert_eq!(outputs(&unrolled, &inputs), outputs(&graph, &inputs));

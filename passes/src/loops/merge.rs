@@ -4,6 +4,7 @@
 //! operands, the first stays, with the results of all.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use ir::ops::Scan;
 use ir::{Builder, Error, Graph, Node, NodeId, Op, Operands, Output, Value};
@@ -28,14 +29,16 @@ pub fn merge_loops(graph: &Graph) -> Result<Graph, Error> {
         let Some(&number) = group_of.get(&id).filter(|&&number| groups[number].members.len() > 1) else {
             return Ok(None);
         };
-        if !merged.contains_key(&number) {
-            let whole = Merged::of(&graph, &groups[number])?;
-            let body = Some(Box::new(whole.body.clone()));
-            let node = builder.push_with_body(groups[number].scan.clone(), operands, None, body)?;
-            let results = builder.graph().results(node).collect();
-            merged.insert(number, (whole, results));
-        }
-        let (whole, results) = &merged[&number];
+        let (whole, results) = match merged.entry(number) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(first) => {
+                let whole = Merged::of(&graph, &groups[number])?;
+                let body = Some(Box::new(whole.body.clone()));
+                let node = builder.push_with_body(groups[number].scan.clone(), operands, None, body)?;
+                let results = builder.graph().results(node).collect();
+                first.insert((whole, results))
+            }
+        };
         Ok(Some(whole.places[&id].iter().map(|&place| results[place]).collect()))
     })
 }

@@ -239,7 +239,7 @@ fn write(of: &Loop<'_>, sums: &[Sum], builder: &mut Builder, operands: &[Value])
             found.push(*left.next().expect("the loop returns what is left of it"));
             continue;
         };
-        let mut total = operands[index];
+        let mut total = operands[sum.carry];
         for term in &sum.terms {
             let items: Operands = term.stacked.iter().map(&stack_of).collect();
             let mut value = over_time(builder, body.node(term.sum), &items)?;
