@@ -183,6 +183,10 @@ impl Builder {
 
     /// A tensor that the caller gives at each run.
     pub fn input(&mut self, name: &str, dtype: DType, shape: impl Into<Shape>) -> Result<Value, Error> {
+        if self.is_in_body() {
+            let help = "declare it before the loop, and use it in the body or give it as a stacked operand";
+            return Err(Error::new(name, "a loop's body declares no inputs", help));
+        }
         self.named(Input { ty: Type::new(dtype, shape) }, name)
     }
 
@@ -194,7 +198,7 @@ impl Builder {
         shape: impl Into<Shape>,
         init: Init,
     ) -> Result<Value, Error> {
-        self.outermost().named(State { ty: Type::new(dtype, shape), init, is_private: false }, name)
+        self.root_mut().named(State { ty: Type::new(dtype, shape), init, is_private: false }, name)
     }
 
     /// As [`Builder::state`], for programs of this graph's name alone: what would mean another thing to another program, such
@@ -206,13 +210,21 @@ impl Builder {
         shape: impl Into<Shape>,
         init: Init,
     ) -> Result<Value, Error> {
-        self.outermost().named(State { ty: Type::new(dtype, shape), init, is_private: true }, name)
+        self.root_mut().named(State { ty: Type::new(dtype, shape), init, is_private: true }, name)
     }
 
     /// Returns `value` from each run under this name.
     pub fn output(&mut self, name: &str, value: impl Into<Expr>) -> Result<(), Error> {
+        if self.is_in_body() {
+            let help = "return it from the body among what is stacked, and make an output of that";
+            return Err(Error::new(name, "a loop's body has no outputs by name", help));
+        }
         check_name(name)?;
         let value = self.append(value.into())?;
+        self.push_output(name, value)
+    }
+
+    fn push_output(&mut self, name: &str, value: Value) -> Result<(), Error> {
         self.check(&format!("output `{name}`"), &[value])?;
         let value = self.own_value(value)?;
         if !self.output_names.insert(name.to_owned()) {

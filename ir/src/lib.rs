@@ -47,7 +47,7 @@ pub mod winograd;
 
 pub use affine::{Affine, AxisId};
 pub use attr::{Attr, AttrReader, Attrs};
-pub use builder::Builder;
+pub use builder::{Builder, Scanned, Steps};
 pub use dtype::DType;
 pub use error::Error;
 pub use expr::Expr;

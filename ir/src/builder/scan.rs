@@ -151,10 +151,10 @@ impl Builder {
             return Err(Error::new("scan", problem, "return the next value of each carry, in their order"));
         }
         for (index, &value) in next.iter().enumerate() {
-            self.output(&format!("next{index}"), value)?;
+            self.push_output(&format!("next{index}"), value)?;
         }
         for (index, &value) in stacked.iter().enumerate() {
-            self.output(&format!("y{index}"), value)?;
+            self.push_output(&format!("y{index}"), value)?;
         }
         Ok(())
     }
@@ -173,10 +173,10 @@ impl Builder {
         self.around.is_some()
     }
 
-    /// The builder of the graph around all bodies that are being built.
-    pub(super) fn outermost(&mut self) -> &mut Builder {
+    /// The builder of the graph around all bodies that are being built: what it appends is computed before the loops.
+    pub fn root_mut(&mut self) -> &mut Builder {
         match self.around.is_some() {
-            true => self.around.as_mut().map(|around| around.builder.outermost()).expect("it has been asked"),
+            true => self.around.as_mut().map(|around| around.builder.root_mut()).expect("it has been asked"),
             false => self,
         }
     }

@@ -130,3 +130,25 @@ fn a_failed_step_leaves_the_builder_as_it_was() {
     );
     assert!(!b.is_in_body() && b.graph().len() == 1);
 }
+
+#[test]
+fn a_body_has_neither_inputs_nor_outputs_by_name() {
+    let mut b = Builder::new("named");
+    let x = b.input("x", DType::F32, [2]).unwrap();
+    let error =
+        b.scan(3, &[x], &[], |b, _, _| Ok((vec![b.input("y", DType::F32, [2])?], vec![]))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "y: a loop's body declares no inputs; \
+         declare it before the loop, and use it in the body or give it as a stacked operand"
+    );
+    let output = |b: &mut Builder, carries: &[crate::Value], _: &[crate::Value]| {
+        b.output("y", carries[0])?;
+        Ok((carries.to_vec(), vec![]))
+    };
+    assert_eq!(
+        b.scan(3, &[x], &[], output).unwrap_err().to_string(),
+        "y: a loop's body has no outputs by name; \
+         return it from the body among what is stacked, and make an output of that"
+    );
+}
