@@ -6,6 +6,7 @@
 //! for [`Summary`](crate::Summary). Everything else it leaves to [`Builder`], as which it can be used.
 
 mod draws;
+mod loops;
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut, Range};
@@ -78,9 +79,11 @@ pub(crate) struct LayerCall {
     pub layer: String,
     /// How many layers it is within.
     pub depth: usize,
-    /// What it gave.
-    pub output: Value,
-    /// The nodes that it and the layers within it made.
+    /// What it gave, where that is a value of the whole graph: not of the body of a loop.
+    pub output: Option<Value>,
+    /// The type of that.
+    pub output_type: Type,
+    /// The nodes that it and the layers within it made in the whole graph.
     pub nodes: Range<u32>,
 }
 
@@ -165,7 +168,7 @@ impl Context {
     /// `name` with its scopes, where no state has it yet.
     fn free_name(&self, name: &str) -> Result<String, Error> {
         let name = self.scoped(name);
-        if self.graph().find(&name).is_some() {
+        if self.root().find(&name).is_some() {
             let help = "give each layer a scope of its own: `cx.layer(\"fc1\", &layer, x)`";
             return Err(Error::new(name, "this name is taken", help));
         }
@@ -175,11 +178,12 @@ impl Context {
     /// The state `name` of the current scope, which has been made before.
     fn known_state(&self, name: &str, shape: Shape) -> Result<Value, Error> {
         let name = self.scoped(name);
-        let Some(node) = self.graph().find(&name) else {
+        let found = self.root().find(&name).and_then(|node| self.root().results(node).next());
+        let Some(value) = found else {
             let help = "apply the layer with `cx.layer` first, under the same name";
             return Err(Error::new(name, "there is no such parameter to be shared", help));
         };
-        let (value, wanted) = (Value::new(node, 0), Type::new(self.dtype, shape));
+        let wanted = Type::new(self.dtype, shape);
         if *self.ty(value) != wanted {
             let problem = format!("it is {} there, and {wanted} here", self.ty(value));
             return Err(Error::new(name, problem, "share one layer, or give each a scope of its own"));
@@ -250,16 +254,21 @@ impl Context {
 
     /// `layer` on `x` in the scope that is open, noted as a call.
     pub(crate) fn call(&mut self, layer: &dyn Layer, x: Value) -> Result<Value, Error> {
-        let (position, depth, start) = (self.calls.len(), self.depth, self.graph().len() as u32);
+        let (position, depth, start) = (self.calls.len(), self.depth, self.root().len() as u32);
         self.check_layer(layer, x)?;
         self.depth += 1;
         let output = layer.forward(self, x);
         self.depth -= 1;
         let output = output?;
         self.check_layer(layer, output)?;
-        let nodes = start..self.graph().len() as u32;
-        let call =
-            LayerCall { scope: self.scopes.join("."), layer: layer.description(), depth, output, nodes };
+        let call = LayerCall {
+            scope: self.scopes.join("."),
+            layer: layer.description(),
+            depth,
+            output: (!self.is_in_body()).then_some(output),
+            output_type: self.ty(output).clone(),
+            nodes: start..self.root().len() as u32,
+        };
         self.calls.insert(position, call); // before those within it
         Ok(output)
     }
@@ -306,8 +315,9 @@ impl Context {
     /// Makes `value` the value of `state` from the next run on; within [`Context::when`], where its condition holds.
     ///
     /// # Errors
-    /// As [`Builder::update`].
+    /// As [`Builder::update`]; in the body of a [loop](Context::scan).
     pub fn update(&mut self, state: Value, value: impl Into<Expr>) -> Result<(), Error> {
+        self.check_is_outside()?;
         let value = value.into();
         let mut value = value.as_value().map_or_else(|| self.eval(value), Ok)?;
         for condition in self.conditions.clone() {

@@ -94,7 +94,7 @@ fn way_back(
 /// What the layer of this scope gives.
 fn output_of(cx: &Context, layer: &str) -> Result<Value, Error> {
     let call = cx.calls().iter().find(|call| call.scope == layer);
-    call.map(|call| call.output).ok_or_else(|| {
+    call.and_then(|call| call.output).ok_or_else(|| {
         let scopes = cx.calls().iter().map(|call| call.scope.as_str()).filter(|scope| !scope.is_empty());
         let help = choices(layer, "the layers are", scopes);
         Error::new(layer, "the model has no layer of this name", help)

@@ -61,7 +61,7 @@ impl Summary {
             table.push(Row {
                 scope: call.scope.clone(),
                 layer: call.layer.clone(),
-                output: cx.ty(call.output).clone(),
+                output: call.output_type.clone(),
                 parameters: parameters.map(|parameter| cx.shape(parameter.value).elements()).sum(),
                 multiply_adds: own.iter().map(|&id| multiply_adds(cx.graph(), id)).sum(),
             });
@@ -80,10 +80,13 @@ impl Summary {
     }
 }
 
-/// The terms of all sums of products that a node computes; 0 for a node of another kind.
+/// The terms of all sums of products that a node computes, a loop in all of its steps; 0 for a node of another kind.
 pub fn multiply_adds(graph: &Graph, id: NodeId) -> usize {
     let node = graph.node(id);
     let operands: Vec<&Type> = node.operands.iter().map(|&operand| graph.ty(operand)).collect();
+    if let (Op::Scan(scan), Some(body)) = (&node.op, &node.body) {
+        return scan.length * body.ids().map(|id| multiply_adds(body, id)).sum::<usize>();
+    }
     if matches!(node.op, Op::Grad(_)) {
         return 0;
     }

@@ -18,25 +18,61 @@ impl Context {
     /// of the step, the draw and the element alone. The states `random.seed` and `random.step` hold the first two, so that
     /// a run that is resumed goes on with the same numbers.
     ///
+    /// In the body of a [loop](Context::scan) a draw gives the same numbers in each step, unless its key is carried:
+    /// [`Context::with_key`].
+    ///
     /// # Errors
     /// Where the model has states of these names, or 2^31 elements or more are asked for.
     pub fn draw(&mut self, distribution: Distribution, shape: impl Into<Shape>) -> Result<Value, Error> {
-        let key = match self.key {
-            Some(key) => key,
-            None => self.random_key()?,
-        };
-        self.key = Some(key);
+        let key = self.key()?;
         self.draws += 1;
         let (stream, dtype) = (FIRST_DRAW + self.draws - 1, self.dtype);
         self.builder.random(key, distribution, dtype, shape, stream)
     }
 
-    /// `seed + step * KEY_INCREMENT`, and the counting of steps.
+    /// The key of draws, an `i64[]`: that of this step, or the one of [`Context::with_key`].
+    ///
+    /// # Errors
+    /// Where the model has states `random.seed` and `random.step` that are not the context's own.
+    pub fn key(&mut self) -> Result<Value, Error> {
+        let key = match self.key {
+            Some(key) => key,
+            None => self.random_key()?,
+        };
+        self.key = Some(key);
+        Ok(key)
+    }
+
+    /// What `build` builds, with draws from this key. A loop that carries a key, and changes it, draws other numbers in each
+    /// step:
+    ///
+    /// ```
+    /// use ir::DType;
+    /// use nn::{Context, Dropout, Layer};
+    /// let mut cx = Context::training("noise");
+    /// let x = cx.input("x", DType::F32, [8])?;
+    /// let key = cx.key()?;
+    /// let walk = cx.scan(10, &[x, key], &[], |cx, carries, _| {
+    ///     let next = cx.with_key(carries[1], |cx| Dropout::new(0.5).forward(cx, carries[0]))?;
+    ///     Ok((vec![next, cx.eval(carries[1] + 1)?], vec![]))
+    /// })?;
+    /// assert_eq!(cx.ty(walk.carries[0]).to_string(), "f32[8]");
+    /// # Ok::<(), ir::Error>(())
+    /// ```
+    pub fn with_key<T>(&mut self, key: Value, build: impl FnOnce(&mut Context) -> T) -> T {
+        let before = self.key.replace(key);
+        let built = build(self);
+        self.key = before;
+        built
+    }
+
+    /// `seed + step * KEY_INCREMENT`, and the counting of steps; both outside of all loops.
     fn random_key(&mut self) -> Result<Value, Error> {
-        let seed = self.builder.state("random.seed", DType::I64, [], Init::Seed)?;
-        let step = self.builder.state("random.step", DType::I64, [], Init::Constant(0.0))?;
-        self.builder.update(step, step + 1)?;
-        let increment = self.scalar(Scalar::I64(KEY_INCREMENT as i64));
-        self.eval(seed + step * increment)
+        let b = self.builder.root_mut();
+        let seed = b.state("random.seed", DType::I64, [], Init::Seed)?;
+        let step = b.state("random.step", DType::I64, [], Init::Constant(0.0))?;
+        b.update(step, step + 1)?;
+        let increment = b.scalar(Scalar::I64(KEY_INCREMENT as i64));
+        b.eval(seed + step * increment)
     }
 }
