@@ -7,6 +7,7 @@
 //! | [`layer`] | the trait [`Layer`], and [`Sequential`] |
 //! | [`linear`], [`embedding`], [`activation`], [`norm`], [`dropout`], [`flatten`] | layers |
 //! | [`conv`], [`pool`], [`upsample`], [`residual`] | layers of convolutional networks |
+//! | [`rnn`] | recurrent layers and their cells; loops of one's own are [`Context::scan`] |
 //! | [`functional`] | what those compute, as functions of values |
 //! | [`init`] | how parameters start |
 //! | [`loss`], [`metric`] | what is minimised, and what is reported |
@@ -58,6 +59,7 @@ pub mod optimizer;
 pub mod pattern;
 pub mod pool;
 pub mod residual;
+pub mod rnn;
 pub mod schedule;
 pub mod summary;
 pub mod supervised;
@@ -80,6 +82,7 @@ pub use optimizer::{
 };
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use residual::Residual;
+pub use rnn::{Elman, Gru, Jordan, Lstm, Mgu, Peephole, Recurrent, RecurrentInputs, RecurrentOutputs};
 pub use schedule::{Decay, Plateau, Schedule};
 pub use summary::Summary;
 pub use supervised::Supervised;

@@ -36,9 +36,10 @@
 pub use ir::{Builder, DType, Expr, Graph, Init, Scalar, Shape, Tensor, Type, Value};
 pub use nn::{
     Activation, AdaMax, Adagrad, Adam, AdamW, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Clip, Context, Conv,
-    Conv1d, Conv2d, ConvTranspose, ConvTranspose2d, Dropout, Dropout2d, Embedding, Flatten, Group, Lamb,
-    Layer, LayerNorm, Linear, Lion, Loss, MaxPool2d, Mode, Network, Optimizer, Outputs, PRelu, RRelu, Relu,
-    Residual, RmsProp, Schedule, Sequential, Sgd, Sigmoid, Supervised, Tanh, TrainStep, Upsample, functional,
+    Conv1d, Conv2d, ConvTranspose, ConvTranspose2d, Dropout, Dropout2d, Elman, Embedding, Flatten, Group,
+    Gru, Jordan, Lamb, Layer, LayerNorm, Linear, Lion, Loss, Lstm, MaxPool2d, Mgu, Mode, Network, Optimizer,
+    Outputs, PRelu, Peephole, RRelu, Recurrent, RecurrentInputs, RecurrentOutputs, Relu, Residual, RmsProp,
+    Schedule, Sequential, Sgd, Sigmoid, Supervised, Tanh, TrainStep, Upsample, functional,
 };
 
 pub use crate::data::{Arrays, Dataset, Examples, Normalisation, Targets};

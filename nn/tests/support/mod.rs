@@ -1,5 +1,7 @@
 //! Running graphs of `nn` through the reference interpreter, in f64.
 
+pub mod recurrent;
+
 use std::collections::BTreeMap;
 
 use ir::eval::{Bindings, Evaluation, evaluate};
