@@ -51,6 +51,9 @@ impl Maker {
             self.step(&Choice { kind: Kind::draw(rng), seed: rng.bits() })?;
         }
         let made: Vec<Known> = self.floats[start..].to_vec();
+        if made.is_empty() {
+            return Err(unfit("a body with nothing to return"));
+        }
         let mut next = Vec::new();
         for &carry in &inputs[..carries] {
             next.push(self.next_carry(carry, &made, rng)?);
