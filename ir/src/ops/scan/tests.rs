@@ -1,3 +1,5 @@
+//! What `scan` means, and what it refuses.
+
 use std::collections::BTreeMap;
 
 use crate::eval::{Bindings, evaluate};
