@@ -2,7 +2,8 @@
 
 use ir::{DType, Error};
 use nn::models::{AlexNet, AlphaGoZero, Vgg};
-use nn::{Context, Layer, Loss, Optimizer};
+use nn::rnn::{Cell, Recurrent};
+use nn::{Context, Layer, Linear, Loss, Optimizer, Sequential};
 
 /// The planes, the height and the width of a position of Go.
 const POSITION: [usize; 3] = [17, 19, 19];
@@ -87,6 +88,23 @@ pub fn learn_go(
 fn positions(batch: usize) -> [usize; 4] {
     let [planes, height, width] = POSITION;
     [batch, planes, height, width]
+}
+
+/// The values of a step of the sequences that recurrent networks are measured on.
+pub const STEP: usize = 64;
+/// The hidden values of their cells.
+pub const HIDDEN: usize = 256;
+
+/// The shape of a batch of these sequences: 64 steps, time first.
+pub const fn sequences(batch: usize) -> [usize; 3] {
+    [64, batch, STEP]
+}
+
+/// A cell over time, and a dense layer of ten classes on its last output.
+pub fn recurrent(cell: impl Cell + 'static) -> Sequential {
+    let over_time = Recurrent::with_cell(STEP, cell).last();
+    let classes = Linear::new(over_time.output_size(), 10);
+    Sequential::new().add(over_time).add(classes)
 }
 
 /// AlexNet for ImageNet's classes, without dropout.

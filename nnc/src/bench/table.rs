@@ -5,11 +5,14 @@ use std::time::Duration;
 use ir::Error;
 use nn::Activation::{Relu, Sigmoid, Tanh};
 use nn::models::{AlphaGoZero, LeNet, Mlp, ResNet};
+use nn::rnn::{ElmanCell, GruCell, LstmCell};
 use nn::{Adam, Context, Sgd};
 
 use super::Workload;
 use super::micro::{conv3x3, elementwise_chain, layer_norm, product, softmax, sum};
-use super::networks::{alexnet, classify, infer, infer_go, learn_go, reconstruct, vgg16};
+use super::networks::{
+    HIDDEN, alexnet, classify, infer, infer_go, learn_go, reconstruct, recurrent, sequences, vgg16,
+};
 
 /// Learning rates are so small that thousands of steps on the same data change little.
 const ADAM: Adam = Adam { learning_rate: 1e-6, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
@@ -40,6 +43,14 @@ pub const WORKLOADS: &[Workload] = &[
     network("agz_infer_b1", |name| infer_go(name, &GO, 1)),
     network("agz_infer_b16", |name| infer_go(name, &GO, 16)),
     network("agz_train_b16", |name| learn_go(name, &GO, 16, &MOMENTUM)),
+    network("elman_train_b32", |name| {
+        classify(name, &recurrent(ElmanCell::new(HIDDEN)), &sequences(32), &ADAM)
+    }),
+    network("gru_train_b32", |name| classify(name, &recurrent(GruCell::new(HIDDEN)), &sequences(32), &ADAM)),
+    network("lstm_train_b32", |name| {
+        classify(name, &recurrent(LstmCell::new(HIDDEN)), &sequences(32), &ADAM)
+    }),
+    network("lstm_infer_b1", |name| infer(name, &recurrent(LstmCell::new(HIDDEN)), &sequences(1))),
     network("autoencoder_train_b128", |name| reconstruct(name, &autoencoder(), &[128, 784], &ADAM)),
     memory("ew_chain_1m", 8 << 20, |name| elementwise_chain(name, 1 << 20)),
     memory("ew_chain_16m", 8 << 24, |name| elementwise_chain(name, 1 << 24)),
@@ -115,6 +126,10 @@ mod tests {
             ("agz_infer_b1", 1_019_317_224.0),
             ("agz_infer_b16", 16_309_075_584.0),
             ("agz_train_b16", 48_814_109_568.0),
+            ("elman_train_b32", 940_015_616.0),
+            ("gru_train_b32", 2_819_063_808.0),
+            ("lstm_train_b32", 3_758_587_904.0),
+            ("lstm_infer_b1", 41_948_160.0),
             ("autoencoder_train_b128", 282_066_944.0),
             ("sgemm_64", 524_288.0),
             ("sgemm_128", 4_194_304.0),
