@@ -36,6 +36,32 @@ pub fn accuracy(b: &mut Builder, logits: Value, labels: Value) -> Result<Value, 
     part_of(b, correct, rows)
 }
 
+/// A mean cross entropy, which is in nats, in bits: of text, what a character takes when it is coded by the model.
+///
+/// ```
+/// let mut b = ir::Builder::new("metric");
+/// let nats = b.float(ir::DType::F32, 2f64.ln());
+/// let bits = nn::metric::bits(&mut b, nats)?;
+/// # let graph = { b.output("bits", bits)?; b.finish() };
+/// # let bits = &ir::eval::evaluate(&graph, &Default::default(), &Default::default()).unwrap().outputs["bits"];
+/// # assert_eq!(bits.get(0).as_f64(), 1.0);
+/// # Ok::<(), ir::Error>(())
+/// ```
+///
+/// # Errors
+/// Where it is a value of another graph.
+pub fn bits(b: &mut Builder, nats: Value) -> Result<Value, Error> {
+    b.eval(nats * std::f64::consts::LOG2_E)
+}
+
+/// The perplexity of a mean cross entropy: its exponential, the number of classes that are as hard to choose from.
+///
+/// # Errors
+/// Where it is a value of another graph.
+pub fn perplexity(b: &mut Builder, nats: Value) -> Result<Value, Error> {
+    b.exp(nats)
+}
+
 /// `count / all` as an `f32[]`.
 pub(crate) fn part_of(b: &mut Builder, count: Value, all: usize) -> Result<Value, Error> {
     let count = b.cast(count, DType::F32)?;

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `classes` | scores of classes, one of which is the label |
 //! | `elements` | numbers, each with a target of its own |
+//! | `sequence` | scores of classes at each step of a sequence |
 //! | `custom` | what one says |
 
 mod classes;
 mod custom;
 mod elements;
+mod sequence;
 
 use ir::{Builder, DType, Error, Expr, Type, Value};
 
@@ -17,6 +19,7 @@ use crate::metric;
 pub use classes::at_labels;
 pub(crate) use classes::check_classes;
 pub use custom::CustomLoss;
+pub use sequence::{Counted, SequenceCrossEntropy};
 
 /// A loss.
 ///
