@@ -120,3 +120,14 @@ fn model_json(model: &nnc::Model) -> serde_json::Value {
         "trained_on": model.description().data,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_of_a_command_have_names_of_their_own() {
+        Cli::command().debug_assert();
+    }
+}

@@ -29,7 +29,7 @@ use nnc::{Error, Options, Trainer, TrainerOptions, data};
 
 use super::Status;
 use super::output::Output;
-use super::target::TargetArg;
+use super::target::CodeArg;
 use display::Display;
 use folder::{RunFolder, is_checkpoint};
 use given::Given;
@@ -60,8 +60,12 @@ pub struct Args {
     /// Show the layers of the model, its parameters, multiply-adds and memory, and train nothing
     #[arg(long)]
     summary: bool,
+    /// Of loops over time, keep the carries of every K-th step for the gradient, and compute the steps between again: less
+    /// memory, more time, the same bits
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    checkpoint_loops: Option<u32>,
     #[command(flatten)]
-    target: TargetArg,
+    target: CodeArg,
     /// The folder for weights, checkpoints, curves and history, which holds one run [default: the first of runs/MODEL,
     /// runs/MODEL-2, .. that holds none, or that of the checkpoint]
     #[arg(long, value_name = "DIR")]
@@ -103,7 +107,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         output.result(|| summary.json(), || summary.to_string())?;
         return Ok(Status::Done);
     };
-    let compile = Options { threads: args.threads, ..args.target.options() };
+    let compile = Options { threads: args.threads, ..args.target.options(args.checkpoint_loops) };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
     let options = TrainerOptions { batch, seed, augment, compile };
     let mut trainer = Trainer::new(model.name, network, settings.optimizer(), options)?;
