@@ -74,17 +74,41 @@ impl GruCell {
         Ok((Some(cx.add(input, of_gates)?), Some(parts[1])))
     }
 
-    /// `n_t`, from its part of the input's projection.
-    fn candidate(&self, cx: &mut Context, from_input: Value, from_hidden: Value) -> Result<Value, Error> {
-        let sum = cx.add(from_input, from_hidden)?;
-        self.activation.apply(cx, sum)
+    /// The step that resets after the product: all that follows that one is elementwise, gate by gate.
+    fn step_of_one_product(
+        &self,
+        cx: &mut Context,
+        constants: &[Value],
+        from_input: Value,
+        last: Value,
+    ) -> Result<Value, Error> {
+        let product = cx.matmul(last, constants[0])?;
+        let [reset_x, keep_x, new_x] = cut(cx, from_input, self.hidden_size)?;
+        let [reset_h, keep_h, new_h] = cut(cx, product, self.hidden_size)?;
+        let [reset, keep] = [cx.add(reset_x, reset_h)?, cx.add(keep_x, keep_h)?];
+        let [reset, keep] = [self.gate_activation.apply(cx, reset)?, self.gate_activation.apply(cx, keep)?];
+        let new_h = constants.get(1).map_or(Ok(new_h), |&bias| cx.add(new_h, bias))?;
+        let new = cx.eval(new_x + reset * new_h)?;
+        let new = self.activation.apply(cx, new)?;
+        blend(cx, keep, last, new)
     }
 
-    /// Both gates at once, `[batch, 2 hidden]`, cut into r and f.
-    fn gates(&self, cx: &mut Context, from_input: Value, from_hidden: Value) -> Result<[Value; 2], Error> {
-        let sum = cx.add(from_input, from_hidden)?;
-        let gates = self.gate_activation.apply(cx, sum)?;
-        cut(cx, gates, self.hidden_size)
+    /// The step that resets before the second product: both gates follow the first one.
+    fn step_of_two_products(
+        &self,
+        cx: &mut Context,
+        constants: &[Value],
+        from_input: Value,
+        last: Value,
+    ) -> Result<Value, Error> {
+        let size = self.hidden_size;
+        let parts = cx.split(from_input, 1, &[2 * size, size])?;
+        let gates = cx.eval(parts[0] + last.matmul(constants[0]))?;
+        let gates = self.gate_activation.apply(cx, gates)?;
+        let [reset, keep] = cut(cx, gates, size)?;
+        let new = cx.eval(parts[1] + (reset * last).matmul(constants[1]))?;
+        let new = self.activation.apply(cx, new)?;
+        blend(cx, keep, last, new)
     }
 }
 
@@ -121,20 +145,10 @@ impl Cell for GruCell {
         items: &[Value],
         states: &[Value],
     ) -> Result<Vec<Value>, Error> {
-        let (size, last) = (self.hidden_size, states[0]);
-        let product = cx.matmul(last, constants[0])?;
-        let of_input = cx.split(items[0], 1, &[2 * size, size])?;
-        let (keep, new) = if self.reset_after {
-            let parts = cx.split(product, 1, &[2 * size, size])?;
-            let [reset, keep] = self.gates(cx, of_input[0], parts[0])?;
-            let hidden = constants.get(1).map_or(Ok(parts[1]), |&bias| cx.add(parts[1], bias))?;
-            let seen = cx.mul(reset, hidden)?;
-            (keep, self.candidate(cx, of_input[1], seen)?)
-        } else {
-            let [reset, keep] = self.gates(cx, of_input[0], product)?;
-            let seen = cx.eval((reset * last).matmul(constants[1]))?;
-            (keep, self.candidate(cx, of_input[1], seen)?)
+        let next = match self.reset_after {
+            true => self.step_of_one_product(cx, constants, items[0], states[0])?,
+            false => self.step_of_two_products(cx, constants, items[0], states[0])?,
         };
-        Ok(vec![blend(cx, keep, last, new)?])
+        Ok(vec![next])
     }
 }
