@@ -43,7 +43,7 @@ pub fn accuracy(b: &mut Builder, logits: Value, labels: Value) -> Result<Value, 
 /// let nats = b.float(ir::DType::F32, 2f64.ln());
 /// let bits = nn::metric::bits(&mut b, nats)?;
 /// # let graph = { b.output("bits", bits)?; b.finish() };
-/// # let bits = &ir::eval::evaluate(&graph, &Default::default(), &Default::default()).unwrap().outputs["bits"];
+/// # let bits = &ir::eval::evaluate(&graph, &Default::default()).unwrap().outputs["bits"];
 /// # assert_eq!(bits.get(0).as_f64(), 1.0);
 /// # Ok::<(), ir::Error>(())
 /// ```
