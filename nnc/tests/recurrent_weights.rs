@@ -11,7 +11,7 @@ use nnc::prelude::*;
 use nnc::weights::Weights;
 
 /// What PyTorch makes of the sequence; printed by nnc/tests/data/torch_recurrent.py.
-const EXPECTED: [f32; 3] = [0.2348998785018921, 0.22686107456684113, 0.21793878078460693];
+const EXPECTED: [f64; 3] = [0.2348998785018921, 0.22686107456684113, 0.21793878078460693];
 
 #[test]
 fn a_state_dict_of_recurrent_layers_loads_by_its_own_names() {
@@ -32,6 +32,6 @@ fn a_state_dict_of_recurrent_layers_loads_by_its_own_names() {
     let inputs = BTreeMap::from([("x".to_owned(), x)]);
     let outputs = evaluate(&graph, &Bindings { inputs, states, seed: 0 }).unwrap().outputs;
     for (found, expected) in outputs["y"].as_slice::<f32>().unwrap().iter().zip(EXPECTED) {
-        assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
+        assert!((f64::from(*found) - expected).abs() < 1e-6, "{found}, expected {expected}");
     }
 }
