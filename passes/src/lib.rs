@@ -23,6 +23,7 @@ pub mod scale_weights;
 pub mod simplify;
 pub mod split_reduce;
 mod sum_of_products;
+pub mod transpose_left;
 pub mod winograd;
 
 pub use pipeline::{Convolution, Options, PASSES, Pass, Program, run, run_observed, run_until};

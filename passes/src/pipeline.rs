@@ -28,6 +28,7 @@ use crate::prepack::prepack;
 use crate::scale_weights::scale_weights;
 use crate::simplify::simplify;
 use crate::split_reduce::split_reduce;
+use crate::transpose_left::transpose_left;
 use crate::winograd::winograd;
 
 /// The passes in their order.
@@ -68,6 +69,8 @@ pub static PASSES: &[Pass] = &[
     Pass::new("cse", Differentiated, Differentiated, Run::Graph(|graph, _| cse(graph))).optional(),
     Pass::new("dce", Differentiated, Canonical, Run::Graph(|graph, _| dce(graph))),
     Pass::new("split_reduce", Canonical, Canonical, Run::Graph(|graph, _| split_reduce(graph))),
+    Pass::new("transpose_left", Canonical, Canonical, Run::Graph(|graph, _| transpose_left(graph)))
+        .optional(),
     Pass::new("fuse", Canonical, Fused, Run::Graph(|graph, options| fuse(graph, options.optimize))),
     Pass::new("lower", Fused, Kernels, Run::Lower(lower)),
     Pass::new("layout", Kernels, Kernels, Run::Plan(|plan, _| layout(plan))).optional(),

@@ -21,6 +21,16 @@ fn fold() {
 }
 
 #[test]
+fn hoist() {
+    check_pass("hoist");
+}
+
+#[test]
+fn sink() {
+    check_pass("sink");
+}
+
+#[test]
 fn scale_weights() {
     check_pass("scale_weights");
 }
@@ -48,6 +58,11 @@ fn dce() {
 #[test]
 fn split_reduce() {
     check_pass("split_reduce");
+}
+
+#[test]
+fn transpose_left() {
+    check_pass("transpose_left");
 }
 
 #[test]

@@ -89,11 +89,11 @@ impl OpDef for Concat {
         Ok(builder.split(gradient, self.axis, &sizes)?.into_iter().map(Some).collect())
     }
 
-    /// One loop nest per operand.
     fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
         node.apply(builder, Concat { axis: self.axis + 1 }).map(Some)
     }
 
+    /// One loop nest per operand.
     fn lower(&self, operands: &[&Type], results: &[Type]) -> Lowering {
         let mut kernel = Kernel::new("concat");
         let sources: Vec<_> = (operands.iter().enumerate())
@@ -203,11 +203,11 @@ impl OpDef for Split {
         Ok(smallvec![Some(builder.concat(&parts, self.axis)?)])
     }
 
-    /// A slice per part.
     fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
         node.apply(builder, Split { axis: self.axis + 1, sizes: self.sizes.clone() }).map(Some)
     }
 
+    /// A slice per part.
     fn lower(&self, operands: &[&Type], _: &[Type]) -> Lowering {
         let (split, shape) = (self.clone(), operands[0].shape.clone());
         Lowering::Expand(Box::new(move |builder, operands| {

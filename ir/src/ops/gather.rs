@@ -197,7 +197,6 @@ impl OpDef for ScatterAdd {
         Ok(smallvec![Some(gradient), None, Some(updates)])
     }
 
-    /// A copy of x, then the additions, in order.
     fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
         if node.is_stacked[1] {
             return Ok(None);
@@ -208,6 +207,7 @@ impl OpDef for ScatterAdd {
         Ok(Some(smallvec![added]))
     }
 
+    /// A copy of x, then the additions, in order.
     fn lower(&self, operands: &[&Type], results: &[Type]) -> Lowering {
         let mut kernel = Kernel::new("scatter_add");
         let x = kernel.buffer("x", operands[0].clone(), Access::Read);

@@ -89,11 +89,11 @@ impl OpDef for Random {
         Ok(smallvec![None])
     }
 
-    /// Two rows of the table give the random words; the rest is arithmetic.
     fn batched(&self, _: &mut Builder, _: &Batched<'_>) -> Result<Option<Operands>, Error> {
         Ok(None)
     }
 
+    /// Two rows of the table give the random words; the rest is arithmetic.
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
         let random = self.clone();
         Lowering::Expand(Box::new(move |builder, operands| {

@@ -264,11 +264,11 @@ impl OpDef for ArgMax {
         Ok(smallvec![None])
     }
 
-    /// The least index whose element equals the maximum, or is NaN: the maximum is NaN only if one is.
     fn batched(&self, builder: &mut Builder, node: &Batched<'_>) -> Result<Option<Operands>, Error> {
         node.apply(builder, ArgMax { axis: self.axis + 1 }).map(Some)
     }
 
+    /// The least index whose element equals the maximum, or is NaN: the maximum is NaN only if one is.
     fn lower(&self, _: &[&Type], _: &[Type]) -> Lowering {
         let axis = self.axis;
         Lowering::Expand(Box::new(move |builder, operands| {

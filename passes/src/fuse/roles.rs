@@ -4,6 +4,7 @@ use ir::{Contraction, Graph, Lowering, Node, NodeId, Value, View};
 use smallvec::{SmallVec, smallvec};
 
 use crate::access::{Access, as_view, compose, lowering, resolve, work};
+use crate::transpose_left::is_read_from_memory;
 
 /// What a node is to fusion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,6 +233,9 @@ fn pinned(graph: &Graph) -> Vec<bool> {
             Lowering::Alias => pinned[id.0 as usize] || as_view(graph, node, 0).is_none(),
             _ => false,
         };
+        if is_read_from_memory(graph, node) {
+            pinned[node.operands[0].node.0 as usize] = true;
+        }
         if through {
             node.operands.iter().for_each(|operand| pinned[operand.node.0 as usize] = true);
         }
