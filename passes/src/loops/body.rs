@@ -8,6 +8,11 @@ use smallvec::SmallVec;
 
 use crate::access::lowering;
 
+/// Whether there is anything to be moved out of.
+pub fn has_loops(graph: &Graph) -> bool {
+    graph.nodes().any(|(_, node)| matches!(node.op, ir::Op::Scan(_)))
+}
+
 /// On what a value of a body depends: the greatest of what its operands depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depends {

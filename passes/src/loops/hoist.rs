@@ -11,19 +11,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use ir::ops::{MatMul, Scan};
 use ir::{Builder, Error, Graph, Lowering, Node, NodeId, Op, Operands, Value};
 
-use super::body::{Depends, Loop, NewBody, Outside};
+use super::body::{Depends, Loop, NewBody, Outside, has_loops};
 use crate::access::lowering;
+use crate::dce::dce;
 use crate::rewrite::rebuild;
 
 /// Moves what it can out of the loops of a graph. Stacks of more than `most_bytes` are not made.
 pub fn hoist(graph: &Graph, most_bytes: usize) -> Result<Graph, Error> {
-    rebuild(graph, |builder, node, operands| match (&node.op, &node.body) {
+    if !has_loops(graph) {
+        return Ok(graph.clone());
+    }
+    let hoisted = rebuild(&dce(graph)?, |builder, node, operands| match (&node.op, &node.body) {
         (Op::Scan(scan), Some(body)) => {
             let hoisted = Hoist::new(Loop::new(scan, body), most_bytes);
             hoisted.map_or(Ok(None), |hoist| hoist.write(builder, operands).map(Some))
         }
         _ => Ok(None),
-    })
+    })?;
+    dce(&hoisted)
 }
 
 /// What is moved out of a loop.

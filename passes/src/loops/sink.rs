@@ -11,14 +11,18 @@ use ir::ops::{Conv, ConvOf, MatMul, Pad, Reduce, Scan};
 use ir::{Builder, Error, Graph, Node, NodeId, Op, Operands, ReduceOp, ScalarFn, Shape, Value};
 use smallvec::{SmallVec, smallvec};
 
-use super::body::{Loop, NewBody};
+use super::body::{Loop, NewBody, has_loops};
 use super::tails::sink_tails;
+use crate::dce::dce;
 use crate::rewrite::rebuild;
 
 /// Moves the sums of loops behind them, and what no carry depends on. Stacks of more than `most_bytes` are not made.
 pub fn sink(graph: &Graph, most_bytes: usize) -> Result<Graph, Error> {
-    let without_sums = sink_sums(graph, most_bytes)?;
-    sink_tails(&without_sums, most_bytes)
+    if !has_loops(graph) {
+        return Ok(graph.clone());
+    }
+    let without_sums = dce(&sink_sums(graph, most_bytes)?)?;
+    dce(&sink_tails(&without_sums, most_bytes)?)
 }
 
 fn sink_sums(graph: &Graph, most_bytes: usize) -> Result<Graph, Error> {
