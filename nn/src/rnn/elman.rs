@@ -2,7 +2,7 @@
 
 use ir::{Error, Value};
 
-use super::weights::project;
+use super::weights::{project, recur};
 use super::{Cell, Prepared, Recurrent, Weights};
 use crate::{Activation, Context};
 
@@ -77,7 +77,7 @@ impl Cell for ElmanCell {
     fn prepare(&self, cx: &mut Context, weights: &Weights, x: Value) -> Result<Prepared, Error> {
         let size = self.hidden_size;
         let weight = weights.of_input(cx, "weight_ih", x, size)?;
-        let recurrent = weights.transposed(cx, "weight_hh", [size, size])?;
+        let recurrent = weights.parameter(cx, "weight_hh", [size, size])?;
         let bias = weights.both_biases(cx, size)?;
         Ok(Prepared { items: vec![project(cx, x, weight, bias)?], constants: vec![recurrent] })
     }
@@ -89,7 +89,8 @@ impl Cell for ElmanCell {
         items: &[Value],
         states: &[Value],
     ) -> Result<Vec<Value>, Error> {
-        let sum = cx.eval(items[0] + states[0].matmul(constants[0]))?;
+        let seen = recur(cx, states[0], constants[0])?;
+        let sum = cx.add(items[0], seen)?;
         Ok(vec![self.activation.apply(cx, sum)?])
     }
 

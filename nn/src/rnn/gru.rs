@@ -2,7 +2,7 @@
 
 use ir::{Error, Scalar, Value};
 
-use super::weights::{blend, cut, project};
+use super::weights::{blend, cut, project, recur};
 use super::{Cell, Prepared, Recurrent, Weights};
 use crate::{Activation, Context};
 
@@ -82,7 +82,7 @@ impl GruCell {
         from_input: Value,
         last: Value,
     ) -> Result<Value, Error> {
-        let product = cx.matmul(last, constants[0])?;
+        let product = recur(cx, last, constants[0])?;
         let [reset_x, keep_x, new_x] = cut(cx, from_input, self.hidden_size)?;
         let [reset_h, keep_h, new_h] = cut(cx, product, self.hidden_size)?;
         let [reset, keep] = [cx.add(reset_x, reset_h)?, cx.add(keep_x, keep_h)?];
@@ -103,10 +103,13 @@ impl GruCell {
     ) -> Result<Value, Error> {
         let size = self.hidden_size;
         let parts = cx.split(from_input, 1, &[2 * size, size])?;
-        let gates = cx.eval(parts[0] + last.matmul(constants[0]))?;
+        let seen = recur(cx, last, constants[0])?;
+        let gates = cx.add(parts[0], seen)?;
         let gates = self.gate_activation.apply(cx, gates)?;
         let [reset, keep] = cut(cx, gates, size)?;
-        let new = cx.eval(parts[1] + (reset * last).matmul(constants[1]))?;
+        let kept = cx.mul(reset, last)?;
+        let seen = recur(cx, kept, constants[1])?;
+        let new = cx.add(parts[1], seen)?;
         let new = self.activation.apply(cx, new)?;
         blend(cx, keep, last, new)
     }
@@ -128,12 +131,12 @@ impl Cell for GruCell {
     fn prepare(&self, cx: &mut Context, weights: &Weights, x: Value) -> Result<Prepared, Error> {
         let size = self.hidden_size;
         let weight = weights.of_input(cx, "weight_ih", x, 3 * size)?;
-        let recurrent = weights.transposed(cx, "weight_hh", [3 * size, size])?;
+        let recurrent = weights.parameter(cx, "weight_hh", [3 * size, size])?;
         let (bias, inner_bias) = self.biases(cx, weights)?;
         let items = vec![project(cx, x, weight, bias)?];
         let constants = match self.reset_after {
             true => [recurrent].into_iter().chain(inner_bias).collect(),
-            false => cx.split(recurrent, 1, &[2 * size, size])?,
+            false => cx.split(recurrent, 0, &[2 * size, size])?,
         };
         Ok(Prepared { items, constants })
     }

@@ -2,7 +2,7 @@
 
 use ir::{Error, Value};
 
-use super::weights::project;
+use super::weights::{project, recur};
 use super::{Cell, Prepared, Recurrent, Weights};
 use crate::{Activation, Context};
 
@@ -72,8 +72,8 @@ impl Cell for JordanCell {
     fn prepare(&self, cx: &mut Context, weights: &Weights, x: Value) -> Result<Prepared, Error> {
         let (hidden, outputs) = (self.hidden_size, self.output_size);
         let weight = weights.of_input(cx, "weight_ih", x, hidden)?;
-        let recurrent = weights.transposed(cx, "weight_oh", [hidden, outputs])?;
-        let output = weights.transposed(cx, "weight_ho", [outputs, hidden])?;
+        let recurrent = weights.parameter(cx, "weight_oh", [hidden, outputs])?;
+        let output = weights.parameter(cx, "weight_ho", [outputs, hidden])?;
         let bias = weights.bias(cx, "bias_ih", hidden)?;
         let output_bias = weights.bias(cx, "bias_ho", outputs)?;
         let constants = [recurrent, output].into_iter().chain(output_bias).collect();
@@ -87,9 +87,10 @@ impl Cell for JordanCell {
         items: &[Value],
         states: &[Value],
     ) -> Result<Vec<Value>, Error> {
-        let sum = cx.eval(items[0] + states[0].matmul(constants[0]))?;
+        let seen = recur(cx, states[0], constants[0])?;
+        let sum = cx.add(items[0], seen)?;
         let hidden = self.activation.apply(cx, sum)?;
-        let mut sum = cx.matmul(hidden, constants[1])?;
+        let mut sum = recur(cx, hidden, constants[1])?;
         if let Some(&bias) = constants.get(2) {
             sum = cx.add(sum, bias)?;
         }

@@ -2,7 +2,7 @@
 
 use ir::{Error, Value};
 
-use super::weights::{cut, project};
+use super::weights::{cut, project, recur};
 use super::{Cell, Prepared, Recurrent, Weights};
 use crate::{Activation, Context};
 
@@ -120,10 +120,10 @@ impl Cell for LstmCell {
     fn prepare(&self, cx: &mut Context, weights: &Weights, x: Value) -> Result<Prepared, Error> {
         let (size, outputs) = (self.hidden_size, self.output_size());
         let weight = weights.of_input(cx, "weight_ih", x, 4 * size)?;
-        let mut constants = vec![weights.transposed(cx, "weight_hh", [4 * size, outputs])?];
+        let mut constants = vec![weights.parameter(cx, "weight_hh", [4 * size, outputs])?];
         let bias = weights.both_biases(cx, 4 * size)?;
         if self.projection.is_some() {
-            constants.push(weights.transposed(cx, "weight_hr", [outputs, size])?);
+            constants.push(weights.parameter(cx, "weight_hr", [outputs, size])?);
         }
         if self.has_peepholes {
             let peepholes = weights.parameter(cx, "weight_ch", [3 * size])?;
@@ -143,7 +143,8 @@ impl Cell for LstmCell {
         let (recurrent, constants) = (constants[0], &constants[1..]);
         let (projection, peepholes) = constants.split_at(usize::from(self.projection.is_some()));
         let peephole = |gate: usize, state: Value| peepholes.get(gate).map(|&weight| (weight, state));
-        let sums = cx.eval(items[0] + last.matmul(recurrent))?;
+        let seen = recur(cx, last, recurrent)?;
+        let sums = cx.add(items[0], seen)?;
         let [input, forget, new, output] = cut(cx, sums, self.hidden_size)?;
         let input = self.gate(cx, input, peephole(0, cell))?;
         let forget = self.gate(cx, forget, peephole(1, cell))?;
@@ -153,7 +154,7 @@ impl Cell for LstmCell {
         let seen = self.activation.apply(cx, cell)?;
         let mut output = cx.mul(output, seen)?;
         if let Some(&projection) = projection.first() {
-            output = cx.matmul(output, projection)?;
+            output = recur(cx, output, projection)?;
         }
         Ok(vec![output, cell])
     }

@@ -2,7 +2,7 @@
 
 use ir::{Error, Value};
 
-use super::weights::{blend, cut, project};
+use super::weights::{blend, cut, project, recur};
 use super::{Cell, Prepared, Recurrent, Weights};
 use crate::{Activation, Context};
 
@@ -64,8 +64,8 @@ impl Cell for MguCell {
     fn prepare(&self, cx: &mut Context, weights: &Weights, x: Value) -> Result<Prepared, Error> {
         let size = self.hidden_size;
         let weight = weights.of_input(cx, "weight_ih", x, 2 * size)?;
-        let recurrent = weights.transposed(cx, "weight_hh", [2 * size, size])?;
-        let constants = cx.split(recurrent, 1, &[size, size])?;
+        let recurrent = weights.parameter(cx, "weight_hh", [2 * size, size])?;
+        let constants = cx.split(recurrent, 0, &[size, size])?;
         let bias = weights.bias(cx, "bias_ih", 2 * size)?;
         Ok(Prepared { items: vec![project(cx, x, weight, bias)?], constants })
     }
@@ -79,9 +79,12 @@ impl Cell for MguCell {
     ) -> Result<Vec<Value>, Error> {
         let last = states[0];
         let [of_gate, of_new] = cut(cx, items[0], self.hidden_size)?;
-        let sum = cx.eval(of_gate + last.matmul(constants[0]))?;
+        let seen = recur(cx, last, constants[0])?;
+        let sum = cx.add(of_gate, seen)?;
         let gate = self.gate_activation.apply(cx, sum)?;
-        let sum = cx.eval(of_new + (gate * last).matmul(constants[1]))?;
+        let kept = cx.mul(gate, last)?;
+        let seen = recur(cx, kept, constants[1])?;
+        let sum = cx.add(of_new, seen)?;
         let new = self.activation.apply(cx, sum)?;
         Ok(vec![blend(cx, gate, last, new)?])
     }

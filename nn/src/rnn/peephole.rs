@@ -2,7 +2,7 @@
 
 use ir::{Error, Value};
 
-use super::weights::{cut, project};
+use super::weights::{cut, project, recur};
 use super::{Cell, Prepared, Recurrent, Weights};
 use crate::{Activation, Context};
 
@@ -81,7 +81,7 @@ impl Cell for PeepholeCell {
     fn prepare(&self, cx: &mut Context, weights: &Weights, x: Value) -> Result<Prepared, Error> {
         let size = self.hidden_size;
         let weight = weights.of_input(cx, "weight_ih", x, 4 * size)?;
-        let recurrent = weights.transposed(cx, "weight_hh", [4 * size, size])?;
+        let recurrent = weights.parameter(cx, "weight_hh", [4 * size, size])?;
         let bias = weights.bias(cx, "bias_ih", 4 * size)?;
         Ok(Prepared { items: vec![project(cx, x, weight, bias)?], constants: vec![recurrent] })
     }
@@ -94,7 +94,8 @@ impl Cell for PeepholeCell {
         states: &[Value],
     ) -> Result<Vec<Value>, Error> {
         let cell = states[1];
-        let sums = cx.eval(items[0] + cell.matmul(constants[0]))?;
+        let seen = recur(cx, cell, constants[0])?;
+        let sums = cx.add(items[0], seen)?;
         let [input, forget, new, output] = cut(cx, sums, self.hidden_size)?;
         let [input, forget, output] = [input, forget, output].map(|sum| self.gate_activation.apply(cx, sum));
         let new = self.cell_activation.apply(cx, new)?;

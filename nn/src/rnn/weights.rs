@@ -42,15 +42,6 @@ impl Weights {
         self.parameter(cx, name, [size, inputs])
     }
 
-    /// The transpose, `[in, out]`, of a weight of `[out, in]`: for products in the loop, so that it is transposed once.
-    ///
-    /// # Errors
-    /// As [`Context::parameter`].
-    pub fn transposed(&self, cx: &mut Context, name: &str, shape: [usize; 2]) -> Result<Value, Error> {
-        let weight = self.parameter(cx, name, shape)?;
-        cx.transpose(weight, &[1, 0])
-    }
-
     /// A bias of this size; `None` where the layer has no biases.
     ///
     /// # Errors
@@ -85,6 +76,12 @@ pub(super) fn project(
         y = cx.add(y, bias)?;
     }
     cx.reshape(y, leading.iter().copied().chain([outputs]).collect::<Shape>())
+}
+
+/// `x W^T` in a loop, for x of `[batch, in]` and a weight of `[out, in]`. Pass `hoist` transposes W before the loop, and the
+/// gradient of W has its own order of axes.
+pub(super) fn recur(cx: &mut Context, x: Value, weight: Value) -> Result<Value, Error> {
+    cx.matmul_transposed(x, weight, false, true)
 }
 
 /// `x`, `[batch, parts * size]`, cut into so many parts of the same size.

@@ -144,11 +144,11 @@ fn is_linear(op: &Op) -> bool {
 }
 
 /// Whether a value is the constant 0, broadcast or not.
-fn is_zero(body: &Graph, mut value: Value) -> bool {
-    while let Op::Broadcast(_) | Op::Reshape(_) = body.node(value.node).op {
-        value = body.node(value.node).operands[0];
+fn is_zero(graph: &Graph, mut value: Value) -> bool {
+    while let Op::Broadcast(_) | Op::Reshape(_) = graph.node(value.node).op {
+        value = graph.node(value.node).operands[0];
     }
-    matches!(&body.node(value.node).op, Op::Constant(constant)
+    matches!(&graph.node(value.node).op, Op::Constant(constant)
         if constant.tensor.splat_value().is_some_and(|value| value.as_f64() == 0.0))
 }
 
@@ -243,16 +243,18 @@ fn write(of: &Loop<'_>, sums: &[Sum], builder: &mut Builder, operands: &[Value])
             found.push(*left.next().expect("the loop returns what is left of it"));
             continue;
         };
-        let mut total = operands[sum.carry];
+        // A sum starts from 0 by itself.
+        let initial = operands[sum.carry];
+        let mut total = (!is_zero(builder.graph(), initial)).then_some(initial);
         for term in &sum.terms {
             let items: Operands = term.stacked.iter().map(&stack_of).collect();
             let mut value = over_time(builder, body.node(term.sum), &items)?;
             for &id in &term.linear {
                 value = builder.op(body.node(id).op.clone(), &[value])?;
             }
-            total = builder.add(total, value)?;
+            total = Some(total.map_or(Ok(value), |total| builder.add(total, value))?);
         }
-        found.push(total);
+        found.push(total.unwrap_or(initial));
     }
     Ok(found)
 }
