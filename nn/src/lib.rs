@@ -15,6 +15,7 @@
 //! | [`pattern`] | patterns of names |
 //! | [`models`] | whole models |
 //! | [`network`] | what can be trained and used, and the graphs of that |
+//! | [`sequence`] | networks that tell a class at each step of a sequence |
 //! | [`supervised`] | networks that learn from examples with targets |
 //! | [`summary`] | a model layer by layer |
 //! | [`deconvolution`] | what feature maps of a model look for |
@@ -61,6 +62,7 @@ pub mod pool;
 pub mod residual;
 pub mod rnn;
 pub mod schedule;
+pub mod sequence;
 pub mod summary;
 pub mod supervised;
 pub mod upsample;

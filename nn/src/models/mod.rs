@@ -9,6 +9,7 @@ mod logistic;
 mod mlp;
 mod perceptron;
 mod resnet;
+mod row_reader;
 mod vgg;
 
 use ir::Value;
@@ -20,6 +21,7 @@ pub use logistic::Logistic;
 pub use mlp::{Mlp, mlp};
 pub use perceptron::Perceptron;
 pub use resnet::{Block, ResNet, Stem};
+pub use row_reader::RowReader;
 pub use vgg::Vgg;
 
 use crate::Context;

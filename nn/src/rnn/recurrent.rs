@@ -117,6 +117,22 @@ impl<C: Cell> Recurrent<C> {
         self.cell.output_size() * self.direction.each().len()
     }
 
+    /// The number of values that it reads per step.
+    pub fn input_size(&self) -> usize {
+        self.input_size
+    }
+
+    /// The states that it runs from and ends with, by name: `[layers * directions, batch, size]` each.
+    pub fn state_shapes(&self, batch: usize) -> Vec<(&'static str, [usize; 3])> {
+        let count = self.layers * self.direction.each().len();
+        self.cell.states().into_iter().map(|(name, size)| (name, [count, batch, size])).collect()
+    }
+
+    /// Whether it runs in the forward direction alone, so that a step depends on those before it.
+    pub fn is_forward(&self) -> bool {
+        self.direction == Direction::Forward
+    }
+
     /// The cell.
     pub fn cell(&self) -> &C {
         &self.cell
