@@ -15,6 +15,7 @@
 //! | [`mod@visualize`] | what a layer of a trained model sees |
 //! | [`model`] | models that come back from files: [`load`] |
 //! | [`models`] | the models that have a name |
+//! | [`generator`] | models of texts that write |
 //! | [`mod@bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
 //! | [`fuzz`] | random programs that put the compiler to the test |
@@ -43,6 +44,7 @@ pub mod dump;
 pub mod error;
 pub mod files;
 pub mod fuzz;
+pub mod generator;
 pub mod model;
 pub mod models;
 pub mod modules;
@@ -58,6 +60,7 @@ pub mod weights;
 pub use codegen::Target;
 pub use driver::{Options, compile, compile_on, compile_plan};
 pub use error::Error;
+pub use generator::{Generator, Sampling};
 pub use model::{Model, load, load_with};
 pub use passes::Convolution;
 pub use runtime::{Executable, KernelTime, PhaseTime, Pool, RunError, State};

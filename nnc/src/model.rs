@@ -261,7 +261,12 @@ impl Model {
 /// The first of some names.
 fn shortened(names: &[String]) -> String {
     const SHOWN: usize = 6;
-    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<&str>>().join(", ");
+    // A character of a text may be a line feed.
+    let shown = |name: &String| match name.contains(char::is_control) {
+        true => name.escape_debug().to_string(),
+        false => name.clone(),
+    };
+    let shown = names.iter().take(SHOWN).map(shown).collect::<Vec<String>>().join(", ");
     if names.len() > SHOWN { format!("{shown}, ..") } else { shown }
 }
 

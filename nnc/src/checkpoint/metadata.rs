@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Template;
 use crate::Error;
+use crate::data::sequences::Tokens;
 use crate::data::{Dataset, Examples, Normalisation};
 use crate::trainer::Run;
 
@@ -89,6 +90,9 @@ pub struct Identity {
     pub outputs: Vec<String>,
     /// The SHA-256 of its rows and targets.
     pub sha256: String,
+    /// What its rows are made of, where they are sequences with a target at each step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
 }
 
 impl Metadata {
@@ -118,13 +122,21 @@ impl Metadata {
 impl Identity {
     /// That of a data set, or of named arrays.
     pub fn of(data: &impl Examples) -> Identity {
-        match data.dataset() {
-            Some(dataset) => Identity::of_dataset(dataset),
-            None => {
-                let arrays = data.arrays();
-                let (name, rows) = (arrays.name().to_owned(), arrays.len());
-                Identity { name, rows, sha256: hexadecimal(arrays.digest()), ..Identity::default() }
-            }
+        if let Some(dataset) = data.dataset() {
+            return Identity::of_dataset(dataset);
+        }
+        let arrays = data.arrays();
+        let (name, rows) = (arrays.name().to_owned(), arrays.len());
+        let all = Identity { name, rows, sha256: hexadecimal(arrays.digest()), ..Identity::default() };
+        match data.sequences() {
+            None => all,
+            Some(sequences) => Identity {
+                row_shape: vec![sequences.steps()],
+                is_classes: true,
+                outputs: sequences.names().to_vec(),
+                tokens: Some(sequences.tokens()),
+                ..all
+            },
         }
     }
 
@@ -145,13 +157,16 @@ impl Identity {
             is_classes: data.labels().is_some(),
             outputs: data.targets().names().to_vec(),
             sha256: hexadecimal(sha),
+            tokens: None,
         }
     }
 
     /// What differs between two data sets, in words; `None` where nothing does but perhaps their names.
     pub fn difference(&self, other: &Identity) -> Option<String> {
         let same_values = || self.sha256 == other.sha256 && self.outputs == other.outputs;
-        let has_same_types = self.row_shape == other.row_shape && self.is_classes == other.is_classes;
+        let has_same_types = self.row_shape == other.row_shape
+            && self.is_classes == other.is_classes
+            && self.tokens == other.tokens;
         if has_same_types && same_values() {
             return None;
         }

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use nnc::data::Source;
+use nnc::data::sequences::Vocabulary;
+use nnc::data::{Loaded, Source};
 use nnc::trainer::ConfusionMatrix;
-use nnc::{Error, Options, files, report};
+use nnc::{Error, Model, Options, files, report};
 use serde_json::json;
 
 use super::Status;
@@ -46,15 +47,24 @@ enum Part {
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let options = Options { threads: args.threads, ..args.target.options() };
     let model = nnc::load_with(&args.checkpoint, &options)?;
-    let (train, test) = args.data.parse::<Source>()?.load()?;
-    let data = if args.part == Part::Train { train } else { test };
-    let (outputs, evaluation) = model.predict_and_evaluate(&data)?;
-    let names = data.targets().names();
-    let matrix = data.labels().map(|labels| ConfusionMatrix::new(&outputs, labels, names));
+    let source: Source = args.data.parse()?;
+    let data = load(&source, &model, args.part)?;
+    let (evaluation, matrix) = match &data {
+        Loaded::Rows(rows) => {
+            let (outputs, evaluation) = model.predict_and_evaluate(rows)?;
+            let names = rows.targets().names();
+            (evaluation, rows.labels().map(|labels| ConfusionMatrix::new(&outputs, labels, names)))
+        }
+        Loaded::Sequences(sequences) => (model.evaluate(sequences)?, None),
+    };
     if let Some(path) = &args.confusion {
         let Some(matrix) = &matrix else {
             let help = "leave it out";
-            return Err(Error::invalid("--confusion", "values cannot be taken for one another", help));
+            return Err(Error::invalid(
+                "--confusion",
+                "values and texts cannot be taken for one another",
+                help,
+            ));
         };
         let svg = report::confusion_plot(&format!("{} on {}", model.name(), data.name()), matrix);
         files::write_atomically(path, |file| file.write_all(svg.as_bytes()))?;
@@ -76,6 +86,18 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     output.result(json, text)?;
     Ok(Status::Done)
+}
+
+/// The data in the form in which the model was trained on such.
+fn load(source: &Source, model: &Model, part: Part) -> Result<Loaded, Error> {
+    let there = &model.description().data;
+    let steps = there.row_shape.first().copied().unwrap_or(0);
+    if there.tokens.is_some_and(|tokens| tokens.is_text) {
+        let text = source.text()?.with_vocabulary(Vocabulary::of_names(model.name(), &there.outputs)?)?;
+        return Ok(Loaded::Sequences(text.windows(steps, part == Part::Test)?));
+    }
+    let (train, test) = source.load_for(1, steps.max(1))?;
+    Ok(if part == Part::Train { train } else { test })
 }
 
 impl Part {

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use ir::{Op, ScalarFn};
 use nnc::Error;
 use nnc::bench::{WORKLOADS, Workload};
-use nnc::data::source::SOURCES;
+use nnc::data::source::{SOURCES, SourceKind};
 use nnc::models::ARCHITECTURES;
 use serde_json::{Map, Value, json};
 
@@ -133,8 +133,10 @@ fn ops() -> Listing {
 }
 
 fn datasets() -> Listing {
-    let rows = SOURCES.iter().map(|source| vec![json!(source.name), json!(source.syntax), json!(source.doc)]);
-    Listing { key: "datasets", columns: &["dataset", "syntax", "doc"], rows: rows.collect() }
+    let row =
+        |source: &SourceKind| [source.name, source.syntax, source.doc, source.defaults].map(|it| json!(it));
+    let rows = SOURCES.iter().map(|source| row(source).to_vec());
+    Listing { key: "datasets", columns: &["dataset", "syntax", "doc", "defaults"], rows: rows.collect() }
 }
 
 fn workloads() -> Result<Listing, Error> {

@@ -11,6 +11,7 @@ mod check;
 mod dump;
 mod eval;
 mod fuzz;
+mod generate;
 mod list;
 mod output;
 mod predict;
@@ -48,6 +49,8 @@ enum Command {
     Eval(eval::Args),
     /// Predict the classes or values of rows with a trained model
     Predict(predict::Args),
+    /// Write a text with a trained model of one
+    Generate(generate::Args),
     /// Draw what a layer of a trained model of images sees
     Visualize(visualize::Args),
     /// Print a model or a .nnir file at a stage of the compiler
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(args, &output),
         Command::Eval(args) => eval::run(args, &output),
         Command::Predict(args) => predict::run(args, &output),
+        Command::Generate(args) => generate::run(args, &output),
         Command::Visualize(args) => visualize::run(args, &output),
         Command::Dump(args) => dump::run(args, &output),
         Command::Bench(args) => bench::run(args, &output),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use ir::{DType, Shape, Tensor, Type};
 use sha2::{Digest, Sha256};
 
-use super::Dataset;
+use super::{Dataset, Sequences};
 use crate::Error;
+use crate::trainer::shuffle::permutation;
 
 /// What a model can be trained and evaluated on: rows of named arrays.
 pub trait Examples {
@@ -16,6 +17,21 @@ pub trait Examples {
     /// The data set with one target per row that this is, where it is one.
     fn dataset(&self) -> Option<&Dataset> {
         None
+    }
+
+    /// The sequences with a target at each step that this is, where it is some.
+    fn sequences(&self) -> Option<&Sequences> {
+        None
+    }
+
+    /// The numbers of the rows in the order in which an epoch of training takes them, `batch` at a time: a shuffle that depends
+    /// on the seed and the number of the epoch alone, unless rows have an order of their own.
+    ///
+    /// # Errors
+    /// Where they are made for batches of another size.
+    fn order(&self, batch: usize, seed: u64, epoch: u64) -> Result<Vec<u32>, Error> {
+        let _ = batch;
+        Ok(permutation(self.arrays().len(), seed, epoch))
     }
 }
 

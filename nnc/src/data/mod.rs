@@ -15,6 +15,7 @@
 //! | [`npz`] | arrays of NumPy |
 //! | [`prices`] | daily prices of shares, read or drawn |
 //! | [`rows`] | rows without targets, to predict these |
+//! | [`sequences`] | rows of tokens with a class at each step: texts, tests of memory |
 //! | [`source`] | data sets by name, as `--data` takes them |
 //! | [`synthetic`] | data sets that are drawn, for examples that run alone |
 //! | [`targets`] | classes or values |
@@ -42,6 +43,7 @@ pub mod prices;
 mod records;
 #[cfg(any(feature = "data-csv", feature = "data-npy"))]
 pub mod rows;
+pub mod sequences;
 #[cfg(feature = "data")]
 pub mod source;
 pub mod synthetic;
@@ -57,6 +59,7 @@ pub use dataset::Dataset;
 #[cfg(feature = "data-csv")]
 pub use digits::digits;
 pub use normalisation::Normalisation;
+pub use sequences::Sequences;
 #[cfg(feature = "data")]
-pub use source::Source;
+pub use source::{Loaded, Source};
 pub use targets::Targets;

@@ -1,13 +1,15 @@
 //! Data sets by name, as `--data` takes them: `digits`, `idx:DIR`, `zip:FILE`, `csv:FILE#TARGET`, `npz:FILE`,
-//! `synthetic:KIND`.
+//! `synthetic:KIND`, `adding:STEPS`, `copy:DELAY`, `text:FILE`.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::arrays::{Arrays, Examples};
 use super::csv::Columns;
+use super::sequences::{Text, adding, copying};
 use super::synthetic::Kind;
-use super::{Dataset, csv, digits, idx, npz, zip};
+use super::{Dataset, Sequences, csv, digits, idx, npz, zip};
 use ir::names::with_nearest;
 
 use crate::Error;
@@ -40,7 +42,85 @@ pub enum Source {
     Npz(PathBuf),
     /// Drawn.
     Synthetic(Kind),
+    /// The adding problem of so many steps, drawn.
+    Adding(usize),
+    /// The copy problem with such a delay, drawn.
+    Copy(usize),
+    /// A text in a file; without one, the project's documents.
+    Text(Option<PathBuf>),
 }
+
+/// What a source gives: rows with a target each, or sequences with a target at each step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loaded {
+    /// Rows with a target each.
+    Rows(Dataset),
+    /// Sequences with a target at each step.
+    Sequences(Sequences),
+}
+
+impl Loaded {
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        match self {
+            Loaded::Rows(rows) => rows.name(),
+            Loaded::Sequences(sequences) => sequences.name(),
+        }
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Loaded::Rows(rows) => rows.len(),
+            Loaded::Sequences(sequences) => sequences.len(),
+        }
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Examples for Loaded {
+    fn arrays(&self) -> Arrays {
+        match self {
+            Loaded::Rows(rows) => rows.arrays(),
+            Loaded::Sequences(sequences) => sequences.arrays(),
+        }
+    }
+
+    fn dataset(&self) -> Option<&Dataset> {
+        match self {
+            Loaded::Rows(rows) => Some(rows),
+            Loaded::Sequences(_) => None,
+        }
+    }
+
+    fn sequences(&self) -> Option<&Sequences> {
+        match self {
+            Loaded::Rows(_) => None,
+            Loaded::Sequences(sequences) => Some(sequences),
+        }
+    }
+
+    fn order(&self, batch: usize, seed: u64, epoch: u64) -> Result<Vec<u32>, Error> {
+        match self {
+            Loaded::Rows(rows) => rows.order(batch, seed, epoch),
+            Loaded::Sequences(sequences) => sequences.order(batch, seed, epoch),
+        }
+    }
+}
+
+/// The number of rows of the problems that are drawn, those for testing included.
+const DRAWN_ROWS: usize = 10_000;
+/// The seed that they are drawn from.
+const DRAWN_SEED: u64 = 0;
+/// How many steps the adding problem has, and by how many steps copies are delayed, where the source does not say.
+const ADDING_STEPS: usize = 100;
+const COPY_DELAY: usize = 20;
+/// The most steps of either.
+const MAX_STEPS: usize = 10_000;
 
 /// How a kind of source is written, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,39 +131,65 @@ pub struct SourceKind {
     pub syntax: &'static str,
     /// What it is.
     pub doc: &'static str,
+    /// The options of `nnc train` that suit it where others are not given, as on the command line.
+    pub defaults: &'static str,
 }
 
 /// The kinds of sources.
-pub const SOURCES: [SourceKind; 6] = [
+pub const SOURCES: [SourceKind; 9] = [
     SourceKind {
         name: "digits",
         syntax: "digits",
         doc: "1,797 handwritten digits of 8x8 pixels, embedded; every fifth is for testing",
+        defaults: "",
     },
     SourceKind {
         name: "idx",
         syntax: "idx:DIR",
         doc: "MNIST and its kin: train-* and t10k-* files, gzipped or not; of one set, the last fifth is for testing",
+        defaults: "",
     },
     SourceKind {
         name: "zip",
         syntax: "zip:FILE",
         doc: "lines of a digit and 256 pixels from -1 to 1; for testing, zip.test beside zip.train, or the last fifth",
+        defaults: "",
     },
     SourceKind {
         name: "csv",
         syntax: "csv:FILE[#TARGET,-COLUMN,..]",
         doc: "a table; the target is the last column, or named; -COLUMN is left out; every fifth row is for testing",
+        defaults: "",
     },
     SourceKind {
         name: "npz",
         syntax: "npz:FILE",
         doc: "arrays x and y, every fifth row for testing; or x_train, y_train, x_test and y_test",
+        defaults: "",
     },
     SourceKind {
         name: "synthetic",
         syntax: "synthetic:blobs|spirals|images|regression",
         doc: "drawn from a fixed seed: clouds, spiral arms, 16x16 shapes, a function with noise",
+        defaults: "",
+    },
+    SourceKind {
+        name: "adding",
+        syntax: "adding[:STEPS]",
+        doc: "drawn: the sum of the two values that are marked among 100 (or STEPS)",
+        defaults: "--hidden 64 --epochs 10 --batch 50 --lr 0.01 --clip 1",
+    },
+    SourceKind {
+        name: "copy",
+        syntax: "copy[:DELAY]",
+        doc: "drawn: ten symbols that are to be told after 20 (or DELAY) blanks",
+        defaults: "--hidden 128 --epochs 10 --batch 50 --lr 0.005 --clip 1",
+    },
+    SourceKind {
+        name: "text",
+        syntax: "text[:FILE]",
+        doc: "the next character of a text, by default of the project's documents; a tenth of it is for testing",
+        defaults: "--hidden 256 --epochs 20 --lr 0.004 --clip 1 --dropout 0.2",
     },
 ];
 
@@ -101,7 +207,46 @@ impl Source {
             Source::Csv { path, columns } => csv::read(path, columns, &name),
             Source::Npz(path) => npz::read(path, &name),
             Source::Synthetic(kind) => kind.draw(),
+            Source::Adding(steps) => Ok(adding(DRAWN_ROWS, *steps, DRAWN_SEED)?.split_off_every_fifth()),
+            Source::Copy(_) | Source::Text(_) => {
+                let problem = "it has a target at each step of its rows, not one for each row";
+                Err(Error::invalid(name, problem, "train a model of sequences on it: `nnc train rnn`"))
+            }
         }
+    }
+
+    /// What is for training and for testing. A text is laid out for batches of `batch` rows of `steps` characters.
+    ///
+    /// # Errors
+    /// As [`Source::load`]; and where a text is empty or too short.
+    pub fn load_for(&self, batch: usize, steps: usize) -> Result<(Loaded, Loaded), Error> {
+        let both = |(train, test)| (Loaded::Sequences(train), Loaded::Sequences(test));
+        match self {
+            Source::Copy(delay) => {
+                copying(DRAWN_ROWS, *delay, DRAWN_SEED)?.split(|row| row.is_multiple_of(5)).map(both)
+            }
+            Source::Text(_) => self.text()?.sequences(batch, steps).map(both),
+            rows => rows.load().map(|(train, test)| (Loaded::Rows(train), Loaded::Rows(test))),
+        }
+    }
+
+    /// The text that it is.
+    ///
+    /// # Errors
+    /// Where it is none, or it cannot be read or is empty.
+    pub fn text(&self) -> Result<Text, Error> {
+        match self {
+            Source::Text(None) => Ok(Text::documents()),
+            Source::Text(Some(path)) => Text::read(path, &self.to_string()),
+            other => Err(Error::invalid(other.to_string(), "it is no text", "give text:FILE")),
+        }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> &'static SourceKind {
+        let text = self.to_string();
+        let name = text.split(':').next().unwrap_or_default();
+        SOURCES.iter().find(|kind| kind.name == name).expect("each source is of a kind, as a test checks")
     }
 
     /// Whether its features are already of about the same size, as pixels are. Others want a
@@ -120,6 +265,10 @@ impl fmt::Display for Source {
             Source::Csv { path, columns } => write!(f, "csv:{}{columns}", path.display()),
             Source::Npz(path) => write!(f, "npz:{}", path.display()),
             Source::Synthetic(kind) => write!(f, "synthetic:{kind}"),
+            Source::Adding(steps) => write!(f, "adding:{steps}"),
+            Source::Copy(delay) => write!(f, "copy:{delay}"),
+            Source::Text(None) => f.write_str("text"),
+            Source::Text(Some(path)) => write!(f, "text:{}", path.display()),
         }
     }
 }
@@ -139,6 +288,10 @@ impl FromStr for Source {
             },
             ("npz", path) if !path.is_empty() => Source::Npz(path.into()),
             ("synthetic", kind) if !kind.is_empty() => Source::Synthetic(kind.parse()?),
+            ("adding", steps) => Source::Adding(steps_of(text, steps, ADDING_STEPS)?),
+            ("copy", delay) => Source::Copy(steps_of(text, delay, COPY_DELAY)?),
+            ("text", "") => Source::Text(None),
+            ("text", path) => Source::Text(Some(path.into())),
             _ => {
                 let all = format!("choose from {}", SOURCES.map(|source| source.syntax).join(", "));
                 let others = SOURCES.map(|source| source.name).into_iter().filter(|&name| name != kind);
@@ -149,6 +302,17 @@ impl FromStr for Source {
     }
 }
 
+/// The number of steps that a source asks for.
+fn steps_of(source: &str, given: &str, otherwise: usize) -> Result<usize, Error> {
+    if given.is_empty() {
+        return Ok(otherwise);
+    }
+    given.parse().ok().filter(|steps| (1..=MAX_STEPS).contains(steps)).ok_or_else(|| {
+        let problem = format!("{given:?} is no number of steps");
+        Error::invalid(format!("data `{source}`"), problem, format!("give from 1 to {MAX_STEPS}"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,9 +321,15 @@ mod tests {
     fn every_source_is_written_as_it_is_parsed() {
         let texts =
             ["digits", "idx:a/b", "zip:zip.train.gz", "csv:a.csv", "csv:a#b.csv#y", "csv:a.csv#y,-d,-7"];
-        for text in texts.into_iter().chain(["csv:a.csv#-d", "npz:a.npz", "synthetic:blobs"]) {
-            assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
+        let more =
+            ["csv:a.csv#-d", "npz:a.npz", "synthetic:blobs", "adding:7", "copy:3", "text", "text:a.txt"];
+        for text in texts.into_iter().chain(more) {
+            let source = text.parse::<Source>().unwrap();
+            assert_eq!(source.to_string(), text);
+            assert_eq!(source.kind().name, text.split(':').next().unwrap());
         }
+        assert_eq!("adding".parse::<Source>().unwrap(), Source::Adding(100));
+        assert_eq!("copy".parse::<Source>().unwrap(), Source::Copy(20));
     }
 
     #[test]
@@ -171,6 +341,10 @@ mod tests {
                     .starts_with(&format!("data `{text}`: it is no data set; choose from digits, idx:DIR, "))
             );
         }
+        for text in ["adding:x", "copy:0", "adding:10001"] {
+            let error = text.parse::<Source>().unwrap_err().to_string();
+            assert!(error.ends_with("is no number of steps; give from 1 to 10000"), "{error}");
+        }
         assert!("csv:a.csv#".parse::<Source>().is_err());
         assert!("synthetic:moons".parse::<Source>().unwrap_err().to_string().contains("blobs, spirals"));
     }
@@ -178,11 +352,27 @@ mod tests {
     #[test]
     fn every_listed_source_is_known() {
         for source in SOURCES {
-            let text = format!("{}:blobs", source.name);
-            let text = if source.name == "digits" { "digits" } else { &text };
+            let text = match source.name {
+                "digits" | "adding" | "copy" => source.name.to_owned(),
+                name => format!("{name}:blobs"),
+            };
             assert!(text.parse::<Source>().unwrap().to_string().starts_with(source.name));
         }
         let (train, test) = Source::Digits.load().unwrap();
         assert_eq!((train.len(), test.len()), (1437, 360));
+    }
+
+    #[test]
+    fn rows_and_sequences_are_loaded_alike() {
+        let load = |text: &str| text.parse::<Source>().unwrap().load_for(8, 20).unwrap();
+        let (train, test) = load("adding:5");
+        assert!(train.dataset().is_some() && (train.len(), test.len()) == (8000, 2000));
+        let (train, test) = load("copy:2");
+        assert!(train.sequences().is_some() && (train.len(), test.len()) == (8000, 2000));
+        let (train, _) = load("text");
+        assert!(train.sequences().unwrap().is_continued() && train.len() % 8 == 0);
+        let error = Source::Copy(2).load().unwrap_err().to_string();
+        assert!(error.starts_with("copy:2: it has a target at each step of its rows"), "{error}");
+        assert!(Source::Digits.text().is_err());
     }
 }

@@ -19,7 +19,16 @@ pub const AGZ39: Architecture =
     });
 
 const fn tower(name: &'static str, doc: &'static str, build: super::Build) -> Architecture {
-    Architecture { name, doc, options: &[], defaults: "", loss: None, row: images::image, build }
+    Architecture {
+        name,
+        doc,
+        options: &[],
+        defaults: "",
+        loss: None,
+        row: images::image,
+        build,
+        sequences: None,
+    }
 }
 
 /// The tower of the paper: 256 channels.

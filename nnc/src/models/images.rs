@@ -22,6 +22,7 @@ pub const LENET: Architecture = Architecture {
     loss: Some(Loss::cross_entropy()),
     row: image,
     build: |_, outputs, _| LeNet::new(outputs).into(),
+    sequences: None,
 };
 
 /// AlexNet.
@@ -37,6 +38,7 @@ pub const ALEXNET: Architecture = Architecture {
         let hidden = if is_small(row) { SMALL_HIDDEN } else { whole.hidden };
         AlexNet { hidden, dropout: options.dropout, ..whole }.into()
     },
+    sequences: None,
 };
 
 /// Configuration A of VGG.
@@ -98,6 +100,7 @@ const fn vgg_row(name: &'static str, doc: &'static str, build: Build) -> Archite
         loss: Some(Loss::cross_entropy()),
         row: image,
         build,
+        sequences: None,
     }
 }
 
@@ -111,6 +114,7 @@ const fn resnet_row(name: &'static str, doc: &'static str, build: Build) -> Arch
         loss: Some(Loss::cross_entropy()),
         row: image,
         build,
+        sequences: None,
     }
 }
 

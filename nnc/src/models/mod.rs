@@ -6,22 +6,26 @@
 //! | [`vectors`] | models of rows of any shape |
 //! | [`images`] | models of images |
 //! | [`boards`] | models of boards, which have several results |
+//! | [`sequences`] | models that read a row step by step |
 //! | [`options`] | what a user can choose of a model |
 
 pub mod boards;
 pub mod images;
 pub mod options;
+pub mod sequences;
 pub mod vectors;
 
 use std::sync::Arc;
 
-use ir::Shape;
 use ir::names::choices;
-use nn::{Layer, Loss, Network, Supervised};
+use ir::{Graph, Shape};
+use nn::sequence::LOGITS;
+use nn::{Context, Layer, Loss, Network, Supervised};
 
 use crate::Error;
 use crate::checkpoint::Description;
-pub use options::ModelOptions;
+use crate::data::sequences::Tokens;
+pub use options::{CellName, ModelOptions};
 
 /// A model by its name: how it is built, without weights.
 pub struct Architecture {
@@ -40,10 +44,15 @@ pub struct Architecture {
     pub row: fn(&str, &Shape) -> Result<Shape, Error>,
     /// The model for rows of a shape that `row` has returned, with so many outputs.
     pub build: Build,
+    /// The model for rows of tokens with a class to be told at each step; `None` where it is none of sequences.
+    pub sequences: Option<BuildSequences>,
 }
 
 /// What builds a model for rows of a shape, with so many outputs.
 pub type Build = fn(&Shape, usize, &ModelOptions) -> Body;
+
+/// What builds a model of these tokens, with one of so many classes at each of so many steps.
+pub type BuildSequences = fn(&Tokens, usize, usize, &ModelOptions) -> Arc<dyn Network>;
 
 /// What a model is, before it has a loss.
 pub enum Body {
@@ -75,6 +84,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     images::RESNET50,
     boards::AGZ19,
     boards::AGZ39,
+    sequences::RNN,
 ];
 
 impl Architecture {
@@ -116,6 +126,24 @@ impl Architecture {
         }
     }
 
+    /// The network for sequences like these.
+    ///
+    /// # Errors
+    /// Where it is no model of sequences.
+    pub fn sequence_network(
+        &self,
+        tokens: &Tokens,
+        outputs: usize,
+        steps: usize,
+        options: &ModelOptions,
+    ) -> Result<Arc<dyn Network>, Error> {
+        let Some(build) = self.sequences else {
+            let problem = "it tells one thing of each row, and the data have a target at each step";
+            return Err(Error::invalid(self.name, problem, "choose a model of sequences, such as rnn"));
+        };
+        Ok(build(tokens, outputs, steps, options))
+    }
+
     /// The shape in which it takes rows of this shape: those of vectors along one axis, images as
     /// `[channels, height, width]`.
     ///
@@ -132,14 +160,42 @@ impl Architecture {
 /// Where there is no model of this name, or the settings are none of its.
 pub fn network_of(name: &str, description: &Description) -> Result<Arc<dyn Network>, Error> {
     let architecture = Architecture::find(name)?;
-    let settings = description.settings.clone().into_iter().collect::<serde_json::Map<_, _>>();
-    let options: ModelOptions = serde_json::from_value(settings.into()).map_err(|error| {
-        let problem = format!("its settings cannot be understood: {error}");
-        Error::invalid(name, problem, "give a model that `nnc train` has written")
-    })?;
+    let options = options_of(name, description)?;
     let data = &description.data;
+    if let Some(tokens) = &data.tokens {
+        let steps = data.row_shape.first().copied().unwrap_or(0);
+        return architecture.sequence_network(tokens, data.outputs.len(), steps, &options);
+    }
     let row = architecture.row_of(&Shape::from(&data.row_shape[..]))?;
     Ok(architecture.network(&row, data.outputs.len(), &options, None))
+}
+
+/// The program of one step of a model of this name that was trained on a text: a character, `x` of `i64[1]`, gives `logits`, and
+/// what has been read stays in states.
+///
+/// # Errors
+/// Where it is no model of a text.
+pub fn step_of(name: &str, description: &Description) -> Result<Graph, Error> {
+    let data = &description.data;
+    let Some(tokens) = data.tokens.filter(|tokens| tokens.is_text && name == sequences::RNN.name) else {
+        let problem = "it was not trained on a text";
+        return Err(Error::invalid(name, problem, "give a model of `nnc train rnn --data text`"));
+    };
+    let options = options_of(name, description)?;
+    let steps = data.row_shape.first().copied().unwrap_or(0);
+    let model = sequences::sequence_model(&tokens, data.outputs.len(), steps, &options);
+    let mut cx = Context::new(format!("{name}_step"));
+    let logits = model.step(&mut cx, 1)?;
+    cx.output(LOGITS, logits)?;
+    Ok(cx.finish())
+}
+
+fn options_of(name: &str, description: &Description) -> Result<ModelOptions, Error> {
+    let settings = description.settings.clone().into_iter().collect::<serde_json::Map<_, _>>();
+    serde_json::from_value(settings.into()).map_err(|error| {
+        let problem = format!("its settings cannot be understood: {error}");
+        Error::invalid(name, problem, "give a model that `nnc train` has written")
+    })
 }
 
 #[cfg(test)]
@@ -172,7 +228,7 @@ mod tests {
                 model.name
             );
             match result(model, &[5].into()) {
-                Ok(ty) => assert!(ty == "f32[2, 3]" && (model.row)("", &[2, 2].into()).unwrap().rank() == 1),
+                Ok(ty) => assert!(ty == "f32[2, 3]" && (model.row)("", &[2, 2].into()).unwrap().rank() < 3),
                 Err(error) => assert_eq!(error.to_string(), problem),
             }
         }

@@ -1,7 +1,14 @@
 //! What a user can choose of a model.
 
+use std::fmt;
+use std::str::FromStr;
+
+use ir::names::choices;
+use nn::rnn::{Cell, ElmanCell, GruCell, JordanCell, LstmCell, MguCell, PeepholeCell};
 use nn::{Activation, Nonlinearity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Error;
 
 /// What a user can choose of a model, by the names of the options of `nnc train`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,13 +23,94 @@ pub struct ModelOptions {
     pub dropout: f64,
     /// Whether their values are normalised over the batch.
     pub batch_norm: bool,
+    /// The recurrent cell.
+    pub cell: CellName,
+    /// The number of recurrent layers.
+    pub layers: usize,
+    /// Whether they run in both directions.
+    pub bidirectional: bool,
+    /// The number of characters in a row of a text.
+    pub steps: usize,
 }
 
 impl Default for ModelOptions {
-    /// Layers of 128 and 64 with relu, nothing dropped or normalised.
+    /// Layers of 128 and 64 with relu, nothing dropped or normalised; one layer of LSTM in the forward direction, 64 characters.
     fn default() -> ModelOptions {
-        let activation = Activation::Relu.into();
-        ModelOptions { hidden: vec![128, 64], activation, dropout: 0.0, batch_norm: false }
+        ModelOptions {
+            hidden: vec![128, 64],
+            activation: Activation::Relu.into(),
+            dropout: 0.0,
+            batch_norm: false,
+            cell: CellName::Lstm,
+            layers: 1,
+            bidirectional: false,
+            steps: 64,
+        }
+    }
+}
+
+/// A recurrent cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellName {
+    /// Elman's: the state sees itself.
+    Elman,
+    /// Jordan's: the state sees the output.
+    Jordan,
+    /// The minimal gated unit.
+    Mgu,
+    /// The gated recurrent unit.
+    Gru,
+    /// The long short-term memory.
+    Lstm,
+    /// The same with the cell's state in the place of its output.
+    Peephole,
+}
+
+impl CellName {
+    /// All of them.
+    pub const ALL: [CellName; 6] =
+        [CellName::Elman, CellName::Jordan, CellName::Mgu, CellName::Gru, CellName::Lstm, CellName::Peephole];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            CellName::Elman => "elman",
+            CellName::Jordan => "jordan",
+            CellName::Mgu => "mgu",
+            CellName::Gru => "gru",
+            CellName::Lstm => "lstm",
+            CellName::Peephole => "peephole",
+        }
+    }
+
+    /// The cell with so many hidden values and its usual activations.
+    pub fn build(self, hidden: usize) -> Box<dyn Cell> {
+        match self {
+            CellName::Elman => Box::new(ElmanCell::new(hidden)),
+            CellName::Jordan => Box::new(JordanCell::new(hidden, hidden)),
+            CellName::Mgu => Box::new(MguCell::new(hidden)),
+            CellName::Gru => Box::new(GruCell::new(hidden)),
+            CellName::Lstm => Box::new(LstmCell::new(hidden)),
+            CellName::Peephole => Box::new(PeepholeCell::new(hidden)),
+        }
+    }
+}
+
+impl fmt::Display for CellName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for CellName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<CellName, Error> {
+        CellName::ALL.into_iter().find(|cell| cell.name() == text).ok_or_else(|| {
+            let help = choices(text, "the cells are", CellName::ALL.map(CellName::name));
+            Error::invalid(text, "there is no recurrent cell of this name", help)
+        })
     }
 }
 
@@ -45,5 +133,19 @@ mod tests {
             let text = serde_json::to_string(&options).unwrap();
             assert_eq!(serde_json::from_str::<ModelOptions>(&text).unwrap(), options);
         }
+    }
+
+    #[test]
+    fn cells_are_found_by_their_names() {
+        for cell in CellName::ALL {
+            assert_eq!(cell.name().parse::<CellName>().unwrap(), cell);
+            assert_eq!(serde_json::to_value(cell).unwrap(), cell.name());
+            assert_eq!(cell.build(3).name().to_lowercase(), cell.name());
+        }
+        let error = "lsmt".parse::<CellName>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("lsmt: there is no recurrent cell of this name; did you mean `lstm`?"),
+            "{error}"
+        );
     }
 }

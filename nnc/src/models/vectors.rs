@@ -21,6 +21,7 @@ pub const MLP: Architecture = Architecture {
         let ModelOptions { activation, dropout, batch_norm, .. } = *options;
         Mlp { dropout, batch_norm, ..Mlp::new(&sizes, activation) }.into()
     },
+    sequences: None,
 };
 
 /// Multinomial logistic regression.
@@ -32,6 +33,7 @@ pub const LOGISTIC: Architecture = Architecture {
     loss: Some(Logistic::LOSS),
     row: flat,
     build: |row, outputs, _| Logistic::new(row.elements(), outputs).into(),
+    sequences: None,
 };
 
 /// Rosenblatt's perceptron.
@@ -43,6 +45,7 @@ pub const PERCEPTRON: Architecture = Architecture {
     loss: Some(Perceptron::LOSS),
     row: flat,
     build: |row, outputs, _| Perceptron::new(row.elements(), outputs).into(),
+    sequences: None,
 };
 
 /// All values of a row along one axis.

@@ -68,6 +68,12 @@ impl Evaluation {
         }
     }
 
+    /// With the accuracy that the network itself reports, of sequences that of the steps that count.
+    pub(super) fn with_own_accuracy(mut self) -> Evaluation {
+        self.accuracy = self.metrics.remove(ACCURACY).or(self.accuracy);
+        self
+    }
+
     /// The metrics that there are, with their names for people. The values are numbers or, where `true`, parts of a whole.
     pub fn named_metrics(&self) -> Vec<(&str, f64, bool)> {
         let all = [

@@ -8,7 +8,7 @@ use nn::optimizer::{LEARNING_RATE, own_name};
 use nn::supervised::ROWS;
 
 use super::progress::Clock;
-use super::{Callback, Event, FitOptions, History, Trainer, TrainerOptions, not_finite, predictor, shuffle};
+use super::{Callback, Event, FitOptions, History, Trainer, TrainerOptions, not_finite, predictor};
 use crate::Error;
 use crate::checkpoint::{Description, Folder};
 use crate::data::augment::Augmenter;
@@ -17,6 +17,8 @@ use crate::data::{Arrays, Batches, Examples};
 /// What an epoch works with.
 struct Session<'a> {
     train: &'a Arrays,
+    /// The rows of an epoch, in order, by its number.
+    order: &'a dyn Fn(u64) -> Result<Vec<u32>, Error>,
     held_out: Option<&'a dyn Examples>,
     options: &'a FitOptions,
     augmenter: Option<Augmenter>,
@@ -57,8 +59,11 @@ impl Trainer {
         };
         // A step may take what evaluation does not.
         let inputs = predictor::inputs_of(&self.graph(self.options.batch)?);
+        let (batch, seed) = (self.options.batch, self.options.seed);
+        let order = |epoch| train.order(batch, seed, epoch);
+        order(0)?; // batches of another size than the rows are made for are an error before anything is compiled
         let train = &train.arrays().for_inputs(inputs.iter().map(|(name, ty)| (name.as_str(), ty)))?;
-        let (batch, rows) = (self.options.batch, train.len());
+        let rows = train.len();
         if batch > rows {
             let problem = format!("it is {batch}, and there are {rows} rows to train on");
             return Err(Error::invalid("batch", problem, format!("give from 1 to {rows}")));
@@ -78,7 +83,8 @@ impl Trainer {
             }
         };
         let clock = Clock::start(options.epochs, rows, batch);
-        let mut session = Session { train, held_out, options, augmenter, folder, clock, callback };
+        let mut session =
+            Session { train, order: &order, held_out, options, augmenter, folder, clock, callback };
         while !self.is_done(options) {
             if self.train_epoch(&mut session)?.is_break() || self.end_epoch(&mut session)?.is_break() {
                 return Ok(session.clock.history(&self.run));
@@ -95,9 +101,8 @@ impl Trainer {
 
     /// The steps of an epoch that have not been done yet.
     fn train_epoch(&mut self, session: &mut Session) -> Result<ControlFlow<()>, Error> {
-        let rows = session.train.len();
         let scale = self.plateau_scale(session.options);
-        let mut order = shuffle::permutation(rows, self.options.seed, self.run.history.epochs.len() as u64);
+        let mut order = (session.order)(self.run.history.epochs.len() as u64)?;
         order.drain(..self.run.sums.rows);
         let augment = session.augmenter.clone().map(|augmenter| (augmenter, self.run.steps));
         let TrainerOptions { batch, compile, .. } = &self.options;

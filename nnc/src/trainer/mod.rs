@@ -35,7 +35,8 @@ use std::time::Duration;
 use ir::{Graph, Tensor};
 use nn::network::{self, LOSS};
 use nn::optimizer::{AVERAGE, GRADIENT_NORM, own_name};
-use nn::supervised::TARGETS;
+use nn::sequence::LENGTHS;
+use nn::supervised::{ROWS, TARGETS};
 use nn::{Network, Optimizer};
 use runtime::{Executable, State};
 use sha2::{Digest, Sha256};
@@ -157,6 +158,9 @@ impl Trainer {
         let given = |name: &str| batch.iter().find(|(known, _)| *known == name).map(|(_, array)| *array);
         if let Some(labels) = given(TARGETS).and_then(|y| y.as_slice::<i64>()) {
             self.predictor.check_labels(TARGETS, labels)?;
+        }
+        if let (Some(lengths), Some(x)) = (given(LENGTHS), given(ROWS)) {
+            nn::rnn::check_lengths(lengths, x.shape().get(1).copied().unwrap_or(0))?;
         }
         not_finite::check_inputs(self.run.steps + 1, batch)?;
         self.compile_step(rows)?;

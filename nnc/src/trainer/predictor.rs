@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use ir::{DType, Element, Graph, Shape, Tensor, Type, Value};
 use nn::network::{LOSS, evaluation_graph, needed_part};
+use nn::sequence::LENGTHS;
 use nn::supervised::{PREDICTION, ROWS, TARGETS};
 use nn::{Context, Network};
 use runtime::{Executable, Pool, State};
 
 use super::Evaluation;
 use crate::checkpoint::Template;
+use crate::data::sequences::check_lengths;
 use crate::data::{Arrays, Batch, Dataset, Examples, Targets};
 use crate::{Error, Options};
 
@@ -220,6 +222,7 @@ impl Predictor {
                 let evaluation = evaluation.with_predictions(&outputs, dataset);
                 (outputs, evaluation)
             }
+            None if data.sequences().is_some() => (outputs, evaluation.with_own_accuracy()),
             None => (outputs, evaluation),
         })
     }
@@ -312,6 +315,7 @@ impl Predictor {
             return self.with_rows_that_fit(dataset)?.arrays().for_inputs(self.evaluated.inputs());
         }
         let fitting = arrays.for_inputs(self.evaluated.inputs())?;
+        check_lengths_of(&fitting)?;
         let labels = fitting.column(TARGETS).and_then(|targets| targets.elements().as_slice::<i64>());
         self.check_labels(arrays.name(), labels.unwrap_or_default())?;
         Ok(fitting)
@@ -436,6 +440,16 @@ impl Predictor {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, BTreeMap<(usize, Use), Vec<Executable>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Checks the lengths among arrays, where there are some: a program would take one that is beyond the rows for theirs.
+fn check_lengths_of(arrays: &Arrays) -> Result<(), Error> {
+    let (Some(lengths), Some(rows)) = (arrays.column(LENGTHS), arrays.column(ROWS)) else { return Ok(()) };
+    let steps = rows.row().shape.first().copied().unwrap_or(0);
+    match lengths.elements().as_slice::<i64>() {
+        Some(lengths) => check_lengths(arrays.name(), lengths, steps),
+        None => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nn::sequence::BITS;
 use nn::supervised::ACCURACY;
 use nnc::trainer::{Epoch, Event, Progress};
 
@@ -100,5 +101,7 @@ fn progress_line(progress: &Progress) -> String {
 fn held_out_text(epoch: &Epoch) -> String {
     let Some(held_out) = &epoch.held_out else { return String::new() };
     let accuracy = held_out.accuracy.map_or(String::new(), |part| format!(", {:.1} %", 100.0 * part));
-    format!("  held out {:.4}{accuracy}", held_out.loss)
+    let bits =
+        held_out.metrics.get(BITS).map_or(String::new(), |bits| format!(", {bits:.3} bits per character"));
+    format!("  held out {:.4}{accuracy}{bits}", held_out.loss)
 }

@@ -3,7 +3,8 @@
 use clap::Parser;
 use nn::Nonlinearity;
 use nnc::data::Augment;
-use nnc::models::Architecture;
+use nnc::data::source::SourceKind;
+use nnc::models::{Architecture, CellName};
 use serde::{Deserialize, Serialize};
 
 use super::names::{ClassWeights, LossName, Normalise, OptimizerName, ScheduleName};
@@ -80,6 +81,18 @@ pub struct Given {
     /// The part of the hidden values to drop in training [default: 0]
     #[arg(long, value_name = "PART", allow_hyphen_values = true, value_parser = finite)]
     pub dropout: Option<f64>,
+    /// The recurrent cell: elman, jordan, mgu, gru, lstm or peephole [default: lstm]
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<CellName>)]
+    pub cell: Option<CellName>,
+    /// The number of recurrent layers [default: 1]
+    #[arg(long, value_name = "N")]
+    pub layers: Option<usize>,
+    /// Read rows in both directions
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub bidirectional: Option<bool>,
+    /// Of a text, the number of characters in a row, after which back-propagation is cut off [default: 64]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
     /// Normalise hidden values over the batch
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub batch_norm: Option<bool>,
@@ -88,13 +101,23 @@ pub struct Given {
 impl Given {
     /// Those that suit a model.
     pub fn suiting(model: &Architecture) -> Given {
+        Given::of_line(model.defaults)
+    }
+
+    /// Those that suit a source of data.
+    pub fn suiting_data(kind: &SourceKind) -> Given {
+        Given::of_line(kind.defaults)
+    }
+
+    /// Those on a command line.
+    fn of_line(line: &str) -> Given {
         #[derive(Parser)]
         struct Line {
             #[command(flatten)]
             given: Given,
         }
-        let words = ["nnc"].into_iter().chain(model.defaults.split_whitespace());
-        Line::try_parse_from(words).expect("a test parses those of all models").given
+        let words = ["nnc"].into_iter().chain(line.split_whitespace());
+        Line::try_parse_from(words).expect("a test parses those of all models and data").given
     }
 }
 
@@ -113,7 +136,16 @@ fn finite(number: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nnc::data::source::SOURCES;
     use nnc::models::ARCHITECTURES;
+
+    #[test]
+    fn what_suits_data_can_be_given() {
+        for source in SOURCES {
+            let given = Given::suiting_data(&source);
+            assert_eq!(given.epochs.is_some(), !source.defaults.is_empty(), "{}", source.name);
+        }
+    }
 
     #[test]
     fn what_suits_models_can_be_given_and_is_what_they_have() {
@@ -124,6 +156,10 @@ mod tests {
                 ("activation", given.activation.is_some()),
                 ("dropout", given.dropout.is_some()),
                 ("batch-norm", given.batch_norm.is_some()),
+                ("cell", given.cell.is_some()),
+                ("layers", given.layers.is_some()),
+                ("bidirectional", given.bidirectional.is_some()),
+                ("steps", given.steps.is_some()),
             ] {
                 assert!(!is_given || model.options.contains(&name), "{}: --{name}", model.name);
             }

@@ -95,12 +95,11 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     }
     let saved = checkpoint.map(|checkpoint| &checkpoint.metadata.description);
     let mut settings = Settings::resolve(model, &args.given, saved)?;
-    let (all, test) = settings.data.parse::<data::Source>()?.load()?;
-    let loss = settings.loss(model, &all)?;
-    let Prepared { train, held_out, test, normalisation } = prepare::prepare(&settings, &all, test)?;
+    let source = settings.data.parse::<data::Source>()?;
+    let (all, test) = source.load_for(settings.batch, settings.model.steps)?;
+    let prepared = prepare::prepare(model, &mut settings, &all, test)?;
+    let Prepared { train, held_out, test, normalisation, network } = prepared;
     settings.check_batch(train.len())?;
-    let row = model.row_of(train.row_shape())?;
-    let network = model.network(&row, train.outputs(), &settings.model, Some(loss));
     let Some(folder) = &mut folder else {
         let summary = ModelSummary::new(&network, settings.batch)?;
         let summary = summary.with_training(&network, &settings.optimizer())?;
@@ -149,8 +148,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     removed?;
 
     let (outputs, tested) = trainer.predict_and_evaluate(&test)?;
-    let matrix = |labels| ConfusionMatrix::new(&outputs, labels, train.targets().names());
-    let confusion = test.labels().map(matrix);
+    let matrix = |(labels, names): (&[i64], &[String])| ConfusionMatrix::new(&outputs, labels, names);
+    let confusion = prepare::labels(&test).map(matrix);
     trainer.save(&files.weights)?;
     let hash = trainer.weights_hash()?;
     let outcome = Outcome {

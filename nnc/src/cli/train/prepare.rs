@@ -1,43 +1,118 @@
-//! The data of a run: what is held out of the training rows, and normalisation.
+//! The data of a run: what is held out of the training rows, and normalisation; and the network for them.
 
+use std::sync::Arc;
+
+use nn::Network;
 use nnc::Error;
-use nnc::data::{Dataset, Normalisation};
+use nnc::data::{Dataset, Examples, Loaded, Normalisation, Sequences};
+use nnc::models::Architecture;
+use nnc::trainer::shuffle::permutation;
 
 use super::settings::Settings;
 
+/// The number of the epoch whose order chooses the rows that are held out; training does not come that far.
+const EPOCH: u64 = u64::MAX;
+
 /// Rows to train on, to choose the best weights by, and to test on.
 pub struct Prepared {
-    pub train: Dataset,
-    pub held_out: Option<Dataset>,
-    pub test: Dataset,
+    pub train: Loaded,
+    pub held_out: Option<Loaded>,
+    pub test: Loaded,
     pub normalisation: Option<Normalisation>,
+    pub network: Arc<dyn Network>,
+}
+
+/// What a model is trained and tested on, and the model for it.
+///
+/// # Errors
+/// Where nothing is left to train on, or nothing is held out; the model cannot take such rows; or an option has no meaning for
+/// them.
+pub fn prepare(
+    model: &Architecture,
+    settings: &mut Settings,
+    all: &Loaded,
+    test: Loaded,
+) -> Result<Prepared, Error> {
+    match (all, test) {
+        (Loaded::Rows(all), Loaded::Rows(test)) => of_rows(model, settings, all, test),
+        (Loaded::Sequences(all), test) => of_sequences(model, settings, all, test),
+        (_, test) => {
+            let problem = "to train on there are rows, to test on sequences";
+            Err(Error::invalid(test.name(), problem, "give data of one kind"))
+        }
+    }
 }
 
 /// Holds out the part of the rows that `--validation` says, chosen by the seed, and normalises all by what is then left to
 /// train on.
-///
-/// # Errors
-/// Where nothing is left to train on, or nothing is held out.
-pub fn prepare(settings: &Settings, all: &Dataset, test: Dataset) -> Result<Prepared, Error> {
+fn of_rows(
+    model: &Architecture,
+    settings: &mut Settings,
+    all: &Dataset,
+    test: Dataset,
+) -> Result<Prepared, Error> {
+    let loss = settings.loss(model, all)?;
     let (train, held_out) = match settings.validation {
         0.0 => (all.clone(), None),
         part => {
             let (train, held_out) = all.split_validation(part, settings.seed)?;
-            if train.is_empty() || held_out.is_empty() {
-                let problem = format!("it is {part}, which is {} of {} rows", held_out.len(), all.len());
-                let help = "give a part that leaves rows on both sides";
-                return Err(Error::invalid("--validation", problem, help));
-            }
+            check_parts(part, train.len(), held_out.len())?;
             (train, Some(held_out))
         }
     };
-    let Some(normalisation) = settings.normalise.of(&train) else {
-        return Ok(Prepared { train, held_out, test, normalisation: None });
+    let normalisation = settings.normalise.of(&train);
+    let normalised = |rows: Dataset| match &normalisation {
+        Some(normalisation) => normalisation.apply(&rows),
+        None => Ok(rows),
     };
-    Ok(Prepared {
-        train: normalisation.apply(&train)?,
-        held_out: held_out.map(|held_out| normalisation.apply(&held_out)).transpose()?,
-        test: normalisation.apply(&test)?,
-        normalisation: Some(normalisation),
-    })
+    let train = normalised(train)?;
+    let held_out = held_out.map(normalised).transpose()?.map(Loaded::Rows);
+    let test = Loaded::Rows(normalised(test)?);
+    let row = model.row_of(train.row_shape())?;
+    let network = model.network(&row, train.outputs(), &settings.model, Some(loss));
+    Ok(Prepared { train: Loaded::Rows(train), held_out, test, normalisation, network })
+}
+
+fn of_sequences(
+    model: &Architecture,
+    settings: &mut Settings,
+    all: &Sequences,
+    test: Loaded,
+) -> Result<Prepared, Error> {
+    settings.check_sequences()?;
+    let (tokens, steps) = (all.tokens(), all.steps());
+    let network = model.sequence_network(&tokens, all.names().len(), steps, &settings.model)?;
+    let (train, held_out) = match settings.validation {
+        0.0 => (all.clone(), None),
+        _ if all.is_continued() => {
+            let problem = "rows of a text go on from one another, and none can be taken out";
+            let help = "leave it out, and --patience, too: what the text is tested on is held out";
+            return Err(Error::invalid("--validation", problem, help));
+        }
+        part => {
+            let count = (all.len() as f64 * part).round() as usize;
+            let mut is_held_out = vec![false; all.len()];
+            let order = permutation(all.len(), settings.seed, EPOCH);
+            order.iter().take(count).for_each(|&row| is_held_out[row as usize] = true);
+            let (train, held_out) = all.split(|row| is_held_out[row])?;
+            check_parts(part, train.len(), held_out.len())?;
+            (train, Some(held_out))
+        }
+    };
+    let (train, held_out) = (Loaded::Sequences(train), held_out.map(Loaded::Sequences));
+    Ok(Prepared { train, held_out, test, normalisation: None, network })
+}
+
+fn check_parts(part: f64, train: usize, held_out: usize) -> Result<(), Error> {
+    if train > 0 && held_out > 0 {
+        return Ok(());
+    }
+    let problem = format!("it is {part}, which is {held_out} of {} rows", train + held_out);
+    Err(Error::invalid("--validation", problem, "give a part that leaves rows on both sides"))
+}
+
+/// The names of the classes that are to be told, where there are some, and the labels of the rows.
+pub fn labels(data: &Loaded) -> Option<(&[i64], &[String])> {
+    let dataset = data.dataset()?;
+    Some((dataset.labels()?, dataset.targets().names()))
 }

@@ -60,6 +60,7 @@ impl Settings {
         let given = names_and_values(given);
         check_options_of_model(model, &given)?;
         let mut all = names_and_values(&Given::suiting(model));
+        all.extend(suiting_data(model, &given)?);
         if given.contains_key("optimizer") {
             all.retain(|name, _| name != "lr" && name != "weight-decay"); // these suit another one
         }
@@ -71,6 +72,10 @@ impl Settings {
         let settings: Given = from_map(&all)?;
         let settings = Settings::with_defaults(settings, from_map(&all)?)?;
         settings.check()?;
+        if model.sequences.is_some() && settings.model.hidden.len() != 1 {
+            let problem = format!("there are {} sizes, and all layers have one", settings.model.hidden.len());
+            return Err(Error::invalid("--hidden", problem, "give one size, and --layers for their number"));
+        }
         Ok(settings)
     }
 
@@ -114,6 +119,8 @@ impl Settings {
             ("--accumulate", Some(self.accumulate)),
             ("--patience", self.patience),
             ("--hidden", self.model.hidden.iter().copied().min()),
+            ("--layers", Some(self.model.layers)),
+            ("--steps", Some(self.model.steps)),
         ];
         for (name, value) in at_least_1 {
             if value == Some(0) {
@@ -194,6 +201,27 @@ impl Settings {
         Ok(loss)
     }
 
+    /// Checks what has no meaning for sequences with a target at each step, and says what their loss is.
+    ///
+    /// # Errors
+    /// Where something of the kind was chosen.
+    pub fn check_sequences(&mut self) -> Result<(), Error> {
+        let loss = *self.loss.get_or_insert(LossName::CrossEntropy);
+        let wrong = [
+            ("--loss", loss != LossName::CrossEntropy, "give cross-entropy"),
+            ("--class-weights", self.class_weights != ClassWeights::Equal, "leave it out"),
+            ("--normalise", self.normalise != Normalise::None, "leave it out: tokens have no scale"),
+            ("--augment", self.augment != Augment::default(), "leave it out: there are no images"),
+        ];
+        match wrong.into_iter().find(|(_, is_wrong, _)| *is_wrong) {
+            None => Ok(()),
+            Some((name, _, help)) => {
+                let problem = format!("{} has a target at each step of its rows", self.data);
+                Err(Error::invalid(name, problem, help))
+            }
+        }
+    }
+
     /// The optimizer with what is done to gradients before it.
     pub fn optimizer(&self) -> TrainStep {
         let step =
@@ -236,7 +264,17 @@ impl Settings {
 }
 
 /// The options that only some models have.
-const MODEL_OPTIONS: [&str; 4] = ["hidden", "activation", "dropout", "batch-norm"];
+const MODEL_OPTIONS: [&str; 8] =
+    ["hidden", "activation", "dropout", "batch-norm", "cell", "layers", "bidirectional", "steps"];
+
+/// What suits the data that are given, of the options that the model has.
+fn suiting_data(model: &Architecture, given: &Saved) -> Result<Saved, Error> {
+    let Some(data) = given.get("data").and_then(Value::as_str) else { return Ok(Saved::new()) };
+    let mut suiting = names_and_values(&Given::suiting_data(data.parse::<Source>()?.kind()));
+    suiting
+        .retain(|name, _| !MODEL_OPTIONS.contains(&name.as_str()) || model.options.contains(&name.as_str()));
+    Ok(suiting)
+}
 
 fn check_options_of_model(model: &Architecture, given: &Saved) -> Result<(), Error> {
     let unknown =
