@@ -5,8 +5,10 @@
 //! lines share the sets of the first level of cache, and every depth is another page. One copy costs a small part of that.
 //! `fuse` gives a transpose that a product reads so memory of its own.
 
+use std::collections::BTreeMap;
+
 use ir::ops::MatMul;
-use ir::{Error, Graph, Node, Op};
+use ir::{Error, Graph, Node, Op, Value};
 
 use crate::rewrite::rebuild;
 
@@ -19,9 +21,14 @@ const MANY_COLUMNS: usize = 32;
 
 /// Puts a transpose before each long product whose left operand has its rows along its lines.
 pub fn transpose_left(graph: &Graph) -> Result<Graph, Error> {
+    let mut transposed: BTreeMap<Value, Value> = BTreeMap::new();
     rebuild(graph, |builder, node, operands| match &node.op {
         Op::MatMul(product) if is_far(graph, node, product) => {
-            let left = builder.transpose(operands[0], &[1, 0])?;
+            let left = match transposed.get(&operands[0]) {
+                Some(&known) => known,
+                None => builder.transpose(operands[0], &[1, 0])?,
+            };
+            transposed.insert(operands[0], left);
             let turned = MatMul { transpose_left: false, ..product.clone() };
             Ok(Some([builder.op(turned, &[left, operands[1]])?].into_iter().collect()))
         }

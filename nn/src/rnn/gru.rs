@@ -1,6 +1,6 @@
 //! The gated recurrent unit.
 
-use ir::{Error, Scalar, Value};
+use ir::{Error, Value};
 
 use super::weights::{blend, cut, project, recur};
 use super::{Cell, Prepared, Recurrent, Weights};
@@ -69,8 +69,8 @@ impl GruCell {
         let Some(input) = weights.bias(cx, "bias_ih", 3 * size)? else { return Ok((None, None)) };
         let Some(hidden) = weights.bias(cx, "bias_hh", 3 * size)? else { return Ok((Some(input), None)) };
         let parts = cx.split(hidden, 0, &[2 * size, size])?;
-        let zero = Scalar::from_f64(cx.dtype(hidden), 0.0);
-        let of_gates = cx.pad(parts[0], &[0], &[size], &[0], zero)?;
+        let zeros = cx.zeros_like(parts[1])?;
+        let of_gates = cx.concat(&[parts[0], zeros], 0)?;
         Ok((Some(cx.add(input, of_gates)?), Some(parts[1])))
     }
 

@@ -17,6 +17,7 @@
 mod panels;
 mod product;
 
+use ir::plan::flat_steps;
 use ir::{Kernel, KernelId, Place, Plan, Slot, SlotId, Step};
 use smallvec::smallvec;
 
@@ -39,32 +40,62 @@ fn move_fixed_steps(plan: &mut Plan, is_fixed: &[bool]) {
     }
 }
 
-/// Packs the fixed right operands of the products in the steps.
+/// Packs the right operands of products: those that are fixed in `prepare`, and those that a loop reads and never writes before
+/// the loop.
 fn pack_operands(plan: &mut Plan, is_fixed: &[bool]) {
     let mut calls = vec![0; plan.kernels.len()];
-    for step in plan.prepare.iter().chain(&plan.steps) {
+    for step in flat_steps(&plan.prepare).chain(flat_steps(&plan.steps)) {
         if let Step::Call { kernel, .. } = step {
             calls[kernel.0 as usize] += 1;
         }
     }
-    let mut packs: Vec<Pack> = Vec::new();
-    for index in 0..plan.steps.len() {
-        let Step::Call { kernel: id, slots } = &plan.steps[index] else { continue };
-        let id = *id;
-        // The kernel of several calls stays, for the operand may be fixed in one of them and not in the other.
-        let Some(product) = packable(plan.kernel(id)).filter(|_| calls[id.0 as usize] == 1) else { continue };
-        let at = product.right.0 as usize;
-        let operand = slots[at];
-        if !is_fixed[operand.0 as usize] {
-            continue;
-        }
-        let pack = pack_kernel(plan.kernel(id), &product);
-        let packed = packed_slot(plan, &mut packs, operand, pack);
-        let Step::Call { slots, .. } = &mut plan.steps[index] else { continue };
-        slots[at] = packed;
-        let kernel = &mut plan.kernels[id.0 as usize];
-        *kernel = with_packed_operand(std::mem::replace(kernel, Kernel::new("")), &product);
+    let mut prepared = Packing::default();
+    for mut step in std::mem::take(&mut plan.steps) {
+        let mut before = Packing::default();
+        let is_long = matches!(step, Step::Loop { count, .. } if count >= MIN_ITERATIONS);
+        let written = plan.roots_written(&step);
+        visit_calls(&mut step, &mut |id, slots| {
+            // The kernel of several calls stays, for the operand may be fixed in one of them and not in the other.
+            let Some(product) = packable(plan.kernel(id)).filter(|_| calls[id.0 as usize] == 1) else {
+                return;
+            };
+            let operand = &mut slots[product.right.0 as usize];
+            let is_part = matches!(plan.slot(*operand).place, Place::Part { .. });
+            let packing = if is_fixed[operand.0 as usize] && !is_part {
+                &mut prepared
+            } else if is_long && !is_part && !written.contains(operand) {
+                &mut before
+            } else {
+                return;
+            };
+            let pack = pack_kernel(plan.kernel(id), &product);
+            *operand = packing.packed_slot(plan, *operand, pack);
+            let kernel = &mut plan.kernels[id.0 as usize];
+            *kernel = with_packed_operand(std::mem::replace(kernel, Kernel::new("")), &product);
+        });
+        plan.steps.extend(before.steps);
+        plan.steps.push(step);
     }
+    plan.prepare.extend(prepared.steps);
+}
+
+/// A loop of fewer iterations reads its operands as they are.
+const MIN_ITERATIONS: usize = 4;
+
+/// Calls `visit` with each call of a step, those in loops included.
+fn visit_calls(step: &mut Step, visit: &mut dyn FnMut(KernelId, &mut [SlotId])) {
+    match step {
+        Step::Call { kernel, slots } => visit(*kernel, slots),
+        Step::Copy { .. } => {}
+        Step::Loop { body, .. } => body.iter_mut().for_each(|step| visit_calls(step, visit)),
+    }
+}
+
+/// Steps that pack, and what they have packed.
+#[derive(Default)]
+struct Packing {
+    packs: Vec<Pack>,
+    steps: Vec<Step>,
 }
 
 /// What has been packed already.
@@ -74,23 +105,27 @@ struct Pack {
     packed: SlotId,
 }
 
-/// The slot that holds `operand` as kernel `pack` packs it: one for all that want the same.
-fn packed_slot(plan: &mut Plan, packs: &mut Vec<Pack>, operand: SlotId, pack: Kernel) -> SlotId {
-    let known = packs.iter().find(|known| known.operand == operand && *plan.kernel(known.kernel) == pack);
-    if let Some(known) = known {
-        return known.packed;
-    }
-    let packed = SlotId(plan.slots.len() as u32);
-    let name = format!("{}.packed", plan.slot(operand).name);
-    plan.slots.push(Slot { name, ty: pack.buffers[1].ty.clone(), place: Place::Unplaced });
-    let kernel = match packs.iter().find(|known| *plan.kernel(known.kernel) == pack) {
-        Some(known) => known.kernel,
-        None => {
-            plan.kernels.push(pack);
-            KernelId(plan.kernels.len() as u32 - 1)
+impl Packing {
+    /// The slot that holds `operand` as kernel `pack` packs it: one for all that want the same.
+    fn packed_slot(&mut self, plan: &mut Plan, operand: SlotId, pack: Kernel) -> SlotId {
+        let is_same = |known: &&Pack| *plan.kernel(known.kernel) == pack;
+        let known = self.packs.iter().filter(is_same).find(|known| known.operand == operand);
+        if let Some(known) = known {
+            return known.packed;
         }
-    };
-    plan.prepare.push(Step::Call { kernel, slots: smallvec![operand, packed] });
-    packs.push(Pack { operand, kernel, packed });
-    packed
+        let packed = SlotId(plan.slots.len() as u32);
+        let name = format!("{}.packed", plan.slot(operand).name);
+        let ty = pack.buffers[1].ty.clone();
+        let kernel = match self.packs.iter().find(is_same) {
+            Some(known) => known.kernel,
+            None => {
+                plan.kernels.push(pack);
+                KernelId(plan.kernels.len() as u32 - 1)
+            }
+        };
+        plan.slots.push(Slot { name, ty, place: Place::Unplaced });
+        self.steps.push(Step::Call { kernel, slots: smallvec![operand, packed] });
+        self.packs.push(Pack { operand, kernel, packed });
+        packed
+    }
 }
