@@ -116,6 +116,33 @@ fn activations_tell_vanishing_gradients() {
     assert!(numbers(&text, "sigmoid     false")[0] < 1e-6, "{text}");
 }
 
+/// Cells without gates forget, those whose gates are open do not.
+#[test]
+fn gradients_reach_far_back_through_open_gates() {
+    let text = printed("memory_of_cells", &["memory_of_cells.svg"]);
+    let [closed, open] = ["from random weights", "with open gates"].map(|title| text.find(title).unwrap());
+    let far = |part: &str, cell: &str| *numbers(part, cell).last().unwrap();
+    assert!(far(&text[closed..open], "elman") < 1e-20 && far(&text[closed..open], "lstm") < 1e-6, "{text}");
+    assert!(["mgu", "gru", "lstm"].iter().all(|cell| far(&text[open..], cell) > 1e-3), "{text}");
+}
+
+#[test]
+fn a_loop_of_ones_own_is_trained_through() {
+    let text = printed("own_loop", &["own_loop.svg"]);
+    let [velocity, measured] = ["of the velocity", "of measurements"].map(|line| numbers(&text, line)[2]);
+    assert!((0.08..0.12).contains(&velocity) && (1.8..2.2).contains(&measured), "{text}");
+    let [first, learned] = ["first guess", "learned"].map(|line| numbers(&text, line)[0]);
+    assert!(learned < 0.8 * first, "{text}");
+}
+
+#[test]
+fn words_are_written_backwards() {
+    let output = Command::new(example("reverse_sequence")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let [greedy, beam] = ["greedy", "beam search"].map(|line| numbers(&text, line)[0]);
+    assert!(greedy > 150.0 && beam >= greedy, "{text}");
+}
+
 #[test]
 fn optimizers_go_down() {
     let text = printed("optimizers", &["optimizers.svg"]);

@@ -20,7 +20,7 @@ pub const RNN: Architecture = Architecture {
     name: "rnn",
     doc: "recurrent layers: rows and images step by step, texts character by character",
     options: &["hidden", "dropout", "cell", "layers", "bidirectional", "steps"],
-    defaults: "--hidden 128 --epochs 20 --lr 0.003 --clip 1",
+    defaults: "--hidden 128 --epochs 30 --lr 0.01 --clip 1",
     loss: Some(Loss::cross_entropy()),
     row: steps,
     build: |row, outputs, options| RowReader::new(recurrent(values_per_step(row), options), outputs).into(),
