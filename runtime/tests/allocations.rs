@@ -58,13 +58,42 @@ const PLAN: &str = "plan @p {
   }
 }";
 
+/// As `PLAN`, with sixteen rows of a state that are blended and summed in loops, one within the other.
+const LOOPS: &str = "plan @p {
+  arena 524288
+  slot %x : f32[256, 256] = input
+  slot %x.t : f32[4, 16, 256] = %xs[t]
+  slot %xs : f32[4, 4, 16, 256] = at 0
+  slot %x.tk : f32[16, 256] = %x.t[t1-1]
+  slot %w : f32[17, 16, 256] = state constant(1)
+  slot %w.before : f32[16, 256] = %w[t1]
+  slot %w.t : f32[16, 256] = %w[t1+1]
+  slot %y : f32[17, 16, 256] = output
+  kernel @blend(%a: f32[16, 256], %b: f32[16, 256]) -> (%c: f32[16, 256]) {
+    for i in 16, j in 256 {
+      %p = load %a[i, j]  %q = load %b[i, j]  %e = exp %p  %m = mul %e, %q  store %m, %c[i, j]
+    }
+  }
+  steps {
+    copy %x -> %xs
+    loop 4 reversed {
+      loop 16 { call @blend(%x.tk, %w.before, %w.t) }
+    }
+    copy %w -> %y
+  }
+}";
+
 #[test]
 fn a_run_allocates_nothing_after_warm_up() {
-    let plan = ir::text::parse_plan(PLAN).unwrap_or_else(|error| panic!("{}", error.render(PLAN, "PLAN")));
-    let plan = VerifiedPlan::new(plan).unwrap();
+    let [plan, loops] = [PLAN, LOOPS].map(|source| {
+        let plan =
+            ir::text::parse_plan(source).unwrap_or_else(|error| panic!("{}", error.render(source, "PLAN")));
+        VerifiedPlan::new(plan).unwrap()
+    });
     // One target after the other: the count is that of the process.
     for target in codegen::Target::available() {
         check(&plan, &target);
+        check(&loops, &target);
         check_inference(&plan, &target);
     }
 }

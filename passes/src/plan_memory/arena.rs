@@ -66,14 +66,13 @@ fn blocks(plan: &Plan, reuse: bool) -> (Vec<Block>, Vec<Option<usize>>) {
         // these in a loop; outside, its parts are no operands to be overwritten.
         let is_local = |slot: SlotId| homes[slot.0 as usize] == site.loops.len();
         let (read, written) = (plan.reads(site.step), plan.writes(site.step));
-        let touches_part = |slot: SlotId| {
-            let mut touched = read.iter().chain(&written);
-            touched.any(|&other| other != slot && plan.root(other) == slot)
-        };
+        let touched = read.iter().chain(&written).map(|&slot| (slot, plan.root(slot)));
+        let in_parts: BTreeSet<SlotId> =
+            touched.filter(|(slot, root)| slot != root).map(|(_, root)| root).collect();
         let mut dying: Vec<SlotId> = read.to_vec();
         dying.retain(|&operand| {
             let ends = ranges[operand.0 as usize].is_some_and(|(_, last)| last == index);
-            reuse && ends && is_local(operand) && !touches_part(operand)
+            reuse && ends && is_local(operand) && !in_parts.contains(&operand)
         });
         let mut taken: BTreeSet<SlotId> = BTreeSet::new();
         let call = Call::of(plan, site.step).filter(|_| !dying.is_empty());
@@ -88,7 +87,7 @@ fn blocks(plan: &Plan, reuse: bool) -> (Vec<Block>, Vec<Option<usize>>) {
                 let is_alike = !taken.contains(&operand) && size_of(operand) == size_of(slot);
                 is_alike && call.as_ref().is_some_and(|call| call.may_write_over(operand, slot))
             };
-            let is_placed_first = slot == root && is_local(slot) && !touches_part(slot);
+            let is_placed_first = slot == root && is_local(slot) && !in_parts.contains(&slot);
             let overwritten =
                 dying.iter().copied().find(|&operand| is_placed_first && may_write_over(operand));
             let block = match overwritten {

@@ -6,14 +6,18 @@
 //! 1. `updates`: the next value of a state is written in place where that is proven to be safe, and copied at the end
 //!    otherwise.
 //! 2. `outputs`: a value that is copied to an output is written there to begin with.
-//! 3. `arena`: what is left gets an offset in the arena; memory is reused once its value has been read for the last
+//! 3. `carries`: what a loop hands from one iteration to the next is written where the next one reads it.
+//! 4. `arena`: what is left gets an offset in the arena; memory is reused once its value has been read for the last
 //!    time, by the very kernel that reads it last where that kernel may ([`ir::in_place`]). Results of `prepare` are kept
 //!    from run to run: their memory is theirs alone.
 
 mod arena;
+mod carries;
 mod outputs;
 mod steps;
 mod updates;
+
+use std::collections::BTreeSet;
 
 use ir::{Place, Plan, Slot, SlotId, Step, Type};
 
@@ -24,13 +28,18 @@ use steps::Steps;
 pub fn plan_memory(plan: Plan, reuse: bool) -> Plan {
     let steps = Steps::new(&plan);
     let is_kept = kept_slots(&plan);
-    let mut draft =
-        Draft { renamed: (0..plan.slots.len() as u32).map(SlotId).collect(), is_kept, plan, steps };
+    let carried = carries::carried_slots(&plan);
+    let renamed = (0..plan.slots.len() as u32).map(SlotId).collect();
+    let with_parts = slots_with_parts(&plan);
+    let mut draft = Draft { renamed, is_kept, with_parts, plan, steps };
     updates::apply_updates(&mut draft, reuse);
     if reuse {
-        outputs::write_outputs_directly(&mut draft);
+        outputs::write_outputs_directly(&mut draft, &carried);
     }
     let mut plan = draft.finish();
+    if reuse {
+        plan = carries::carry_without_copies(plan);
+    }
     drop_unused_slots(&mut plan);
     arena::place_slots(&mut plan, reuse);
     plan
@@ -45,6 +54,14 @@ struct Draft {
     renamed: Vec<SlotId>,
     /// Whether each slot is written by a step that prepares.
     is_kept: Vec<bool>,
+    /// The slots that others are parts of.
+    with_parts: BTreeSet<SlotId>,
+}
+
+/// The slots that others are parts of.
+fn slots_with_parts(plan: &Plan) -> BTreeSet<SlotId> {
+    let of = |slot: &Slot| if let Place::Part { of, .. } = slot.place { Some(of) } else { None };
+    plan.slots.iter().filter_map(of).collect()
 }
 
 /// For each slot, whether it is written by a step that prepares.
@@ -61,10 +78,13 @@ impl Draft {
         self.plan.slot(slot).place == Place::Unplaced && self.renamed[index] == slot && !self.is_kept[index]
     }
 
-    /// Whether the value of one slot can be in the memory of the other.
+    /// Whether the value of one slot can be in the memory of the other: it is as large, and has the same rows where other slots
+    /// are rows of it.
     fn is_alike(&self, a: SlotId, b: SlotId) -> bool {
+        let has_rows = self.with_parts.contains(&a) || self.with_parts.contains(&b);
+        let are_rows_alike = !has_rows || self.plan.rows(a) == self.plan.rows(b);
         let (a, b): (&Type, &Type) = (&self.plan.slot(a).ty, &self.plan.slot(b).ty);
-        a.dtype == b.dtype && a.shape.elements() == b.shape.elements()
+        a.dtype == b.dtype && a.shape.elements() == b.shape.elements() && are_rows_alike
     }
 
     /// Makes `slot` another name for the memory of `target`.

@@ -1,5 +1,7 @@
 //! The scheduler, with kernels that are functions of Rust.
 
+mod loops;
+
 use super::*;
 use crate::program::MIN_SHARE_NS;
 use ir::{Access, DType, Init, Kernel, Plan, Slot, Step};
