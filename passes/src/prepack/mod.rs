@@ -11,14 +11,19 @@
 //!    left to pack in a run. With few rows, and where columns are no multiple of 32, it reads `packed[j, k]`, each element
 //!    after the one before. A step of `prepare` fills `packed`, once for all products that read `w` so.
 //!
+//! What a product in a loop reads that is not fixed, but stays the same in the loop, is packed once before the loop, where
+//! the loop runs often enough.
+//!
 //! The order of each sum on tiles stays the same, and so do all bits of the results. A product of few rows that is made of dot
 //! products otherwise is one on tiles then, and differs by rounding.
 
 mod panels;
 mod product;
 
+use std::collections::BTreeSet;
+
 use ir::plan::flat_steps;
-use ir::{Kernel, KernelId, Place, Plan, Slot, SlotId, Step};
+use ir::{Kernel, KernelId, Place, Plan, Row, Slot, SlotId, Step};
 use smallvec::smallvec;
 
 use crate::fixed::Fixed;
@@ -40,8 +45,10 @@ fn move_fixed_steps(plan: &mut Plan, is_fixed: &[bool]) {
     }
 }
 
-/// Packs the right operands of products: those that are fixed in `prepare`, and those that a loop reads and never writes before
-/// the loop.
+/// A loop packs what stays the same in it from this number of iterations on: it is read as often, then.
+const LEAST_ITERATIONS: usize = 4;
+
+/// Packs the right operands of the products in the steps, where they are fixed or stay the same in a loop.
 fn pack_operands(plan: &mut Plan, is_fixed: &[bool]) {
     let mut calls = vec![0; plan.kernels.len()];
     for step in flat_steps(&plan.prepare).chain(flat_steps(&plan.steps)) {
@@ -49,83 +56,147 @@ fn pack_operands(plan: &mut Plan, is_fixed: &[bool]) {
             calls[kernel.0 as usize] += 1;
         }
     }
-    let mut prepared = Packing::default();
-    for mut step in std::mem::take(&mut plan.steps) {
-        let mut before = Packing::default();
-        let is_long = matches!(step, Step::Loop { count, .. } if count >= MIN_ITERATIONS);
-        let written = plan.roots_written(&step);
-        visit_calls(&mut step, &mut |id, slots| {
-            // The kernel of several calls stays, for the operand may be fixed in one of them and not in the other.
-            let Some(product) = packable(plan.kernel(id)).filter(|_| calls[id.0 as usize] == 1) else {
-                return;
-            };
-            let operand = &mut slots[product.right.0 as usize];
-            let is_part = matches!(plan.slot(*operand).place, Place::Part { .. });
-            let packing = if is_fixed[operand.0 as usize] && !is_part {
-                &mut prepared
-            } else if is_long && !is_part && !written.contains(operand) {
-                &mut before
-            } else {
-                return;
-            };
-            let pack = pack_kernel(plan.kernel(id), &product);
-            *operand = packing.packed_slot(plan, *operand, pack);
-            let kernel = &mut plan.kernels[id.0 as usize];
-            *kernel = with_packed_operand(std::mem::replace(kernel, Kernel::new("")), &product);
-        });
-        plan.steps.extend(before.steps);
-        plan.steps.push(step);
-    }
-    plan.prepare.extend(prepared.steps);
+    let steps = std::mem::take(&mut plan.steps);
+    let prepare = Level { iterations: 1, written: BTreeSet::new(), packs: Vec::new() };
+    let (kernels, loops, lasting) = (Vec::new(), Vec::new(), Vec::new());
+    let mut packer = Packer { plan, is_fixed, calls, kernels, prepare, loops, lasting };
+    let steps = packer.block(steps);
+    let Packer { prepare, .. } = packer;
+    plan.prepare.extend(prepare.packs.into_iter().map(Pack::step));
+    plan.steps = steps;
 }
 
-/// A loop of fewer iterations reads its operands as they are.
-const MIN_ITERATIONS: usize = 4;
-
-/// Calls `visit` with each call of a step, those in loops included.
-fn visit_calls(step: &mut Step, visit: &mut dyn FnMut(KernelId, &mut [SlotId])) {
-    match step {
-        Step::Call { kernel, slots } => visit(*kernel, slots),
-        Step::Copy { .. } => {}
-        Step::Loop { body, .. } => body.iter_mut().for_each(|step| visit_calls(step, visit)),
-    }
+struct Packer<'a> {
+    plan: &'a mut Plan,
+    is_fixed: &'a [bool],
+    /// How many steps call each kernel.
+    calls: Vec<usize>,
+    /// The kernels that pack.
+    kernels: Vec<KernelId>,
+    prepare: Level,
+    /// The loops around, outermost first.
+    loops: Vec<Level>,
+    /// What has been packed before earlier loops and still holds: no step writes an input or, before `plan_memory`, a state.
+    lasting: Vec<Pack>,
 }
 
-/// Steps that pack, and what they have packed.
-#[derive(Default)]
-struct Packing {
+/// A place in the order of steps: before a loop, or among the steps that prepare.
+struct Level {
+    /// How often the loop runs.
+    iterations: usize,
+    /// The roots of the slots that the loop writes.
+    written: BTreeSet<SlotId>,
+    /// What has been packed there already.
     packs: Vec<Pack>,
-    steps: Vec<Step>,
 }
 
-/// What has been packed already.
+/// A call of a kernel that packs.
+#[derive(Clone, Copy)]
 struct Pack {
     operand: SlotId,
     kernel: KernelId,
     packed: SlotId,
 }
 
-impl Packing {
-    /// The slot that holds `operand` as kernel `pack` packs it: one for all that want the same.
-    fn packed_slot(&mut self, plan: &mut Plan, operand: SlotId, pack: Kernel) -> SlotId {
-        let is_same = |known: &&Pack| *plan.kernel(known.kernel) == pack;
-        let known = self.packs.iter().filter(is_same).find(|known| known.operand == operand);
-        if let Some(known) = known {
+impl Pack {
+    fn step(self) -> Step {
+        Step::Call { kernel: self.kernel, slots: smallvec![self.operand, self.packed] }
+    }
+}
+
+impl Packer<'_> {
+    /// The steps with packed operands, and with the calls that pack before loops.
+    fn block(&mut self, steps: Vec<Step>) -> Vec<Step> {
+        let mut block = Vec::with_capacity(steps.len());
+        for mut step in steps {
+            if let Step::Loop { count, reversed, body } = step {
+                let written = flat_steps(&body).flat_map(|step| self.plan.roots_written(step)).collect();
+                self.loops.push(Level { iterations: count, written, packs: Vec::new() });
+                let body = self.block(body);
+                let packs = self.loops.pop().map(|level| level.packs).unwrap_or_default();
+                if self.loops.is_empty() {
+                    let lasts = |pack: &&Pack| {
+                        let root = self.plan.root(pack.operand);
+                        matches!(self.plan.slot(root).place, Place::Input | Place::State { .. })
+                    };
+                    self.lasting.extend(packs.iter().filter(lasts));
+                }
+                block.extend(packs.into_iter().map(Pack::step));
+                block.push(Step::Loop { count, reversed, body });
+                continue;
+            }
+            if let Step::Call { kernel, slots } = &mut step {
+                self.call(*kernel, slots);
+            }
+            block.push(step);
+        }
+        block
+    }
+
+    /// Gives a call its packed operand, where it has one.
+    fn call(&mut self, id: KernelId, slots: &mut [SlotId]) {
+        // The kernel of several calls stays, for the operand may be fixed in one of them and not in the other.
+        if self.calls[id.0 as usize] != 1 {
+            return;
+        }
+        let Some(product) = packable(self.plan.kernel(id)) else { return };
+        let operand = &mut slots[product.right.0 as usize];
+        let Some(level) = self.level(*operand) else { return };
+        let pack = pack_kernel(self.plan.kernel(id), &product);
+        *operand = self.packed_slot(level, *operand, pack);
+        let kernel = &mut self.plan.kernels[id.0 as usize];
+        *kernel = with_packed_operand(std::mem::replace(kernel, Kernel::new("")), &product);
+    }
+
+    /// Before which of the loops around an operand is packed, if at all.
+    fn level(&self, operand: SlotId) -> Option<PackAt> {
+        let row_depth = |&part: &SlotId| match self.plan.slot(part).place {
+            Place::Part { row: Row::Step { depth, .. }, .. } => Some(depth as usize),
+            _ => None,
+        };
+        let innermost = self.plan.chain(operand).iter().filter_map(row_depth).max();
+        if self.is_fixed[operand.0 as usize] && innermost.is_none() {
+            return Some(PackAt::Prepare);
+        }
+        let root = self.plan.root(operand);
+        let first = innermost.map_or(0, |depth| depth + 1);
+        let at = (first..self.loops.len()).find(|&at| !self.loops[at].written.contains(&root))?;
+        let iterations = self.loops[at..].iter().map(|level| level.iterations).fold(1, usize::saturating_mul);
+        (iterations >= LEAST_ITERATIONS).then_some(PackAt::Loop(at))
+    }
+
+    /// The slot that holds `operand` as kernel `pack` packs it: one for all that want the same there.
+    fn packed_slot(&mut self, at: PackAt, operand: SlotId, pack: Kernel) -> SlotId {
+        let level = match at {
+            PackAt::Prepare => &mut self.prepare,
+            PackAt::Loop(at) => &mut self.loops[at],
+        };
+        let is_alike = |kernel: KernelId| *self.plan.kernel(kernel) == pack;
+        let lasting = if matches!(at, PackAt::Loop(0)) { &self.lasting[..] } else { &[] };
+        let mut packs = level.packs.iter().chain(lasting);
+        if let Some(known) = packs.find(|known| known.operand == operand && is_alike(known.kernel)) {
             return known.packed;
         }
-        let packed = SlotId(plan.slots.len() as u32);
-        let name = format!("{}.packed", plan.slot(operand).name);
+        let packed = SlotId(self.plan.slots.len() as u32);
+        let name = format!("{}.packed", self.plan.slot(operand).name);
         let ty = pack.buffers[1].ty.clone();
-        let kernel = match self.packs.iter().find(is_same) {
-            Some(known) => known.kernel,
-            None => {
-                plan.kernels.push(pack);
-                KernelId(plan.kernels.len() as u32 - 1)
-            }
-        };
-        plan.slots.push(Slot { name, ty, place: Place::Unplaced });
-        self.steps.push(Step::Call { kernel, slots: smallvec![operand, packed] });
-        self.packs.push(Pack { operand, kernel, packed });
+        let known = self.kernels.iter().copied().find(|&kernel| is_alike(kernel));
+        self.plan.slots.push(Slot { name, ty, place: Place::Unplaced });
+        let kernel = known.unwrap_or_else(|| {
+            self.plan.kernels.push(pack);
+            self.kernels.push(KernelId(self.plan.kernels.len() as u32 - 1));
+            KernelId(self.plan.kernels.len() as u32 - 1)
+        });
+        level.packs.push(Pack { operand, kernel, packed });
         packed
     }
+}
+
+/// Where an operand is packed.
+#[derive(Clone, Copy)]
+enum PackAt {
+    /// Among the steps that prepare.
+    Prepare,
+    /// Before one of the loops around.
+    Loop(usize),
 }
