@@ -21,9 +21,9 @@ struct Sizes {
 const SMALL: Sizes = Sizes { steps: 4, rows: 3, inputs: 2, units: 5 };
 
 /// The states of all steps of an LSTM on inputs `x`, from `h` and `c`, with weights `w` and `u` and bias `b`.
-fn lstm(b: &mut Builder, sizes: Sizes) -> Result<Value, Error> {
+fn lstm(b: &mut Builder, sizes: Sizes, dtype: DType) -> Result<Value, Error> {
     let Sizes { steps, rows, inputs, units } = sizes;
-    let mut input = |name: &str, shape: &[usize]| b.input(name, DType::F64, shape);
+    let mut input = |name: &str, shape: &[usize]| b.input(name, dtype, shape);
     let x = input("x", &[steps, rows, inputs])?;
     let (h, c) = (input("h", &[rows, units])?, input("c", &[rows, units])?);
     let (w, u) = (input("w", &[4 * units, inputs])?, input("u", &[4 * units, units])?);
@@ -42,8 +42,12 @@ fn lstm(b: &mut Builder, sizes: Sizes) -> Result<Value, Error> {
 
 /// A program that trains nothing and returns the gradients of an LSTM by all that is learned.
 fn lstm_gradients(sizes: Sizes, wrt: &[&str]) -> Graph {
+    lstm_gradients_in(DType::F64, sizes, wrt)
+}
+
+fn lstm_gradients_in(dtype: DType, sizes: Sizes, wrt: &[&str]) -> Graph {
     let mut b = Builder::new("lstm");
-    let states = lstm(&mut b, sizes).expect("it is valid");
+    let states = lstm(&mut b, sizes, dtype).expect("it is valid");
     let loss = b.eval(states.square().sum(&[0, 1, 2])).expect("it is valid");
     let values: Vec<Value> =
         wrt.iter().map(|name| Value::new(b.graph().find(name).expect("it is valid"), 0)).collect();
@@ -129,7 +133,8 @@ fn what_is_moved_out_of_loops_means_the_same() {
 #[test]
 fn gradients_of_a_cell_agree_with_differences_and_so_do_theirs() {
     let mut b = Builder::new("lstm");
-    let states = lstm(&mut b, Sizes { steps: 3, rows: 2, inputs: 2, units: 2 }).expect("it is valid");
+    let states =
+        lstm(&mut b, Sizes { steps: 3, rows: 2, inputs: 2, units: 2 }, DType::F64).expect("it is valid");
     b.output("y", states).expect("it is valid");
     let function = b.finish();
     let inputs = inputs(&function);
@@ -213,4 +218,35 @@ fn segments_are_computed_again_and_mean_the_same() {
         // The sums over time are those without segments. With segments of one step, what a step gives to the next is one product.
         assert_eq!(products(&canonical).0, if every == 1 { 5 } else { 4 }, "{canonical}");
     }
+}
+
+#[test]
+fn threads_and_segments_change_no_bit_of_machine_code() {
+    let sizes = Sizes { steps: 12, rows: 5, inputs: 3, units: 24 };
+    let graph = lstm_gradients_in(DType::F32, sizes, &["w", "u", "b", "x", "h", "c"]);
+    let given = inputs(&graph);
+    let named: Vec<(&str, &Tensor)> = given.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let run = |checkpoint_every: Option<usize>, threads: usize| -> Vec<Tensor> {
+        let options = nnc::Options { threads, checkpoint_every, verify: true, ..nnc::Options::default() };
+        let mut program = nnc::compile(&graph, &options).expect("it compiles");
+        let mut state = nnc::State::new(program.plan(), 0).expect("there is memory");
+        program.run_named(&mut state, &named).expect("it runs");
+        program.outputs().to_vec()
+    };
+    let expected = run(None, 1);
+    for every in [None, Some(1), Some(3), Some(4), Some(5), Some(6)] {
+        for threads in [1, 2] {
+            assert_eq!(run(every, threads), expected, "{every:?} on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn code_and_compile_work_do_not_depend_on_the_number_of_steps() {
+    let kernels = |steps: usize| {
+        let graph = lstm_gradients_in(DType::F32, Sizes { steps, ..SMALL }, &["w", "u", "b"]);
+        let plan = passes::run(graph, &Options::default()).expect("it compiles");
+        (plan.kernels.len(), ir::plan::flat_steps(&plan.steps).count())
+    };
+    assert_eq!(kernels(512), kernels(2048));
 }
