@@ -205,7 +205,10 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     };
     // In blocks, what lies between the rows of a panel would take cache from them.
     let spread = if block.is_some() { 1 } else { SPREAD_TO_PACK };
-    let is_scattered = loops.last().is_some_and(|depth| right_step(depth) > spread * panel);
+    // A long panel is read from the second level of cache, of whose sets rows that are far apart use a few.
+    let is_long = depth * panel * ELEMENT > target.l1_bytes;
+    let least_step = if is_long { spread * panel } else { spread * panel + 1 };
+    let is_scattered = loops.last().is_some_and(|depth| right_step(depth) >= least_step);
     let lines: usize = contraction.lines.iter().map(|&axis| nest.extent(axis)).product();
     let tiles = lines * rows.div_ceil(tile_rows);
     let is_packed = order == Order::Panels && (!is_contiguous || (tiles >= TILES_TO_PACK && is_scattered));
