@@ -248,5 +248,10 @@ fn code_and_compile_work_do_not_depend_on_the_number_of_steps() {
         let plan = passes::run(graph, &Options::default()).expect("it compiles");
         (plan.kernels.len(), ir::plan::flat_steps(&plan.steps).count())
     };
-    assert_eq!(kernels(512), kernels(2048));
+    // Long sums over time are cut into parts; nothing else knows how many steps there are.
+    let (few, many) = (kernels(16), kernels(4096));
+    assert!(
+        few <= many && many.0 <= few.0 + 6 && many.1 <= few.1 + 6,
+        "{few:?} for 16 steps, {many:?} for 4096"
+    );
 }
