@@ -173,3 +173,71 @@ fn keep_copies_alike(plan: &Plan, bundles: &[Bundles], orders: &mut [Vec<usize>]
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two convolutions, one after the other, and these steps.
+    fn plan(steps: &str) -> Plan {
+        let kernel = |name: &str| {
+            format!(
+                "kernel @{name}(%x: f32[2, 32, 9, 9], %w: f32[32, 32, 3, 3]) -> (%r: f32[2, 32, 9, 9]) {{
+                   for n in 2, o in 32, i in 9, j in 9 {{
+                     %0 = reduce add c in 32, k in 3, l in 3 {{
+                       %1 = load %x[n, c, i + k - 1, j + l - 1] fill 0.0
+                       %2 = load %w[o, c, k, l]
+                       %3 = mul %1, %2
+                       yield %3
+                     }}
+                     store %0, %r[n, o, i, j]
+                   }}
+                 }}"
+            )
+        };
+        let source = format!(
+            "plan @p {{
+               slot %x : f32[2, 32, 9, 9] = input
+               slot %u : f32[32, 32, 3, 3] = state uniform(-0.1, 0.1, 1)
+               slot %v : f32[32, 32, 3, 3] = state uniform(-0.1, 0.1, 2)
+               slot %h : f32[2, 32, 9, 9] = unplaced
+               slot %y : f32[2, 32, 9, 9] = output
+               {} {}
+               steps {{ {steps} }}
+             }}",
+            kernel("first"),
+            kernel("second")
+        );
+        ir::text::parse_plan(&source).unwrap_or_else(|error| panic!("{}", error.render(&source, "test")))
+    }
+
+    /// The slots of which the axes lie in another order afterwards.
+    fn reordered(steps: &str) -> Vec<String> {
+        let before = plan(steps);
+        let after = layout(before.clone());
+        let pairs = before.slots.iter().zip(&after.slots);
+        pairs.filter(|(before, after)| before != after).map(|(slot, _)| slot.name.clone()).collect()
+    }
+
+    #[test]
+    fn what_loops_touch_keeps_its_order() {
+        let (first, second) = ("call @first(%x, %u, %h)", "call @second(%h, %v, %y)");
+        assert_eq!(reordered(&format!("{first} {second}")), ["u", "v", "h"]);
+        assert_eq!(reordered(&format!("{first} loop 2 {{ {second} }}")), ["u"], "the loop reads %h and %v");
+        assert_eq!(reordered(&format!("loop 2 {{ {first} }} {second}")), ["v"]);
+        let again = format!("{first} {second} loop 2 {{ call @second(%x, %v, %y) }}");
+        assert_eq!(reordered(&again), ["u"], "the kernel of a loop stays as it is");
+    }
+
+    #[test]
+    fn parts_and_what_they_are_of_keep_their_order() {
+        let steps = "call @first(%x, %u, %h) call @second(%h, %v, %y)";
+        let mut parts = plan(steps);
+        let ty = ir::Type::new(ir::DType::F32, [32, 9, 9]);
+        let place = Place::Part { of: SlotId(3), row: ir::Row::At(1) };
+        parts.slots.push(ir::Slot { name: "h.part".to_owned(), ty, place });
+        let after = layout(parts.clone());
+        assert_eq!(after.slots[3], parts.slots[3]);
+        assert_ne!(after.slots[1], parts.slots[1]);
+    }
+}

@@ -74,41 +74,38 @@ fn carries(plan: &Plan, touches: &Touches<'_>) -> Vec<Carry> {
 
 /// The carry that a copy is.
 fn carry(plan: &Plan, touches: &Touches<'_>, site: usize) -> Option<Carry> {
-    let (&Step::Copy { from: next, to: old }, Some(&number)) =
-        (touches.sites[site].step, touches.sites[site].loops.last())
-    else {
-        return None;
-    };
-    let within = &touches.loops[number];
-    let depth = touches.sites[site].loops.len() - 1;
+    let copy = &touches.sites[site];
+    let &Step::Copy { from: next, to: old } = copy.step else { return None };
+    let within = &touches.loops[*copy.loops.last()?];
+    let depth = copy.loops.len() - 1;
     let (a, b) = (plan.slot(old), plan.slot(next));
-    let is_fit = a.place == Place::Unplaced
+    let is_fit = !copy.is_prepare
+        && a.place == Place::Unplaced
         && b.place == Place::Unplaced
         && a.ty.dtype == b.ty.dtype
         && a.ty.shape.elements() == b.ty.shape.elements()
         && a.ty.size_bytes() > 0;
-    // The loop has the only copy of the old value, which nothing has touched once it holds the next one.
-    let inside = touches.within(within, old);
-    let is_carried = inside.first().is_some_and(|touch| !touch.is_write)
-        && inside.iter().all(|touch| touch.site < site || touch.site == site && touch.slot == old)
-        && inside.iter().filter(|touch| touch.is_write).count() == 1;
-    // Around the loop it is written before, and read behind.
-    let is_whole_outside = |touch: &touches::Touch| {
-        let is_outside = !within.sites.contains(&touch.site);
-        !is_outside || touch.slot == old && !touches.sites[touch.site].is_prepare
-    };
-    let is_read_behind = |touch: &touches::Touch| touch.site < within.sites.end || !touch.is_write;
-    let around = touches.of_root(old);
+    let is_carried = is_read_then_copied(touches, within, old, site);
+    // Around the loop the old value is written before, in each iteration of what is around, and only read behind.
     let is_kept = touches.homes[old.0 as usize] == depth
-        && around.iter().all(|touch| is_whole_outside(touch) && is_read_behind(touch));
+        && touches.of_root(old).iter().all(|touch| {
+            let is_inside = within.sites.contains(&touch.site);
+            let is_before = touch.site < within.sites.end;
+            is_inside || touch.slot == old && (is_before || !touch.is_write)
+        });
     let is_computed = touches.is_local_until(within, next, site);
-    (is_fit && is_carried && is_kept && is_computed).then(|| Carry {
-        within: within.clone(),
-        depth,
-        site,
-        old,
-        next,
-    })
+    let carry = Carry { within: within.clone(), depth, site, old, next };
+    (is_fit && is_carried && is_kept && is_computed).then_some(carry)
+}
+
+/// Whether all that a loop does with a slot is to read it, and then to copy something to it, here.
+fn is_read_then_copied(touches: &Touches<'_>, within: &Repeated, slot: SlotId, copy: usize) -> bool {
+    let inside = touches.within(within, slot);
+    inside.len() > 1
+        && inside.iter().all(|touch| match touch.is_write {
+            true => touch.site == copy && touch.slot == slot,
+            false => touch.site < copy,
+        })
 }
 
 /// Lets the call that writes the next value write it over the old one, where that may be.

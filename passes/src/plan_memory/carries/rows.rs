@@ -23,13 +23,15 @@ fn direct_row(
     changes: &Changes,
     site: usize,
 ) -> Option<(SlotId, SlotId)> {
-    let Step::Copy { from: value, to: row } = *touches.sites[site].step else { return None };
-    let within = &touches.loops[*touches.sites[site].loops.last()?];
+    let copy = &touches.sites[site];
+    let &Step::Copy { from: value, to: row } = copy.step else { return None };
+    let within = &touches.loops[*copy.loops.last()?];
     let root = plan.root(row);
     let counts = |&part: &SlotId| matches!(plan.slot(part).place, Place::Part { row: Row::Step { .. }, .. });
     let chain = plan.chain(row);
     let (a, b) = (&plan.slot(value).ty, &plan.slot(row).ty);
-    let is_fit = plan.slot(value).place == Place::Unplaced
+    let is_fit = !copy.is_prepare
+        && plan.slot(value).place == Place::Unplaced
         && chain.iter().any(counts)
         && a.dtype == b.dtype
         && a.shape.elements() == b.shape.elements()

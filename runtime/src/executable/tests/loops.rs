@@ -116,3 +116,36 @@ fn a_program_whose_loop_writes_a_state_does_not_infer() {
     exe.run(&mut state, &[]).unwrap();
     assert_eq!(state.get("s").unwrap().as_slice::<f32>().unwrap(), [4.0; 6]);
 }
+
+/// `cargo test --release -p nnc-runtime --lib move -- --ignored --nocapture`
+#[test]
+#[ignore = "prints what an iteration costs"]
+fn print_the_time_of_an_iteration_and_of_a_move() {
+    /// Does nothing.
+    unsafe extern "C" fn nothing(_: *const *mut u8, _: *mut u8, _: u64, _: u64) {}
+    let slots = "slot %xs : f32[999, 3] = input  slot %ys : f32[1000, 3] = output  slot %turns : f32[2, 3] = at 0
+        slot %x : f32[3] = %xs[0]  slot %y : f32[3] = %ys[0]  slot %u : f32[3] = %turns[0]  slot %u.next : f32[3] = %turns[1]
+        slot %x.t : f32[3] = %xs[t]  slot %y.t : f32[3] = %ys[t]  slot %y.next : f32[3] = %ys[t+1]
+        slot %v : f32[3] = %turns[t]  slot %v.next : f32[3] = %turns[t+1]  slot %w : f32[3] = %xs[t+7]";
+    let bodies = [
+        ("no move", "call @add(%x, %u, %u.next)"),
+        ("three rows", "call @add(%x.t, %y.t, %y.next)"),
+        ("a row, and two in turns", "call @add(%x.t, %v, %v.next)"),
+        ("a row that wraps around, and two in turns", "call @add(%w, %v, %v.next)"),
+    ];
+    for (what, body) in bodies {
+        let steps = format!("steps {{ copy %x -> %u  copy %x -> %y  loop 999 {{ {body} }} }}");
+        let plan = program(slots, &steps, 1).plan.clone();
+        let machine = Machine { function: nothing, chunks: 1, scratch_bytes: 0, time_ns: 1.0 };
+        let pool = Arc::new(Pool::new(1).unwrap());
+        let mut exe = Executable::assemble(plan, [machine].into(), None, pool, MIN_SHARE_NS).unwrap();
+        let (mut state, xs) = (State::empty(), rows(999, 0.0));
+        let mut best = f64::INFINITY;
+        for _ in 0..2000 {
+            let start = Instant::now();
+            exe.run(&mut state, &[&xs]).unwrap();
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        println!("{what}: {:.2} ns per iteration", best * 1e9 / 999.0);
+    }
+}
