@@ -109,9 +109,12 @@ impl<'a> Tail<'a> {
             };
             stacks.insert(value, place);
         }
-        let scan: Scan = (*scan).clone();
-        let node = builder.push_with_body(scan, operands, None, Some(Box::new(new.builder.finish())))?;
-        let results: Vec<Value> = builder.graph().results(node).collect();
+        let mut results: Vec<Value> = Vec::new();
+        if !new.builder.graph().outputs.is_empty() {
+            let scan: Scan = (*scan).clone();
+            let node = builder.push_with_body(scan, operands, None, Some(Box::new(new.builder.finish())))?;
+            results = builder.graph().results(node).collect();
+        }
         let mut outside = self.of.operands(operands);
         outside.extend(
             stacks.iter().map(|(&value, &place)| (value, Outside { value: results[place], is_stack: true })),
