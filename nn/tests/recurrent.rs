@@ -231,16 +231,18 @@ fn lstm_shapes(outputs: usize) -> Vec<(&'static str, &'static [usize])> {
 fn the_lstm_is_by_hand_with_and_without_a_projection() {
     for outputs in [HIDDEN, 2] {
         let mut shapes = lstm_shapes(outputs);
-        let mut cell = LstmCell::new(HIDDEN);
+        let (mut cell, mut forget_bias) = (LstmCell::new(HIDDEN), 0.0);
         if outputs == 2 {
-            cell = cell.projection(2);
+            forget_bias = 1.5;
+            cell = cell.projection(2).forget_bias(forget_bias);
             shapes.push(("weight_hr", &[2, HIDDEN]));
         }
         assert_is_by_hand(cell, |cx, x| {
             let p = Parameters::new(cx, &shapes)?;
             unrolled(cx, x, &[p.get("h0"), p.get("c0")], |cx, x, states| {
                 let (h, c) = (states[0], states[1]);
-                let [i, f, o] = [0, 1, 3].map(|gate| p.gate(gate, x, h).sigmoid());
+                let [i, o] = [0, 3].map(|gate| p.gate(gate, x, h).sigmoid());
+                let f = (p.gate(1, x, h) + forget_bias).sigmoid();
                 let c = cx.eval(f * c + i * p.gate(2, x, h).tanh())?;
                 let mut h = cx.eval(o * c.tanh())?;
                 if outputs == 2 {
@@ -272,7 +274,7 @@ fn the_lstm_with_a_peephole_per_value_is_by_hand() {
 
 #[test]
 fn the_lstm_whose_gates_see_the_cell_alone_is_by_hand() {
-    let cell = PeepholeCell::new(HIDDEN).cell_activation(Activation::Elu { alpha: 1.0 });
+    let cell = PeepholeCell::new(HIDDEN).forget_bias(0.5).cell_activation(Activation::Elu { alpha: 1.0 });
     assert_is_by_hand(cell, |cx, x| {
         let shapes: [(&str, &[usize]); 5] = [
             ("h0", &[HIDDEN]),
@@ -284,7 +286,8 @@ fn the_lstm_whose_gates_see_the_cell_alone_is_by_hand() {
         let p = Parameters::new(cx, &shapes)?;
         unrolled(cx, x, &[p.get("h0"), p.get("c0")], |cx, x, states| {
             let c = states[1];
-            let [i, f, o] = [0, 1, 3].map(|gate| p.gate_of_one_bias(gate, x, c).sigmoid());
+            let [i, o] = [0, 3].map(|gate| p.gate_of_one_bias(gate, x, c).sigmoid());
+            let f = (p.gate_of_one_bias(1, x, c) + 0.5).sigmoid();
             let new = cx.eval(p.gate_of_one_bias(2, x, c))?;
             let new = Activation::Elu { alpha: 1.0 }.apply(cx, new)?;
             let c = cx.eval(f * c + i * new)?;

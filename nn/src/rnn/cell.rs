@@ -1,9 +1,8 @@
 //! What a cell is: one step of a recurrent network.
 
-use ir::names::choices;
 use ir::{Error, Value};
 
-use super::{ElmanCell, GruCell, JordanCell, LstmCell, MguCell, PeepholeCell, Weights};
+use super::Weights;
 use crate::Context;
 
 /// What a cell computes before the loop.
@@ -97,52 +96,5 @@ impl<C: Cell + ?Sized> Cell for Box<C> {
 
     fn outputs(&self, cx: &mut Context, weights: &Weights, states: Value) -> Result<Value, Error> {
         (**self).outputs(cx, weights, states)
-    }
-}
-
-/// The names of [`cell_of_name`].
-const NAMES: [&str; 6] = ["elman", "jordan", "mgu", "gru", "lstm", "peephole"];
-
-/// The cell of this name, `elman`, `jordan`, `mgu`, `gru`, `lstm` or `peephole`, with so many hidden values and its usual
-/// activations. Jordan's gives out as many.
-///
-/// ```
-/// use nn::rnn::{Cell, cell_of_name};
-/// assert_eq!(cell_of_name("lstm", 128)?.states(), [("h", 128), ("c", 128)]);
-/// # Ok::<(), ir::Error>(())
-/// ```
-///
-/// # Errors
-/// Where there is none of this name.
-pub fn cell_of_name(name: &str, hidden_size: usize) -> Result<Box<dyn Cell>, Error> {
-    Ok(match name {
-        "elman" => Box::new(ElmanCell::new(hidden_size)),
-        "jordan" => Box::new(JordanCell::new(hidden_size, hidden_size)),
-        "mgu" => Box::new(MguCell::new(hidden_size)),
-        "gru" => Box::new(GruCell::new(hidden_size)),
-        "lstm" => Box::new(LstmCell::new(hidden_size)),
-        "peephole" => Box::new(PeepholeCell::new(hidden_size)),
-        _ => {
-            let help = choices(name, "the cells are", NAMES);
-            return Err(Error::new(name, "there is no recurrent cell of this name", help));
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_are_found_by_their_names() {
-        for name in NAMES {
-            let cell = cell_of_name(name, 5).unwrap();
-            assert_eq!((cell.name().to_lowercase().as_str(), cell.output_size()), (name, 5));
-        }
-        assert_eq!(
-            cell_of_name("gruu", 5).err().unwrap().to_string(),
-            "gruu: there is no recurrent cell of this name; did you mean `gru`? \
-             the cells are elman, jordan, mgu, gru, lstm, peephole"
-        );
     }
 }

@@ -2,7 +2,7 @@
 
 use ir::{Error, Value};
 
-use super::weights::{cut, project, recur};
+use super::weights::{cut, project, recur, shift};
 use super::{Cell, Prepared, Recurrent, Weights};
 use crate::{Activation, Context};
 
@@ -51,6 +51,7 @@ pub struct LstmCell {
     hidden_size: usize,
     projection: Option<usize>,
     has_peepholes: bool,
+    forget_bias: f64,
     gate_activation: Activation,
     cell_activation: Activation,
     activation: Activation,
@@ -63,6 +64,7 @@ impl LstmCell {
             hidden_size,
             projection: None,
             has_peepholes: false,
+            forget_bias: 0.0,
             gate_activation: Activation::Sigmoid,
             cell_activation: Activation::Tanh,
             activation: Activation::Tanh,
@@ -77,6 +79,13 @@ impl LstmCell {
     /// With Gers' peepholes.
     pub fn peepholes(self) -> LstmCell {
         LstmCell { has_peepholes: true, ..self }
+    }
+
+    /// With this number added to `b_f`, so that the cell starts by keeping its state (R. Jozefowicz, W. Zaremba and I.
+    /// Sutskever, "An empirical exploration of recurrent network architectures", 2015: 1 is what most problems want). It is no
+    /// parameter: weights of other programs fit a cell without it, which is the default.
+    pub fn forget_bias(self, forget_bias: f64) -> LstmCell {
+        LstmCell { forget_bias, ..self }
     }
 
     /// With this `sigma_g`.
@@ -146,6 +155,7 @@ impl Cell for LstmCell {
         let seen = recur(cx, last, recurrent)?;
         let sums = cx.add(items[0], seen)?;
         let [input, forget, new, output] = cut(cx, sums, self.hidden_size)?;
+        let forget = shift(cx, forget, self.forget_bias)?;
         let input = self.gate(cx, input, peephole(0, cell))?;
         let forget = self.gate(cx, forget, peephole(1, cell))?;
         let new = self.cell_activation.apply(cx, new)?;

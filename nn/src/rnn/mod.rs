@@ -46,7 +46,7 @@ mod recurrent;
 mod run;
 mod weights;
 
-pub use cell::{Cell, Prepared, cell_of_name};
+pub use cell::{Cell, Prepared};
 pub use elman::{Elman, ElmanCell};
 pub use gru::{Gru, GruCell};
 pub use jordan::{Jordan, JordanCell};

@@ -2,7 +2,7 @@
 
 use ir::{Error, Value};
 
-use super::weights::{cut, project, recur};
+use super::weights::{cut, project, recur, shift};
 use super::{Cell, Prepared, Recurrent, Weights};
 use crate::{Activation, Context};
 
@@ -33,6 +33,7 @@ impl Peephole {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PeepholeCell {
     hidden_size: usize,
+    forget_bias: f64,
     gate_activation: Activation,
     cell_activation: Activation,
     activation: Activation,
@@ -43,10 +44,16 @@ impl PeepholeCell {
     pub fn new(hidden_size: usize) -> PeepholeCell {
         PeepholeCell {
             hidden_size,
+            forget_bias: 0.0,
             gate_activation: Activation::Sigmoid,
             cell_activation: Activation::Tanh,
             activation: Activation::Tanh,
         }
+    }
+
+    /// With this number added to `b_f`, as [`LstmCell::forget_bias`](super::LstmCell::forget_bias).
+    pub fn forget_bias(self, forget_bias: f64) -> PeepholeCell {
+        PeepholeCell { forget_bias, ..self }
     }
 
     /// With this `sigma_g`.
@@ -97,6 +104,7 @@ impl Cell for PeepholeCell {
         let seen = recur(cx, cell, constants[0])?;
         let sums = cx.add(items[0], seen)?;
         let [input, forget, new, output] = cut(cx, sums, self.hidden_size)?;
+        let forget = shift(cx, forget, self.forget_bias)?;
         let [input, forget, output] = [input, forget, output].map(|sum| self.gate_activation.apply(cx, sum));
         let new = self.cell_activation.apply(cx, new)?;
         let cell = cx.eval(forget? * cell + input? * new)?;

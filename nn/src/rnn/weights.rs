@@ -94,6 +94,11 @@ pub(super) fn cut<const PARTS: usize>(
     Ok(parts.try_into().expect("`split` gives a part for each size"))
 }
 
+/// `x + by`, which is `x` itself where that is 0.
+pub(super) fn shift(cx: &mut Context, x: Value, by: f64) -> Result<Value, Error> {
+    if by == 0.0 { Ok(x) } else { cx.eval(x + by) }
+}
+
 /// `gate old + (1 - gate) new`
 pub(super) fn blend(cx: &mut Context, gate: Value, old: Value, new: Value) -> Result<Value, Error> {
     cx.eval(gate * (old - new) + new)

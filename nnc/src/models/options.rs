@@ -67,6 +67,9 @@ pub enum CellName {
     Peephole,
 }
 
+/// What is added to the biases of forget gates.
+const FORGET_BIAS: f64 = 1.0;
+
 impl CellName {
     /// All of them.
     pub const ALL: [CellName; 6] =
@@ -84,15 +87,16 @@ impl CellName {
         }
     }
 
-    /// The cell with so many hidden values and its usual activations.
+    /// The cell with so many hidden values and its usual activations. Forget gates start open, with a
+    /// [bias of 1](LstmCell::forget_bias).
     pub fn build(self, hidden: usize) -> Box<dyn Cell> {
         match self {
             CellName::Elman => Box::new(ElmanCell::new(hidden)),
             CellName::Jordan => Box::new(JordanCell::new(hidden, hidden)),
             CellName::Mgu => Box::new(MguCell::new(hidden)),
             CellName::Gru => Box::new(GruCell::new(hidden)),
-            CellName::Lstm => Box::new(LstmCell::new(hidden)),
-            CellName::Peephole => Box::new(PeepholeCell::new(hidden)),
+            CellName::Lstm => Box::new(LstmCell::new(hidden).forget_bias(FORGET_BIAS)),
+            CellName::Peephole => Box::new(PeepholeCell::new(hidden).forget_bias(FORGET_BIAS)),
         }
     }
 }

@@ -127,15 +127,18 @@ pub struct Outside {
 }
 
 /// A body that is written anew, with inputs of its own for what is computed outside.
-pub struct NewBody {
+pub struct NewBody<'a> {
+    old: &'a Graph,
     pub builder: Builder,
     /// Where values of the old body are in the new one.
     pub values: BTreeMap<Value, Value>,
+    /// So many of the outputs, the first ones, are the next values of carries.
+    carries: usize,
 }
 
-impl NewBody {
-    pub fn new(old: &Graph) -> NewBody {
-        NewBody { builder: Builder::new(old.name.clone()), values: BTreeMap::new() }
+impl<'a> NewBody<'a> {
+    pub fn new(old: &'a Graph, carries: usize) -> NewBody<'a> {
+        NewBody { old, builder: Builder::new(old.name.clone()), values: BTreeMap::new(), carries }
     }
 
     /// An input of this type.
@@ -144,15 +147,45 @@ impl NewBody {
         self.builder.input(&name, ty.dtype, ty.shape.clone())
     }
 
-    /// Copies a node whose operands are there.
-    pub fn copy(&mut self, old: &Graph, id: NodeId) -> Result<(), Error> {
-        copy(&mut self.builder, &mut self.values, old, id)
+    /// An input that is a value of the old body: an input of that, or what is computed outside.
+    pub fn input_for(&mut self, value: Value) -> Result<(), Error> {
+        let input = self.input(self.old.ty(value))?;
+        self.values.insert(value, input);
+        Ok(())
     }
 
-    /// Returns a value under the next name.
+    /// Copies a node whose operands are there.
+    pub fn copy(&mut self, id: NodeId) -> Result<(), Error> {
+        copy(&mut self.builder, &mut self.values, self.old, id)
+    }
+
+    /// Returns a value of the old body under the next name.
     pub fn output(&mut self, value: Value) -> Result<(), Error> {
+        self.push_output(self.values[&value])
+    }
+
+    /// The number of the output that stacks a value of the new body; there is one more where there was none.
+    pub fn stack(&mut self, value: Value) -> Result<usize, Error> {
+        let outputs = &self.builder.graph().outputs;
+        let count = outputs.len();
+        match (self.carries..count).find(|&index| outputs[index].value == value) {
+            Some(index) => Ok(index),
+            None => self.push_output(value).map(|()| count),
+        }
+    }
+
+    fn push_output(&mut self, value: Value) -> Result<(), Error> {
         let name = format!("out{}", self.builder.graph().outputs.len());
         self.builder.output(&name, value)
+    }
+
+    /// Appends the loop that has this body, and gives its results. A loop that returns nothing is none.
+    pub fn push(self, builder: &mut Builder, scan: Scan, operands: &[Value]) -> Result<Operands, Error> {
+        if self.builder.graph().outputs.is_empty() {
+            return Ok(Operands::new());
+        }
+        let node = builder.push_with_body(scan, operands, None, Some(Box::new(self.builder.finish())))?;
+        Ok(builder.graph().results(node).collect())
     }
 }
 

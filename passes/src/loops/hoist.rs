@@ -130,20 +130,18 @@ impl<'a> Hoist<'a> {
                 open.extend(node.operands[..count].iter().copied());
             }
         }
-        let mut new = NewBody::new(body);
-        let mut given = Operands::new();
         let carries: Vec<usize> = (0..scan.carries).filter(|carry| !self.fixed.contains(carry)).collect();
+        let mut new = NewBody::new(body, carries.len());
+        let mut given = Operands::new();
         for &carry in &carries {
-            let input = new.input(body.ty(inputs[carry]))?;
-            new.values.insert(inputs[carry], input);
+            new.input_for(inputs[carry])?;
             given.push(operands[carry]);
         }
         for is_stack in [true, false] {
             for &value in &read {
                 let source = outside[&value];
                 if source.is_stack == is_stack {
-                    let input = new.input(body.ty(value))?;
-                    new.values.insert(value, input);
+                    new.input_for(value)?;
                     given.push(source.value);
                 }
             }
@@ -156,7 +154,7 @@ impl<'a> Hoist<'a> {
         }
         for &id in needed.iter().filter(|id| !matches!(body.node(**id).op, Op::Input(_))) {
             match weights.get(&id) {
-                None => new.copy(body, id)?,
+                None => new.copy(id)?,
                 Some(&weight) => {
                     let left = new.values[&body.node(id).operands[0]];
                     let product = new.builder.matmul(left, weight)?;
@@ -165,16 +163,12 @@ impl<'a> Hoist<'a> {
             }
         }
         for &index in &kept {
-            let value = new.values[&body.outputs[index].value];
-            new.output(value)?;
+            new.output(body.outputs[index].value)?;
         }
+        let left = Scan { carries: carries.len(), stacked, ..(*scan).clone() };
+        let found = new.push(builder, left, &given)?;
         let mut results: Vec<Option<Value>> = vec![None; body.outputs.len()];
-        if !kept.is_empty() {
-            let scan = Scan { carries: carries.len(), stacked, ..(*scan).clone() };
-            let node = builder.push_with_body(scan, &given, None, Some(Box::new(new.builder.finish())))?;
-            let found = builder.graph().results(node);
-            kept.iter().zip(found).for_each(|(&index, result)| results[index] = Some(result));
-        }
+        kept.iter().zip(found).for_each(|(&index, result)| results[index] = Some(result));
         let result = |(index, result): (usize, Option<Value>)| match result {
             Some(result) => Ok(result),
             None if index < scan.carries => Ok(operands[index]),

@@ -5,6 +5,7 @@ pub mod hoist;
 mod merge;
 mod segment;
 pub mod sink;
+mod sums;
 mod tails;
 mod unroll;
 

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ir::ops::Scan;
 use ir::{Builder, Error, Graph, Lowering, NodeId, Op, Operands, Value};
 
 use super::body::{Depends, Loop, NewBody, Outside};
@@ -75,46 +74,27 @@ impl<'a> Tail<'a> {
     /// Appends the loop and what follows; `None` where a node cannot be computed for all steps at once.
     fn write(&self, builder: &mut Builder, operands: &[Value]) -> Result<Option<Operands>, Error> {
         let Loop { scan, body, inputs, .. } = &self.of;
-        let mut new = NewBody::new(body);
-        for &input in inputs {
-            let copy = new.input(body.ty(input))?;
-            new.values.insert(input, copy);
-        }
+        let mut new = NewBody::new(body, scan.carries);
+        inputs.iter().try_for_each(|&input| new.input_for(input))?;
         let is_left = |id: &NodeId| {
             let is_input = matches!(body.node(*id).op, Op::Input(_));
             !is_input && (!self.moved.contains(id) || self.of.depends(*id) == Depends::Invariant)
         };
-        body.ids().filter(is_left).try_for_each(|id| new.copy(body, id))?;
+        body.ids().filter(is_left).try_for_each(|id| new.copy(id))?;
         let mut places: Vec<Option<usize>> = Vec::new();
         for (index, output) in body.outputs.iter().enumerate() {
             let is_kept = index < scan.carries || !self.moved.contains(&output.value.node);
             places.push(is_kept.then_some(new.builder.graph().outputs.len()));
             if is_kept {
-                let value = new.values[&output.value];
-                new.output(value)?;
+                new.output(output.value)?;
             }
         }
         let mut stacks: BTreeMap<Value, usize> = BTreeMap::new();
         for &value in &self.read {
-            let known = (scan.carries..body.outputs.len())
-                .find(|&index| body.outputs[index].value == value)
-                .and_then(|index| places[index]);
-            let place = match known {
-                Some(place) => place,
-                None => {
-                    let copy = new.values[&value];
-                    new.output(copy)?;
-                    new.builder.graph().outputs.len() - 1
-                }
-            };
+            let place = new.stack(new.values[&value])?;
             stacks.insert(value, place);
         }
-        let mut results: Vec<Value> = Vec::new();
-        if !new.builder.graph().outputs.is_empty() {
-            let scan: Scan = (*scan).clone();
-            let node = builder.push_with_body(scan, operands, None, Some(Box::new(new.builder.finish())))?;
-            results = builder.graph().results(node).collect();
-        }
+        let results = new.push(builder, (*scan).clone(), operands)?;
         let mut outside = self.of.operands(operands);
         outside.extend(
             stacks.iter().map(|(&value, &place)| (value, Outside { value: results[place], is_stack: true })),

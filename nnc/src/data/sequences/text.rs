@@ -100,8 +100,8 @@ impl Text {
     /// What a model is trained on and what it is tested on, in rows of `steps` characters.
     ///
     /// To train on, the text is cut into `batch` streams of one length; batch `n` has segment `n` of each, so that a row goes on
-    /// from the row at its place in the batch before. What is held out is in rows that overlap by half: the first half of each
-    /// is what the model reads before it is judged by the other.
+    /// from the row at its place in the batch before. What is held out is in rows that overlap: the first three quarters of each
+    /// are what the model reads before it is judged by the last, as it has read what came before where it is trained and used.
     ///
     /// # Errors
     /// Where the text is too short for them.
@@ -125,15 +125,15 @@ impl Text {
         self.rows(&self.train, starts, steps, 0)?.continued(batch)
     }
 
-    /// Rows to judge a model by, of what is held out or of what is trained on: they overlap by half, and have targets in their second
-    /// half alone.
+    /// Rows to judge a model by, of what is held out or of what is trained on: they overlap, and have targets in their last
+    /// quarter alone.
     ///
     /// # Errors
     /// Where the text is too short for one.
     pub fn windows(&self, steps: usize, is_held_out: bool) -> Result<Sequences, Error> {
         let (tokens, what) =
             if is_held_out { (&self.held_out, "held out") } else { (&self.train, "to train on") };
-        let context = steps / 2;
+        let context = steps * 3 / 4;
         let stride = (steps - context).max(1);
         let Some(last) = tokens.len().checked_sub(steps + 1) else {
             return Err(self.too_short(tokens.len(), what, steps + 1));
@@ -199,12 +199,12 @@ mod tests {
         let mut judged = Vec::new();
         for row in 0..held_out.len() {
             let targets = held_out.targets(row);
-            assert!(targets[..3].iter().all(|&target| target == NO_TARGET));
-            assert_eq!(held_out.row(row)[4..], targets[3..6]);
-            judged.extend_from_slice(&targets[3..]);
+            assert!(targets[..5].iter().all(|&target| target == NO_TARGET));
+            assert_eq!(held_out.row(row)[6..], targets[5..6]);
+            judged.extend_from_slice(&targets[5..]);
         }
-        assert_eq!(judged, text.held_out[4..4 + judged.len()]);
-        assert!(judged.len() + 4 + 4 > text.held_out.len());
+        assert_eq!(judged, text.held_out[6..6 + judged.len()]);
+        assert!(judged.len() + 6 + 2 > text.held_out.len());
     }
 
     #[test]
