@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Affine, AxisId, BufferId, Indices, Inst, Kernel, Plan, SlotId, Step, Stmt, Winograd};
+use crate::{Access, Affine, AxisId, BufferId, Indices, Inst, Kernel, Plan, SlotId, Step, Stmt, Winograd};
 use smallvec::SmallVec;
 
 /// A call of a kernel: which of its results may be in the memory of which operands.
@@ -25,11 +25,16 @@ impl<'a> Call<'a> {
         Some(Call { touches: Touches::of(kernel), parameters })
     }
 
-    /// Whether the kernel may write `value` over `old`, which it may read.
+    /// Whether the kernel may write `value` over `old`, which it may read. The two may be one slot, of which what is read back is
+    /// what has been written.
     pub fn may_write_over(&self, old: SlotId, value: SlotId) -> bool {
-        let parameters_of = |slot| self.parameters.get(&slot).into_iter().flatten();
-        parameters_of(value)
-            .all(|&written| parameters_of(old).all(|&read| self.touches.may_overwrite(read, written)))
+        let parameters_of = |slot, access| {
+            let parameters = self.parameters.get(&slot).into_iter().flatten();
+            parameters.filter(move |buffer| self.touches.kernel.buffers[buffer.0 as usize].access == access)
+        };
+        parameters_of(value, Access::Write).all(|&written| {
+            parameters_of(old, Access::Read).all(|&read| self.touches.may_overwrite(read, written))
+        })
     }
 }
 
@@ -137,7 +142,7 @@ fn is_injective(kernel: &Kernel, affine: &Affine) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Access, Accumulator, DType, Index, ReduceOp, StoreMode, Type, Var};
+    use crate::{Accumulator, DType, Index, ReduceOp, StoreMode, Type, Var};
     use smallvec::smallvec;
 
     fn may_overwrite(kernel: &Kernel, read: BufferId, written: BufferId) -> bool {

@@ -53,7 +53,8 @@ fn least_vectors(isa: Isa, depth: usize, target: &Target) -> usize {
 }
 
 /// Rows and vectors of a tile on wide vectors: so many vectors, or fewer where there are no more, by as many rows as registers
-/// and cache hold, all tiles of about the same height; more vectors where there are few rows.
+/// and cache hold, all tiles of about the same height; more vectors where there are few rows, and as few in the last tile of a
+/// row as in the others, as nearly as that goes.
 fn wide_tile(
     isa: Isa,
     rows: usize,
@@ -72,7 +73,8 @@ fn wide_tile(
     let most_rows = ((registers - 1 - least_vectors) / least_vectors).min(rows_in_cache);
     let tile_rows = rows.div_ceil(rows.div_ceil(most_rows));
     let most_vectors = (registers - 1) / (tile_rows + 1);
-    (tile_rows, most_vectors.clamp(least_vectors, MOST_VECTORS).min(vectors))
+    let most_vectors = most_vectors.clamp(least_vectors, MOST_VECTORS).min(vectors);
+    (tile_rows, vectors.div_ceil(vectors.div_ceil(most_vectors)))
 }
 
 #[cfg(test)]
@@ -89,6 +91,8 @@ mod tests {
                     assert!(height * width + width < registers, "{isa:?} {rows} {vectors}");
                     let tiles = rows.div_ceil(height);
                     assert_eq!(height, rows.div_ceil(tiles), "{isa:?} {rows} {vectors}");
+                    let tiles = vectors.div_ceil(width);
+                    assert_eq!(width, vectors.div_ceil(tiles), "{isa:?} {rows} {vectors}");
                 }
             }
         }

@@ -317,16 +317,29 @@ fn the_order_of_a_state_names_each_of_its_axes_once() {
     }
 }
 
-/// `%s` is a state and `%h`, `%g` are at one place; `@turn` reads what it has written before.
-fn in_place(steps: &str) -> String {
-    let turn =
-        "kernel @turn(%x: f32[16]) -> (%y: f32[16]) { for i in 16 { %0 = load %x[15 - i] store %0, %y[i] } }";
+/// `%s` is a state and `%h`, `%g` are at one place; `@turn` reads what it has written before. Of `kernels` some step calls each.
+fn in_place_with(kernels: &str, steps: &str) -> String {
     let source = format!(
         "plan @p {{ arena 64 slot %x : f32[16] = input slot %s : f32[16] = state constant(0)
-         slot %h : f32[16] = at 0 slot %g : f32[16] = at 0 {KERNEL} {turn} steps {{ call @neg(%x, %h) {steps} }} }}"
+         slot %h : f32[16] = at 0 slot %g : f32[16] = at 0 {KERNEL} {kernels} steps {{ call @neg(%x, %h) {steps} }} }}"
     );
     let plan = parse_plan(&source).unwrap_or_else(|error| panic!("{}", error.render(&source, "test")));
     check(&plan, Stage::Plan)
+}
+
+fn in_place(steps: &str) -> String {
+    let turn =
+        "kernel @turn(%x: f32[16]) -> (%y: f32[16]) { for i in 16 { %0 = load %x[15 - i] store %0, %y[i] } }";
+    in_place_with(turn, steps)
+}
+
+#[test]
+fn what_a_kernel_reads_back_of_its_result_is_no_operand() {
+    let sum = "kernel @sum(%x: f32[16]) -> (%y: f32[16]) { for {
+        for i in 16 { %0 = load %x[i] store %0, %y[i] }
+        %1 = reduce add j in 16 { %2 = load %y[j] yield %2 }
+        for k in 16 { store %1, %y[k] } } }";
+    assert_eq!(in_place_with(sum, "call @sum(%h, %g) call @neg(%g, %s) call @sum(%s, %s)"), "valid");
 }
 
 #[test]
