@@ -12,7 +12,7 @@ use ir::ops::{MatMul, Scan};
 use ir::{Builder, Error, Graph, Lowering, Node, NodeId, Op, Operands, Value};
 
 use super::body::{Depends, Loop, NewBody, Outside, has_loops};
-use crate::access::lowering;
+use crate::access::{lowering, resolve};
 use crate::dce::dce;
 use crate::rewrite::rebuild;
 
@@ -64,6 +64,7 @@ impl<'a> Hoist<'a> {
             let is_wanted = match (of.depends(id), lowering(body, node)) {
                 (Depends::Carry, _) => false,
                 (_, Lowering::Contract(_)) => fits(node),
+                (Depends::Invariant, Lowering::View(_)) => is_copied_for_a_loop(&of, id),
                 (Depends::Invariant, _) => !of.is_free(node),
                 (Depends::Stacked, Lowering::Apply(_)) => fits(node) && follows(&of, node, &wanted),
                 _ => false,
@@ -180,6 +181,12 @@ impl<'a> Hoist<'a> {
         };
         results.into_iter().enumerate().map(result).collect()
     }
+}
+
+/// Whether a view of memory is read by a loop within this one, which reads memory alone: a copy.
+fn is_copied_for_a_loop(of: &Loop<'_>, id: NodeId) -> bool {
+    let is_read = of.body.users(id).any(|(user, _)| matches!(of.body.node(user).op, Op::Scan(_)));
+    is_read && of.is_input(resolve(of.body, Value::new(id, 0), |base| of.is_input(base)).base)
 }
 
 /// Whether an elementwise node follows one that is computed outside, is not larger, and has all else at hand there.

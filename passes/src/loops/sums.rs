@@ -21,15 +21,39 @@ struct Term {
     sum: OverTime,
     /// What is done with it, in order: nodes of one operand.
     linear: Vec<NodeId>,
-    /// The values that are stacked.
-    stacked: SmallVec<[Stacked; 2]>,
+    /// What it sums.
+    items: SmallVec<[Item; 2]>,
 }
 
-/// A value that is stacked, with its two axes swapped first where that is what the sum wants.
+/// An operand of a sum: what is stacked for it, and the shape that an item of the stack has in the sum.
+struct Item {
+    stacked: Stacked,
+    shape: Shape,
+}
+
+/// A value that is stacked, with its two axes swapped first where that is what the sum wants. What is another name for the memory
+/// of a value is stacked as that.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stacked {
     pub value: Value,
     pub is_swapped: bool,
+}
+
+impl Item {
+    /// An operand as it is.
+    fn plain(body: &Graph, mut value: Value) -> Item {
+        let shape = body.ty(value).shape.clone();
+        while let Op::Reshape(_) = &body.node(value.node).op {
+            value = body.node(value.node).operands[0];
+        }
+        Item { stacked: Stacked { value, is_swapped: false }, shape }
+    }
+
+    /// A matrix with its axes swapped.
+    fn swapped(body: &Graph, value: Value) -> Item {
+        let shape = body.ty(value).shape.iter().rev().copied().collect();
+        Item { stacked: Stacked { value, is_swapped: true }, shape }
+    }
 }
 
 /// The sum that a carry is; `None` where it is read otherwise, or what is added is no sum, or stacks are of more than
@@ -51,7 +75,7 @@ pub fn sum_of(of: &Loop<'_>, carry: usize, most_bytes: usize) -> Option<Sum> {
         before = addition;
     }
     let bytes = |stacked: &Stacked| body.ty(stacked.value).size_bytes().saturating_mul(of.scan.length);
-    let all: BTreeSet<Stacked> = terms.iter().flat_map(|term| term.stacked.iter().copied()).collect();
+    let all: BTreeSet<Stacked> = terms.iter().flat_map(|term| &term.items).map(|item| item.stacked).collect();
     (all.iter().map(bytes).sum::<usize>() <= most_bytes).then_some(Sum { carry, additions, terms })
 }
 
@@ -93,8 +117,8 @@ fn collect_terms(body: &Graph, value: Value, terms: &mut Vec<Term>) -> Option<()
             }
             _ => {
                 linear.reverse();
-                let (sum, stacked) = OverTime::of(body, node)?;
-                terms.push(Term { sum, linear, stacked });
+                let (sum, items) = OverTime::of(body, node)?;
+                terms.push(Term { sum, linear, items });
             }
         }
         if open.len() + terms.len() > MOST_TERMS {
@@ -129,7 +153,7 @@ fn is_zero(graph: &Graph, mut value: Value) -> bool {
 impl Sum {
     /// All that is to be stacked.
     pub fn stacked(&self) -> impl Iterator<Item = &Stacked> {
-        self.terms.iter().flat_map(|term| &term.stacked)
+        self.terms.iter().flat_map(|term| &term.items).map(|item| &item.stacked)
     }
 
     /// Appends the sum to a graph, from what the carry is at first and the stacks.
@@ -143,7 +167,13 @@ impl Sum {
         // A sum starts from 0 by itself.
         let mut total = (!is_zero(builder.graph(), initial)).then_some(initial);
         for term in &self.terms {
-            let stacks: Operands = term.stacked.iter().map(&stack_of).collect();
+            let mut stacks = Operands::new();
+            for Item { stacked, shape } in &term.items {
+                let stack = stack_of(stacked);
+                let length = builder.shape(stack)[0];
+                let all: Shape = std::iter::once(length).chain(shape.iter().copied()).collect();
+                stacks.push(builder.reshape(stack, all)?);
+            }
             let sum = term.sum.write(builder, &stacks)?;
             let value = term
                 .linear
@@ -166,19 +196,22 @@ enum OverTime {
 }
 
 impl OverTime {
-    /// What a node is, and what of it is stacked; `None` where it is no such sum.
-    fn of(body: &Graph, node: &Node) -> Option<(OverTime, SmallVec<[Stacked; 2]>)> {
-        let stacked = |index: usize, is_swapped| Stacked { value: node.operands[index], is_swapped };
+    /// What a node is, and what it sums; `None` where it is no such sum.
+    fn of(body: &Graph, node: &Node) -> Option<(OverTime, SmallVec<[Item; 2]>)> {
+        let item = |index: usize, is_swapped| match is_swapped {
+            false => Item::plain(body, node.operands[index]),
+            true => Item::swapped(body, node.operands[index]),
+        };
         match &node.op {
             Op::Reduce(Reduce { op: ReduceOp::Add, axes }) => {
-                Some((OverTime::Elements(axes.clone()), smallvec![stacked(0, false)]))
+                Some((OverTime::Elements(axes.clone()), smallvec![item(0, false)]))
             }
             Op::MatMul(product) if body.ty(node.operands[0]).shape.rank() == 2 => {
                 let (left, right) = (!product.transpose_left, product.transpose_right);
-                Some((OverTime::Rows, smallvec![stacked(0, left), stacked(1, right)]))
+                Some((OverTime::Rows, smallvec![item(0, left), item(1, right)]))
             }
             Op::Conv(conv) if conv.of == ConvOf::Weight => {
-                Some((OverTime::Images(conv.clone()), smallvec![stacked(0, false), stacked(1, false)]))
+                Some((OverTime::Images(conv.clone()), smallvec![item(0, false), item(1, false)]))
             }
             _ => None,
         }
