@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ir::{DType, Init, Tensor, Type};
-use nn::rnn::{Recurrent, RecurrentInputs};
+use nn::rnn::{Cell, LstmCell, PeepholeCell, Recurrent, RecurrentInputs};
 use nn::{Context, Mode};
 use nnc::models::CellName;
 use nnc::report::{Axis, Corner, Line, PALETTE, Panel, Scale, figure};
@@ -66,11 +66,20 @@ fn kept(cell: CellName) -> Option<(usize, usize)> {
     }
 }
 
+/// The cell with gates that are half open at first, as PyTorch has them: `nnc train rnn` opens some.
+fn plain(cell: CellName) -> Box<dyn Cell> {
+    match cell {
+        CellName::Lstm => Box::new(LstmCell::new(HIDDEN)),
+        CellName::Peephole => Box::new(PeepholeCell::new(HIDDEN)),
+        other => other.build(HIDDEN),
+    }
+}
+
 /// The norm of the gradient of a loss on the last output with respect to what comes in at each step.
 fn gradient_norms(cell: CellName, is_open: bool) -> Result<Vec<f64>, Error> {
     let mut cx = Context::with("memory", Mode::Infer, DType::F64);
     let x = cx.input("x", DType::F64, [STEPS, BATCH, INPUTS])?;
-    let layer = Recurrent::with_cell(INPUTS, cell.build(HIDDEN)).last();
+    let layer = Recurrent::with_cell(INPUTS, plain(cell)).last();
     let last = layer.run(&mut cx, RecurrentInputs::new(x))?.outputs;
     let loss = cx.eval(last.square().sum_all())?;
     let gradient = cx.grad(loss, &[x])?[0];

@@ -183,13 +183,13 @@ pub const SOURCES: [SourceKind; 9] = [
         name: "copy",
         syntax: "copy[:DELAY]",
         doc: "drawn: ten symbols that are to be told after 20 (or DELAY) blanks",
-        defaults: "--hidden 128 --epochs 10 --batch 50 --lr 0.005 --clip 1",
+        defaults: "--hidden 128 --epochs 20 --batch 50 --lr 0.005 --clip 1",
     },
     SourceKind {
         name: "text",
         syntax: "text[:FILE]",
         doc: "the next character of a text, by default of the project's documents; a tenth of it is for testing",
-        defaults: "--hidden 256 --epochs 20 --lr 0.004 --clip 1 --dropout 0.2",
+        defaults: "--hidden 256 --epochs 20 --lr 0.01 --clip 1 --dropout 0.2",
     },
 ];
 

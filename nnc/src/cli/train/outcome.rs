@@ -154,7 +154,7 @@ pub fn evaluation_lines(evaluation: &Evaluation, what: &str) -> Vec<String> {
             _ => String::new(),
         };
         let value = if is_part { format!("{:.2} %", 100.0 * value) } else { format!("{value:.4}") };
-        lines.push(row(&format!("test {name}"), &(value + &count)));
+        lines.push(row(&format!("test {}", name.replace('_', " ")), &(value + &count)));
     }
     lines.push(row("test loss", &format!("{:.4}", evaluation.loss)));
     lines
@@ -162,7 +162,7 @@ pub fn evaluation_lines(evaluation: &Evaluation, what: &str) -> Vec<String> {
 
 /// A line of a report.
 fn row(name: &str, value: &str) -> String {
-    format!("{name:<21}{value}")
+    format!("{name:<20} {value}")
 }
 
 /// `1,234,567`
