@@ -246,10 +246,15 @@ impl Context {
     /// # Errors
     /// Those of the layer; and where there is no layer of this name, or it has parameters of other shapes.
     pub fn shared(&mut self, name: impl Into<String>, layer: &dyn Layer, x: Value) -> Result<Value, Error> {
+        self.again(|cx| cx.layer(name, layer, x))
+    }
+
+    /// What `build` builds, with the parameters that the layers of its names have already: [`Context::shared`] for several layers.
+    pub fn again<T>(&mut self, build: impl FnOnce(&mut Context) -> T) -> T {
         let before = std::mem::replace(&mut self.is_shared, true);
-        let result = self.layer(name, layer, x);
+        let built = build(self);
         self.is_shared = before;
-        result
+        built
     }
 
     /// `layer` on `x` in the scope that is open, noted as a call.

@@ -77,7 +77,7 @@ pub use flatten::Flatten;
 pub use layer::{Layer, Sequential};
 pub use linear::Linear;
 pub use loss::Loss;
-pub use network::{Network, Outputs};
+pub use network::{Generative, Network, Outputs};
 pub use norm::{BatchNorm, LayerNorm};
 pub use optimizer::{
     AdaMax, Adagrad, Adam, AdamW, Clip, Gradient, Group, Lamb, Lion, Optimizer, RmsProp, Sgd, TrainStep,

@@ -57,6 +57,19 @@ impl<T: Network + ?Sized> Network for Arc<T> {
     }
 }
 
+/// A network that makes rows of codes, which are standard normal where nothing is known of a row.
+pub trait Generative: Network {
+    /// The number of values of a code.
+    fn code_size(&self) -> usize;
+
+    /// The rows that codes, `[rows, code]`, stand for: `[rows, ..]`. One that knows the labels of rows declares the input
+    /// [`y`](crate::supervised::TARGETS).
+    ///
+    /// # Errors
+    /// Where codes are of another size.
+    fn generate(&self, cx: &mut Context, code: Value) -> Result<Value, Error>;
+}
+
 /// What a network makes of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outputs {
@@ -182,6 +195,29 @@ pub fn inference_graph(name: &str, network: &dyn Network, rows: usize) -> Result
         cx.output(name, *value)?;
     }
     Ok(needed_part(&cx.finish()))
+}
+
+/// The rows that a network makes of codes, the output `x`: of its input `code`, or, where there are to be samples, of codes that are
+/// drawn in each run.
+///
+/// # Errors
+/// Where the network cannot be built.
+pub fn generating_graph(
+    name: &str,
+    network: &dyn Generative,
+    rows: usize,
+    is_drawn: bool,
+) -> Result<Graph, Error> {
+    let mut cx = Context::new(name);
+    let shape = [rows, network.code_size()];
+    let code = if is_drawn {
+        cx.draw(ir::ops::Distribution::Normal, shape)?
+    } else {
+        cx.input(crate::models::latent::CODE, DType::F32, shape)?
+    };
+    let rows = network.generate(&mut cx, code)?;
+    cx.output(crate::supervised::ROWS, rows)?;
+    Ok(cx.finish())
 }
 
 /// The part of a graph that its outputs and updates depend on, in the same order: inputs and states that they do not are

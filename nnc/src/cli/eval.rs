@@ -53,7 +53,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         Loaded::Rows(rows) => {
             let (outputs, evaluation) = model.predict_and_evaluate(rows)?;
             let names = rows.targets().names();
-            (evaluation, rows.labels().map(|labels| ConfusionMatrix::new(&outputs, labels, names)))
+            let labels = rows.labels().filter(|_| evaluation.correct.is_some());
+            (evaluation, labels.map(|labels| ConfusionMatrix::new(&outputs, labels, names)))
         }
         Loaded::Sequences(sequences) => (model.evaluate(sequences)?, None),
     };

@@ -9,6 +9,7 @@
 mod bench;
 mod check;
 mod dump;
+mod encode;
 mod eval;
 mod fuzz;
 mod generate;
@@ -18,6 +19,7 @@ mod predict;
 mod program;
 mod results;
 mod run;
+mod sample;
 mod streams;
 mod target;
 mod train;
@@ -51,6 +53,10 @@ enum Command {
     Predict(predict::Args),
     /// Write a text with a trained model of one
     Generate(generate::Args),
+    /// Draw rows from a model that makes them
+    Sample(sample::Args),
+    /// Write the codes of rows
+    Encode(encode::Args),
     /// Draw what a layer of a trained model of images sees
     Visualize(visualize::Args),
     /// Print a model or a .nnir file at a stage of the compiler
@@ -87,6 +93,8 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args, &output),
         Command::Predict(args) => predict::run(args, &output),
         Command::Generate(args) => generate::run(args, &output),
+        Command::Sample(args) => sample::run(args, &output),
+        Command::Encode(args) => encode::run(args, &output),
         Command::Visualize(args) => visualize::run(args, &output),
         Command::Dump(args) => dump::run(args, &output),
         Command::Bench(args) => bench::run(args, &output),

@@ -8,7 +8,7 @@ use ir::text::Module;
 use nn::Adam;
 use nn::network::{inference_graph, training_graph};
 use nnc::bench::{WORKLOADS, Workload};
-use nnc::models::{ARCHITECTURES, Architecture, ModelOptions};
+use nnc::models::{ARCHITECTURES, Architecture, Learns, ModelOptions};
 use nnc::{Error, modules};
 
 use super::streams;
@@ -52,7 +52,7 @@ pub fn load(program: &str, train: bool, batch: usize) -> Result<Module, Error> {
 
 /// The graph of a model for the embedded digits; of one of boards, for positions of Go.
 fn graph(model: &Architecture, train: bool, batch: usize) -> Result<Graph, Error> {
-    let row = if model.loss.is_some() { ROW } else { POSITION };
+    let row = if model.learns == Learns::Several { POSITION } else { ROW };
     let row = model.row_of(&row.into())?;
     let network = model.network(&row, CLASSES, &ModelOptions::default(), None);
     Ok(if train {

@@ -56,6 +56,13 @@ pub fn run(model: &Model, input: &Path, out: Option<&Path>, output: &Output) -> 
     Ok(Status::Done)
 }
 
+/// A tensor as a .npy file.
+pub fn npy_bytes(tensor: &Tensor) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    npy::encode(tensor, &mut bytes).map_err(|source| Error::io(Path::new("memory"), "write", source))?;
+    Ok(bytes)
+}
+
 /// The elements of a tensor, row-major, with its type.
 fn values(tensor: &Tensor) -> Value {
     let elements = (0..tensor.shape().elements()).map(|at| tensor.get(at).as_f64());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nn::models::AlphaGoZero;
 
-use super::{Architecture, Body, images};
+use super::{Architecture, Body, Learns, images};
 
 /// AlphaGo Zero's network with 19 residual blocks.
 pub const AGZ19: Architecture =
@@ -24,9 +24,10 @@ const fn tower(name: &'static str, doc: &'static str, build: super::Build) -> Ar
         doc,
         options: &[],
         defaults: "",
-        loss: None,
+        learns: Learns::Several,
         row: images::image,
         build,
+        generative: None,
         sequences: None,
     }
 }

@@ -5,7 +5,7 @@ use ir::Shape;
 use nn::Loss;
 use nn::models::{AlexNet, LeNet, ResNet, Stem, Vgg};
 
-use super::{Architecture, Body, Build, ModelOptions};
+use super::{Architecture, Body, Build, Learns, ModelOptions};
 use crate::Error;
 
 /// Images with a side below this are small.
@@ -19,9 +19,10 @@ pub const LENET: Architecture = Architecture {
     doc: "LeNet-5 of today: two convolutions with pools, three dense layers",
     options: &[],
     defaults: "--epochs 80 --optimizer adamw --lr 0.01 --weight-decay 0.3 --augment shift",
-    loss: Some(Loss::cross_entropy()),
+    learns: Learns::Targets(Loss::cross_entropy()),
     row: image,
     build: |_, outputs, _| LeNet::new(outputs).into(),
+    generative: None,
     sequences: None,
 };
 
@@ -31,13 +32,14 @@ pub const ALEXNET: Architecture = Architecture {
     doc: "AlexNet: five convolutions, three dense layers with dropout",
     options: &["dropout"],
     defaults: "--epochs 20 --lr 0.001 --augment shift --dropout 0.2",
-    loss: Some(Loss::cross_entropy()),
+    learns: Learns::Targets(Loss::cross_entropy()),
     row: image,
     build: |row, outputs, options| {
         let whole = AlexNet::new(outputs);
         let hidden = if is_small(row) { SMALL_HIDDEN } else { whole.hidden };
         AlexNet { hidden, dropout: options.dropout, ..whole }.into()
     },
+    generative: None,
     sequences: None,
 };
 
@@ -97,9 +99,10 @@ const fn vgg_row(name: &'static str, doc: &'static str, build: Build) -> Archite
         doc,
         options: &["dropout", "batch-norm"],
         defaults: "--epochs 10 --lr 0.0005 --augment shift --dropout 0.5 --batch-norm",
-        loss: Some(Loss::cross_entropy()),
+        learns: Learns::Targets(Loss::cross_entropy()),
         row: image,
         build,
+        generative: None,
         sequences: None,
     }
 }
@@ -111,9 +114,10 @@ const fn resnet_row(name: &'static str, doc: &'static str, build: Build) -> Arch
         doc,
         options: &[],
         defaults: "--epochs 10 --lr 0.003 --augment shift",
-        loss: Some(Loss::cross_entropy()),
+        learns: Learns::Targets(Loss::cross_entropy()),
         row: image,
         build,
+        generative: None,
         sequences: None,
     }
 }

@@ -6,11 +6,13 @@
 //! | [`vectors`] | models of rows of any shape |
 //! | [`images`] | models of images |
 //! | [`boards`] | models of boards, which have several results |
+//! | [`latent`] | models that learn a code of rows |
 //! | [`sequences`] | models that read a row step by step |
 //! | [`options`] | what a user can choose of a model |
 
 pub mod boards;
 pub mod images;
+pub mod latent;
 pub mod options;
 pub mod sequences;
 pub mod vectors;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use ir::names::choices;
 use ir::{Graph, Shape};
 use nn::sequence::LOGITS;
-use nn::{Context, Layer, Loss, Network, Supervised};
+use nn::{Context, Generative, Layer, Loss, Network, Supervised};
 
 use crate::Error;
 use crate::checkpoint::Description;
@@ -37,16 +39,33 @@ pub struct Architecture {
     pub options: &'static [&'static str],
     /// The options of `nnc train` that suit it where others are not given, as on the command line.
     pub defaults: &'static str,
-    /// The loss that it has for classes where none is chosen; `None` where it has several results and a loss of its own, which no
-    /// data set of one target per row trains.
-    pub loss: Option<Loss>,
+    /// What of a data set it learns from.
+    pub learns: Learns,
     /// The shape in which the model of this name takes rows of this shape.
     pub row: fn(&str, &Shape) -> Result<Shape, Error>,
     /// The model for rows of a shape that `row` has returned, with so many outputs.
     pub build: Build,
+    /// The same model as one that makes rows of codes; `None` where it makes none.
+    pub generative: Option<BuildGenerative>,
     /// The model for rows of tokens with a class to be told at each step; `None` where it is none of sequences.
     pub sequences: Option<BuildSequences>,
 }
+
+/// What of a data set a model learns from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Learns {
+    /// Rows with a target each; this is the loss for classes where none is chosen.
+    Targets(Loss),
+    /// Rows alone, by a loss of its own.
+    Rows,
+    /// Rows with the labels of their classes, by a loss of its own.
+    Labels,
+    /// What no data set of one target per row has.
+    Several,
+}
+
+/// What builds a model that makes rows of a shape, of so many classes.
+pub type BuildGenerative = fn(&Shape, usize, &ModelOptions) -> Arc<dyn Generative>;
 
 /// What builds a model for rows of a shape, with so many outputs.
 pub type Build = fn(&Shape, usize, &ModelOptions) -> Body;
@@ -85,6 +104,14 @@ pub const ARCHITECTURES: &[Architecture] = &[
     boards::AGZ19,
     boards::AGZ39,
     sequences::RNN,
+    latent::AUTOENCODER,
+    latent::DENOISING,
+    latent::SPARSE,
+    latent::CONTRACTIVE,
+    latent::VAE,
+    latent::BETA_VAE,
+    latent::CVAE,
+    latent::VIB,
 ];
 
 impl Architecture {
@@ -120,7 +147,11 @@ impl Architecture {
         match (self.build)(row, outputs, options) {
             Body::Network(network) => network,
             Body::Layer(layer) => {
-                let loss = loss.or(self.loss.clone()).unwrap_or(Loss::cross_entropy());
+                let usual = match &self.learns {
+                    Learns::Targets(usual) => usual.clone(),
+                    _ => Loss::cross_entropy(),
+                };
+                let loss = loss.unwrap_or(usual);
                 Arc::new(Supervised::new(row.clone(), layer, loss))
             }
         }
@@ -170,6 +201,22 @@ pub fn network_of(name: &str, description: &Description) -> Result<Arc<dyn Netwo
     Ok(architecture.network(&row, data.outputs.len(), &options, None))
 }
 
+/// The model of this name as one that makes rows of codes, as it was trained with these settings.
+///
+/// # Errors
+/// Where it makes none, there is no model of this name, or the settings are none of its.
+pub fn generative_of(name: &str, description: &Description) -> Result<Arc<dyn Generative>, Error> {
+    let architecture = Architecture::find(name)?;
+    let Some(build) = architecture.generative else {
+        let named = ARCHITECTURES.iter().filter(|it| it.generative.is_some()).map(|it| it.name);
+        let help = format!("give one of {}", named.collect::<Vec<_>>().join(", "));
+        return Err(Error::invalid(name, "it makes no rows of codes", help));
+    };
+    let options = options_of(name, description)?;
+    let row = architecture.row_of(&Shape::from(&description.data.row_shape[..]))?;
+    Ok(build(&row, description.data.outputs.len(), &options))
+}
+
 /// The program of one step of a model of this name that was trained on a text: a character, `x` of `i64[1]`, gives `logits`, and
 /// what has been read stays in states.
 ///
@@ -212,7 +259,7 @@ mod tests {
 
     #[test]
     fn every_model_takes_the_images_that_nnc_reads_and_photographs() {
-        for model in ARCHITECTURES.iter().filter(|model| model.loss.is_some()) {
+        for model in ARCHITECTURES.iter().filter(|model| matches!(model.learns, Learns::Targets(_))) {
             for row in [&[1, 8, 8][..], &[1, 16, 16], &[1, 28, 28], &[28, 28], &[3, 224, 224]] {
                 assert_eq!(result(model, &row.into()).unwrap(), "f32[2, 3]", "{} of {row:?}", model.name);
             }
@@ -221,7 +268,7 @@ mod tests {
 
     #[test]
     fn vectors_are_taken_by_models_of_vectors_alone() {
-        for model in ARCHITECTURES.iter().filter(|model| model.loss.is_some()) {
+        for model in ARCHITECTURES.iter().filter(|model| matches!(model.learns, Learns::Targets(_))) {
             let problem = format!(
                 "{}: rows are of [5], the model takes images of [channels, height, width]; \
                  give images, or choose a model of vectors, such as mlp",

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ir::names::choices;
+use nn::models::{Likelihood, Noise, Sparsity};
 use nn::rnn::{Cell, ElmanCell, GruCell, JordanCell, LstmCell, MguCell, PeepholeCell};
 use nn::{Activation, Nonlinearity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -31,6 +32,55 @@ pub struct ModelOptions {
     pub bidirectional: bool,
     /// The number of characters in a row of a text.
     pub steps: usize,
+    /// The number of values of a code.
+    pub code: usize,
+    /// Whether a decoder has the weights of its encoder.
+    pub tied: bool,
+    /// What a decoder says of a row; `None` until the data are known, and then what suits them.
+    #[serde(with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub likelihood: Option<Likelihood>,
+    /// The noise that rows are to be cleaned of.
+    #[serde(with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
+    /// What keeps codes sparse.
+    #[serde(with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<Sparsity>,
+    /// How much the derivative of a code counts.
+    pub contraction: f64,
+    /// How much the divergence of codes from their prior counts.
+    pub beta: f64,
+}
+
+/// What has a text of its own, as that text.
+pub mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes the text.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where it is no such text.
+    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+    }
 }
 
 impl Default for ModelOptions {
@@ -45,6 +95,13 @@ impl Default for ModelOptions {
             layers: 1,
             bidirectional: false,
             steps: 64,
+            code: 16,
+            tied: false,
+            likelihood: None,
+            noise: None,
+            sparsity: None,
+            contraction: 0.0,
+            beta: 1.0,
         }
     }
 }

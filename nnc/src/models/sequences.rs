@@ -8,7 +8,7 @@ use nn::models::RowReader;
 use nn::rnn::{Cell, Recurrent};
 use nn::sequence::SequenceModel;
 
-use super::{Architecture, ModelOptions};
+use super::{Architecture, Learns, ModelOptions};
 use crate::Error;
 use crate::data::sequences::Tokens;
 
@@ -21,9 +21,10 @@ pub const RNN: Architecture = Architecture {
     doc: "recurrent layers: rows and images step by step, texts character by character",
     options: &["hidden", "dropout", "cell", "layers", "bidirectional", "steps"],
     defaults: "--hidden 128 --epochs 30 --lr 0.01 --clip 1",
-    loss: Some(Loss::cross_entropy()),
+    learns: Learns::Targets(Loss::cross_entropy()),
     row: steps,
     build: |row, outputs, options| RowReader::new(recurrent(values_per_step(row), options), outputs).into(),
+    generative: None,
     sequences: Some(|tokens, outputs, steps, options| {
         Arc::new(sequence_model(tokens, outputs, steps, options))
     }),

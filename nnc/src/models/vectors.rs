@@ -4,7 +4,7 @@ use ir::Shape;
 use nn::Loss;
 use nn::models::{Logistic, Mlp, Perceptron};
 
-use super::{Architecture, ModelOptions};
+use super::{Architecture, Learns, ModelOptions};
 use crate::Error;
 
 /// A multilayer perceptron.
@@ -13,7 +13,7 @@ pub const MLP: Architecture = Architecture {
     doc: "a multilayer perceptron: dense layers with an activation after each but the last",
     options: &["hidden", "activation", "dropout", "batch-norm"],
     defaults: "",
-    loss: Some(Loss::cross_entropy()),
+    learns: Learns::Targets(Loss::cross_entropy()),
     row: flat,
     build: |row, outputs, options| {
         let sizes: Vec<usize> =
@@ -21,6 +21,7 @@ pub const MLP: Architecture = Architecture {
         let ModelOptions { activation, dropout, batch_norm, .. } = *options;
         Mlp { dropout, batch_norm, ..Mlp::new(&sizes, activation) }.into()
     },
+    generative: None,
     sequences: None,
 };
 
@@ -30,9 +31,10 @@ pub const LOGISTIC: Architecture = Architecture {
     doc: "multinomial logistic regression: a dense layer, and cross entropy as the loss",
     options: &[],
     defaults: "",
-    loss: Some(Logistic::LOSS),
+    learns: Learns::Targets(Logistic::LOSS),
     row: flat,
     build: |row, outputs, _| Logistic::new(row.elements(), outputs).into(),
+    generative: None,
     sequences: None,
 };
 
@@ -42,13 +44,14 @@ pub const PERCEPTRON: Architecture = Architecture {
     doc: "Rosenblatt's perceptron: a dense layer, and the perceptron criterion as the loss",
     options: &[],
     defaults: "",
-    loss: Some(Perceptron::LOSS),
+    learns: Learns::Targets(Perceptron::LOSS),
     row: flat,
     build: |row, outputs, _| Perceptron::new(row.elements(), outputs).into(),
+    generative: None,
     sequences: None,
 };
 
 /// All values of a row along one axis.
-fn flat(_: &str, row: &Shape) -> Result<Shape, Error> {
+pub(super) fn flat(_: &str, row: &Shape) -> Result<Shape, Error> {
     Ok([row.elements()].into())
 }

@@ -13,6 +13,8 @@ mod mosaic;
 #[cfg(feature = "plots")]
 mod panel;
 #[cfg(feature = "plots")]
+pub mod pictures;
+#[cfg(feature = "plots")]
 mod style;
 mod summary;
 mod table;

@@ -309,9 +309,10 @@ impl Predictor {
         if arrays.is_empty() {
             return Err(Error::invalid(arrays.name(), "there are no rows", "give at least one"));
         }
-        let targets = self.evaluated.input(TARGETS);
-        if let (Some(dataset), Some(target)) = (data.dataset(), targets) {
-            self.check_targets(dataset, target)?;
+        if let (Some(dataset), Some(_)) = (data.dataset(), self.evaluated.input(ROWS)) {
+            if let Some(target) = self.evaluated.input(TARGETS) {
+                self.check_targets(dataset, target)?;
+            }
             return self.with_rows_that_fit(dataset)?.arrays().for_inputs(self.evaluated.inputs());
         }
         let fitting = arrays.for_inputs(self.evaluated.inputs())?;

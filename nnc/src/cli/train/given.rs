@@ -2,8 +2,10 @@
 
 use clap::Parser;
 use nn::Nonlinearity;
+use nn::models::{Likelihood, Noise, Sparsity};
 use nnc::data::Augment;
 use nnc::data::source::SourceKind;
+use nnc::models::options::as_text;
 use nnc::models::{Architecture, CellName};
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +95,32 @@ pub struct Given {
     /// Of a text, the number of characters in a row, after which back-propagation is cut off [default: 64]
     #[arg(long, value_name = "N")]
     pub steps: Option<usize>,
+    /// The number of values of a code [default: 16]
+    #[arg(long, value_name = "N")]
+    pub code: Option<usize>,
+    /// Decode with the weights of the encoder, transposed
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub tied: Option<bool>,
+    /// What a decoder says of a row: bernoulli (values from 0 to 1 as probabilities) or gaussian [default: bernoulli where all values
+    /// are from 0 to 1]
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<Likelihood>)]
+    #[serde(with = "as_text")]
+    pub likelihood: Option<Likelihood>,
+    /// What is done to rows in training, which are to be told as they were: none, gaussian:DEVIATION, masking:PART or
+    /// salt-and-pepper:PART
+    #[arg(long, value_name = "KIND", value_parser = str::parse::<Noise>)]
+    #[serde(with = "as_text")]
+    pub noise: Option<Noise>,
+    /// What keeps codes sparse: none, l1:WEIGHT or kl:WEIGHT:TARGET
+    #[arg(long, value_name = "KIND", value_parser = str::parse::<Sparsity>)]
+    #[serde(with = "as_text")]
+    pub sparsity: Option<Sparsity>,
+    /// How much the squared derivative of the code counts in the loss [default: 0]
+    #[arg(long, value_name = "WEIGHT", allow_hyphen_values = true, value_parser = finite)]
+    pub contraction: Option<f64>,
+    /// How much the divergence of codes from their prior counts in the loss [default: 1]
+    #[arg(long, value_name = "WEIGHT", allow_hyphen_values = true, value_parser = finite)]
+    pub beta: Option<f64>,
     /// Normalise hidden values over the batch
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub batch_norm: Option<bool>,
@@ -160,6 +188,13 @@ mod tests {
                 ("layers", given.layers.is_some()),
                 ("bidirectional", given.bidirectional.is_some()),
                 ("steps", given.steps.is_some()),
+                ("code", given.code.is_some()),
+                ("tied", given.tied.is_some()),
+                ("likelihood", given.likelihood.is_some()),
+                ("noise", given.noise.is_some()),
+                ("sparsity", given.sparsity.is_some()),
+                ("contraction", given.contraction.is_some()),
+                ("beta", given.beta.is_some()),
             ] {
                 assert!(!is_given || model.options.contains(&name), "{}: --{name}", model.name);
             }

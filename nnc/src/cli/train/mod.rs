@@ -8,12 +8,14 @@
 //! | `display` | progress |
 //! | `folder` | the folder of a run, and other runs in it |
 //! | `outcome` | the report and the files at the end |
+//! | `pictures` | what models of codes make of rows, and by themselves |
 
 mod display;
 mod folder;
 mod given;
 mod names;
 pub mod outcome;
+mod pictures;
 mod prepare;
 mod settings;
 
@@ -21,8 +23,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use nnc::checkpoint::{Checkpoint, Description, Folder, Identity};
+use nnc::data::Examples;
 use nnc::files::{FolderLock, Purpose};
-use nnc::models::Architecture;
+use nnc::models::{Architecture, Learns};
 use nnc::report::ModelSummary;
 use nnc::trainer::{CheckpointOptions, ConfusionMatrix, Event, FitOptions};
 use nnc::{Error, Options, Trainer, TrainerOptions, data};
@@ -108,7 +111,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     let compile = Options { threads: args.threads, ..args.target.options(args.checkpoint_loops) };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
-    let options = TrainerOptions { batch, seed, augment, compile };
+    let options = TrainerOptions { batch, seed, augment, compile: compile.clone() };
     let mut trainer = Trainer::new(model.name, network, settings.optimizer(), options)?;
     let (saved, mut free) = settings.saved(model);
     let checkpoint_every = args.checkpoint_every.or_else(|| checkpoint.and_then(saved_interval));
@@ -149,8 +152,13 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 
     let (outputs, tested) = trainer.predict_and_evaluate(&test)?;
     let matrix = |(labels, names): (&[i64], &[String])| ConfusionMatrix::new(&outputs, labels, names);
-    let confusion = prepare::labels(&test).map(matrix);
+    let is_classified = |_: &(&[i64], &[String])| tested.correct.is_some();
+    let confusion = prepare::labels(&test).filter(is_classified).map(matrix);
     trainer.save(&files.weights)?;
+    let pictures = match test.dataset().filter(|_| matches!(model.learns, Learns::Rows | Learns::Labels)) {
+        Some(test) => pictures::write(&nnc::load_with(&files.weights, &compile)?, test, &files, &compile)?,
+        None => Vec::new(),
+    };
     let hash = trainer.weights_hash()?;
     let outcome = Outcome {
         model: model.name,
@@ -165,9 +173,10 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         confusion: confusion.as_ref(),
         hash: &hash,
         files: &files,
+        pictures: &pictures,
     };
     outcome.write()?;
-    folder.remove_old(|path| files.is_written(path, confusion.is_some()))?;
+    folder.remove_old(|path| files.is_written(path, confusion.is_some(), &pictures))?;
     output.result(|| outcome.json(), || outcome.text())?;
     Ok(Status::Done)
 }

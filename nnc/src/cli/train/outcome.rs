@@ -19,6 +19,8 @@ pub struct OutFiles {
     plot: PathBuf,
     history: PathBuf,
     confusion: PathBuf,
+    /// Those of [`super::pictures`].
+    pub pictures: [PathBuf; 3],
 }
 
 impl OutFiles {
@@ -38,13 +40,14 @@ impl OutFiles {
             plot: file("history.svg")?,
             history: file("history.csv")?,
             confusion: file("confusion.svg")?,
+            pictures: [file("reconstructions.png")?, file("samples.png")?, file("traversals.png")?],
             folder: folder.to_owned(),
         })
     }
 
-    /// Whether a finished run writes the file at `path`, one of classes where `has_classes`.
-    pub fn is_written(&self, path: &Path, has_classes: bool) -> bool {
-        [&self.weights, &self.plot, &self.history].into_iter().any(|file| file == path)
+    /// Whether a finished run writes the file at `path`, one of classes where `has_classes`, with these pictures.
+    pub fn is_written(&self, path: &Path, has_classes: bool, pictures: &[PathBuf]) -> bool {
+        [&self.weights, &self.plot, &self.history].into_iter().chain(pictures).any(|file| file == path)
             || (has_classes && self.confusion == path)
     }
 }
@@ -65,6 +68,8 @@ pub struct Outcome<'a> {
     pub confusion: Option<&'a ConfusionMatrix>,
     pub hash: &'a str,
     pub files: &'a OutFiles,
+    /// The pictures that there are.
+    pub pictures: &'a [PathBuf],
 }
 
 impl Outcome<'_> {
@@ -104,6 +109,7 @@ impl Outcome<'_> {
             "peak_rss_mb": peak_memory_mb(),
             "weights_hash": self.hash,
             "weights": self.files.weights.display().to_string(),
+            "pictures": self.pictures,
         })
     }
 
@@ -132,6 +138,7 @@ impl Outcome<'_> {
         if self.confusion.is_some() {
             lines.push(row("confusion", &path(&self.files.confusion)));
         }
+        lines.extend(self.pictures.iter().map(|picture| row("picture", &path(picture))));
         lines.push(row("history", &path(&self.files.history)));
         lines.join("\n")
     }

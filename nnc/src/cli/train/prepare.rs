@@ -68,8 +68,9 @@ fn of_rows(
     let train = normalised(train)?;
     let held_out = held_out.map(normalised).transpose()?.map(Loaded::Rows);
     let test = Loaded::Rows(normalised(test)?);
+    settings.choose_likelihood(model, train.rows())?;
     let row = model.row_of(train.row_shape())?;
-    let network = model.network(&row, train.outputs(), &settings.model, Some(loss));
+    let network = model.network(&row, train.outputs(), &settings.model, loss);
     Ok(Prepared { train: Loaded::Rows(train), held_out, test, normalisation, network })
 }
 

@@ -1,11 +1,12 @@
 //! What a run is made with: what was given on the command line, else what a checkpoint says, else the defaults.
 
+use nn::models::Likelihood;
 use nn::schedule::{Decay, Plateau, Schedule};
 use nn::{Clip, Loss, TrainStep};
 use nnc::Error;
 use nnc::checkpoint::{Description, Settings as Saved, differences};
 use nnc::data::{Augment, Dataset, Source, Targets};
-use nnc::models::{Architecture, ModelOptions};
+use nnc::models::{Architecture, Learns, ModelOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -121,6 +122,7 @@ impl Settings {
             ("--hidden", self.model.hidden.iter().copied().min()),
             ("--layers", Some(self.model.layers)),
             ("--steps", Some(self.model.steps)),
+            ("--code", Some(self.model.code)),
         ];
         for (name, value) in at_least_1 {
             if value == Some(0) {
@@ -136,6 +138,11 @@ impl Settings {
         if !self.weight_decay.is_finite() || self.weight_decay < 0.0 {
             let problem = format!("it is {}", self.weight_decay);
             return Err(Error::invalid("--weight-decay", problem, "give a finite number of at least 0"));
+        }
+        for (name, value) in [("--contraction", self.model.contraction), ("--beta", self.model.beta)] {
+            if value < 0.0 {
+                return Err(Error::invalid(name, format!("it is {value}"), "give a number of at least 0"));
+            }
         }
         for (name, value) in [("--dropout", self.model.dropout), ("--validation", self.validation)] {
             if !(0.0..1.0).contains(&value) {
@@ -158,16 +165,21 @@ impl Settings {
         Ok(())
     }
 
-    /// The loss for such data.
+    /// The loss for such data; `None` of a model that has a loss of its own.
     ///
     /// # Errors
-    /// Where the one that was chosen is not for their kind of targets, or has no weights of classes.
-    pub fn loss(&mut self, model: &Architecture, data: &Dataset) -> Result<Loss, Error> {
-        let Some(usual) = &model.loss else {
-            let help =
-                "train it with the library (`nnc::Trainer` takes any network), or see it with `nnc dump`";
-            let problem = "it has several results, and data have one target per row";
-            return Err(Error::invalid(model.name, problem, help));
+    /// Where the one that was chosen is not for their kind of targets, or has no weights of classes; where the model does not learn
+    /// from such data.
+    pub fn loss(&mut self, model: &Architecture, data: &Dataset) -> Result<Option<Loss>, Error> {
+        let usual = match &model.learns {
+            Learns::Targets(usual) => usual,
+            Learns::Rows | Learns::Labels => return self.own_loss(model, data).map(|()| None),
+            Learns::Several => {
+                let help =
+                    "train it with the library (`nnc::Trainer` takes any network), or see it with `nnc dump`";
+                let problem = "it has several results, and data have one target per row";
+                return Err(Error::invalid(model.name, problem, help));
+            }
         };
         let suitable = match data.targets() {
             Targets::Classes { .. } => LossName::of(usual).unwrap_or(LossName::CrossEntropy),
@@ -198,7 +210,47 @@ impl Settings {
                 format!("give {}", suitable.text()),
             ));
         }
-        Ok(loss)
+        Ok(Some(loss))
+    }
+
+    /// Checks what has no meaning for a model with a loss of its own, and says what suits the data.
+    fn own_loss(&mut self, model: &Architecture, data: &Dataset) -> Result<(), Error> {
+        let wrong = [
+            ("--loss", self.loss.is_some()),
+            ("--class-weights", self.class_weights != ClassWeights::Equal),
+            ("--augment", self.augment != Augment::default()),
+        ];
+        if let Some((name, _)) = wrong.into_iter().find(|(_, is_wrong)| *is_wrong) {
+            return Err(Error::invalid(
+                name,
+                format!("the model {} has no such option", model.name),
+                "leave it out",
+            ));
+        }
+        if model.learns == Learns::Labels && !matches!(data.targets(), Targets::Classes { .. }) {
+            let problem = format!("{} learns from labels, and the targets are values", model.name);
+            return Err(Error::invalid(data.name(), problem, "give data of classes, or another model"));
+        }
+        Ok(())
+    }
+
+    /// Says what a decoder says of rows, where the model has one and nobody has said it.
+    ///
+    /// # Errors
+    /// Where values are no probabilities and are to be some.
+    pub fn choose_likelihood(&mut self, model: &Architecture, rows: &[f32]) -> Result<(), Error> {
+        if !model.options.contains(&"likelihood") {
+            return Ok(());
+        }
+        let outside = rows.iter().find(|value| !(0.0..=1.0).contains(*value));
+        let suitable = if outside.is_some() { Likelihood::Gaussian } else { Likelihood::Bernoulli };
+        match (*self.model.likelihood.get_or_insert(suitable), outside) {
+            (Likelihood::Bernoulli, Some(value)) => {
+                let problem = format!("a value is {value}, which is no probability");
+                Err(Error::invalid("--likelihood bernoulli", problem, "give gaussian, or values from 0 to 1"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks what has no meaning for sequences with a target at each step, and says what their loss is.
@@ -264,8 +316,23 @@ impl Settings {
 }
 
 /// The options that only some models have.
-const MODEL_OPTIONS: [&str; 8] =
-    ["hidden", "activation", "dropout", "batch-norm", "cell", "layers", "bidirectional", "steps"];
+const MODEL_OPTIONS: [&str; 15] = [
+    "hidden",
+    "activation",
+    "dropout",
+    "batch-norm",
+    "cell",
+    "layers",
+    "bidirectional",
+    "steps",
+    "code",
+    "tied",
+    "likelihood",
+    "noise",
+    "sparsity",
+    "contraction",
+    "beta",
+];
 
 /// What suits the data that are given, of the options that the model has.
 fn suiting_data(model: &Architecture, given: &Saved) -> Result<Saved, Error> {

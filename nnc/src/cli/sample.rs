@@ -1,0 +1,64 @@
+//! `nnc sample CHECKPOINT`
+
+use std::path::PathBuf;
+
+use ir::Shape;
+use nnc::generative::sample;
+use nnc::report::pictures::{grid, image_shape};
+use nnc::{Error, Options};
+use serde_json::json;
+
+use super::output::Output;
+use super::results::npy_bytes;
+use super::target::TargetArg;
+use super::{Status, streams};
+
+/// Arguments of `nnc sample`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A model that makes rows of codes, or a checkpoint of one: vae, beta-vae, cvae
+    checkpoint: PathBuf,
+    /// The number of rows
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    count: usize,
+    /// The same seed gives the same rows
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// The class of the rows, counted from 0 [default: each in turn]
+    #[arg(long, value_name = "K")]
+    label: Option<usize>,
+    /// Where to write them: .png, where they are images, or .npy
+    #[arg(long, value_name = "FILE", default_value = "samples.png")]
+    out: PathBuf,
+    /// The number of threads
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    #[command(flatten)]
+    target: TargetArg,
+}
+
+/// Draws rows from a model.
+pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
+    let options = Options { threads: args.threads, ..args.target.options() };
+    let model = nnc::load_with(&args.checkpoint, &options)?;
+    let rows = sample(&model, args.count, args.seed, args.label, &options)?;
+    let bytes = match args.out.extension().and_then(|ending| ending.to_str()) {
+        Some("npy") => npy_bytes(&rows)?,
+        Some("png") => {
+            let row = Shape::from(&model.description().data.row_shape[..]);
+            let image = image_shape(&row).ok_or_else(|| {
+                let problem = format!("rows are of {row}, which are no images");
+                Error::invalid("--out", problem, "end it in .npy")
+            })?;
+            grid(&rows, image)?
+        }
+        _ => {
+            let problem = "what to write is not known";
+            return Err(Error::invalid(args.out.display().to_string(), problem, "end it in .png or .npy"));
+        }
+    };
+    streams::write(&args.out, &bytes)?;
+    let json = || json!({ "model": super::model_json(&model), "rows": args.count, "seed": args.seed, "file": args.out });
+    output.result(json, || format!("{} rows written to {}", args.count, args.out.display()))?;
+    Ok(Status::Done)
+}

@@ -1,0 +1,68 @@
+//! The pictures of models that learn codes of images: what they make of rows, and what they make by themselves.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use ir::{DType, Scalar, Tensor, Type};
+use nn::models::latent::RECONSTRUCTION;
+use nnc::data::Dataset;
+use nnc::generative::{code_size, decode, sample};
+use nnc::report::pictures::{grid, image_shape, lines};
+use nnc::{Error, Model, Options, files};
+
+use super::outcome::OutFiles;
+
+/// So many rows are shown with what becomes of them.
+const SHOWN: usize = 20;
+/// The number of samples.
+const SAMPLES: usize = 100;
+/// A code is moved along each of its first so many axes, over so many places, from -2 to 2 standard deviations.
+const AXES: usize = 10;
+const PLACES: usize = 11;
+
+/// Draws what there is to be seen of a finished model on rows for testing, which are scaled as it takes them; the files.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn write(
+    model: &Model,
+    test: &Dataset,
+    out: &OutFiles,
+    options: &Options,
+) -> Result<Vec<PathBuf>, Error> {
+    let Some(image) = image_shape(test.row_shape()) else { return Ok(Vec::new()) };
+    let [reconstructions, samples, traversals] = &out.pictures;
+    let mut written = Vec::new();
+    let mut save = |path: &PathBuf, picture: Vec<u8>| {
+        written.push(path.clone());
+        files::write_atomically(path, |file| file.write_all(&picture))
+    };
+    let shown: Vec<u32> = (0..SHOWN.min(test.len()) as u32).collect();
+    let rows = model.predictor().with_rows_that_fit(&test.subset(&shown))?;
+    if model.result_types().any(|(name, _)| name == RECONSTRUCTION) {
+        let results = model.predictor().results(model.state(), &rows)?;
+        if let Some((_, made)) = results.iter().find(|(name, _)| name == RECONSTRUCTION) {
+            save(reconstructions, lines(&[&rows.tensor(), made], image)?)?;
+        }
+    }
+    if let Ok(size) = code_size(model) {
+        save(samples, grid(&sample(model, SAMPLES, 0, None, options)?, image)?)?;
+        let rows: Vec<Tensor> = (0..size.min(AXES))
+            .map(|axis| decode(model, &along(axis, size), Some(0).filter(|_| knows_labels(model)), options))
+            .collect::<Result<_, Error>>()?;
+        save(traversals, lines(&rows.iter().collect::<Vec<_>>(), image)?)?;
+    }
+    Ok(written)
+}
+
+/// Whether rows of a class can be asked for.
+fn knows_labels(model: &Model) -> bool {
+    model.inputs().any(|(name, _)| name == nn::supervised::TARGETS)
+}
+
+/// Codes along an axis through the middle.
+fn along(axis: usize, size: usize) -> Tensor {
+    let place = |place: usize| 4.0 * place as f64 / (PLACES - 1) as f64 - 2.0;
+    let value = |index: usize| if index % size == axis { place(index / size) } else { 0.0 };
+    Tensor::from_fn(&Type::new(DType::F32, [PLACES, size]), |index| Scalar::F32(value(index) as f32))
+}
