@@ -1,7 +1,7 @@
 //! Networks as workloads: in use, and in training steps, without dropout.
 
 use ir::{DType, Error};
-use nn::models::{AlexNet, AlphaGoZero, Vgg};
+use nn::models::{AlexNet, AlphaGoZero, Vae, Vgg};
 use nn::rnn::{Cell, Recurrent};
 use nn::{Context, Layer, Linear, Loss, Optimizer, Sequential};
 
@@ -53,6 +53,27 @@ fn learn(
     let mean = loss.mean(&mut cx, y, target)?;
     cx.output("loss", mean)?;
     optimizer.step(&mut cx, mean)?;
+    Ok(cx)
+}
+
+/// A step that returns minus the evidence lower bound of rows `x`, with the noise `y0` of their codes.
+pub fn encode_and_decode(
+    name: &str,
+    model: &Vae,
+    rows: usize,
+    optimizer: &dyn Optimizer,
+) -> Result<Context, Error> {
+    let mut cx = Context::training(name);
+    let x = cx.input("x", DType::F32, [rows, model.values])?;
+    let noise = cx.input("y0", DType::F32, [rows, model.code])?;
+    let posterior = model.encode(&mut cx, x, None)?;
+    let code = posterior.with_noise(&mut cx, noise)?;
+    let decoded = model.decode(&mut cx, code, None)?;
+    let surprise = model.likelihood.negative_log(&mut cx, decoded, x)?;
+    let divergence = posterior.divergence(&mut cx)?;
+    let loss = cx.eval((surprise + divergence).mean_all())?;
+    cx.output("loss", loss)?;
+    optimizer.step(&mut cx, loss)?;
     Ok(cx)
 }
 

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use ir::Error;
 use nn::Activation::{Relu, Sigmoid, Tanh};
-use nn::models::{AlphaGoZero, LeNet, Mlp, ResNet};
+use nn::models::{AlphaGoZero, LeNet, Likelihood, Mlp, ResNet, Vae};
 use nn::rnn::{ElmanCell, GruCell, LstmCell};
 use nn::{Adam, Context, Sgd};
 
 use super::Workload;
 use super::micro::{conv3x3, elementwise_chain, layer_norm, product, softmax, sum};
 use super::networks::{
-    HIDDEN, alexnet, classify, infer, infer_go, learn_go, reconstruct, recurrent, sequences, vgg16,
+    HIDDEN, alexnet, classify, encode_and_decode, infer, infer_go, learn_go, reconstruct, recurrent,
+    sequences, vgg16,
 };
 
 /// Learning rates are so small that thousands of steps on the same data change little.
@@ -52,6 +53,7 @@ pub const WORKLOADS: &[Workload] = &[
     }),
     network("lstm_infer_b1", |name| infer(name, &recurrent(LstmCell::new(HIDDEN)), &sequences(1))),
     network("autoencoder_train_b128", |name| reconstruct(name, &autoencoder(), &[128, 784], &ADAM)),
+    network("vae_train_b128", |name| encode_and_decode(name, &vae(), 128, &ADAM)),
     memory("ew_chain_1m", 8 << 20, |name| elementwise_chain(name, 1 << 20)),
     memory("ew_chain_16m", 8 << 24, |name| elementwise_chain(name, 1 << 24)),
     memory("softmax_4096x1024", 8 * 4096 * 1024, |name| softmax(name, [4096, 1024])),
@@ -148,4 +150,8 @@ mod tests {
             assert_eq!(workload.model().unwrap().flops(), expected, "{}", workload.name);
         }
     }
+}
+
+fn vae() -> Vae {
+    Vae::new(784, &[400], 20, Relu, Likelihood::Bernoulli)
 }
