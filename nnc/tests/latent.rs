@@ -1,0 +1,290 @@
+//! Models that learn codes: what they are worth, that they train to the same bits, and the program on them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
+
+use std::ops::ControlFlow;
+use std::process::{Command, Output};
+
+use ir::{DType, Tensor};
+use nn::models::latent::{CODE, KL, RECONSTRUCTION, SQUARED_ERROR};
+use nn::models::{Autoencoder, Likelihood, Noise, Sparsity, Vae};
+use nn::{Activation, Adam, Context};
+use nnc::checkpoint::Checkpoint;
+use nnc::data::{Dataset, digits};
+use nnc::models::{ARCHITECTURES, Architecture, Learns, ModelOptions};
+use nnc::trainer::{Event, FitOptions, silent};
+use nnc::{Options, State, Trainer, TrainerOptions, compile};
+use serde_json::Value;
+
+/// The models of this kind, with options that use all that they have.
+fn models() -> impl Iterator<Item = (&'static Architecture, ModelOptions)> {
+    let own = |model: &&Architecture| matches!(model.learns, Learns::Rows | Learns::Labels);
+    ARCHITECTURES.iter().filter(own).map(|model| {
+        let options = ModelOptions {
+            hidden: vec![24],
+            code: 6,
+            tied: model.name == "autoencoder",
+            noise: (model.name == "denoising").then_some(Noise::SaltAndPepper(0.2)),
+            sparsity: (model.name == "sparse").then_some(Sparsity::Kl { weight: 0.1, target: 0.1 }),
+            contraction: if model.name == "contractive" { 0.1 } else { 0.0 },
+            ..ModelOptions::default()
+        };
+        (model, options)
+    })
+}
+
+fn trainer(model: &Architecture, options: &ModelOptions, threads: usize) -> Trainer {
+    let (train, _) = digits();
+    let row = model.row_of(train.row_shape()).unwrap();
+    let network = model.network(&row, 10, options, None);
+    let compile = Options { threads, ..Options::default() };
+    let options = TrainerOptions { batch: 48, seed: 5, compile, ..TrainerOptions::default() };
+    Trainer::new(model.name, network, Adam::new(0.003), options).unwrap()
+}
+
+/// Broken off in the second epoch, through a file, on another number of threads.
+#[test]
+fn every_model_trains_to_the_same_bits_and_resumes() {
+    let (train, test) = digits();
+    let folder = tempfile::tempdir().unwrap();
+    for (model, options) in models() {
+        let mut whole = trainer(model, &options, 1);
+        let history = whole.fit(&train, Some(&test), &FitOptions::epochs(3), &mut silent).unwrap();
+        assert!(history.epochs[2].loss < history.epochs[0].loss, "{}: {history:?}", model.name);
+        let mut broken = trainer(model, &options, 2);
+        let mut stop = |event: &Event, trainer: &Trainer| match event {
+            Event::Step(_) if trainer.run().steps == 41 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        broken.fit(&train, Some(&test), &FitOptions::epochs(3), &mut stop).unwrap();
+        let path = folder.path().join(format!("{}.safetensors", model.name));
+        broken.run_checkpoint().unwrap().write(&path).unwrap();
+        let mut resumed = trainer(model, &options, 1);
+        resumed.resume(&Checkpoint::read(&path).unwrap()).unwrap();
+        resumed.fit(&train, Some(&test), &FitOptions::epochs(3), &mut silent).unwrap();
+        assert_eq!(resumed.weights_hash().unwrap(), whole.weights_hash().unwrap(), "{}", model.name);
+        assert_eq!(resumed.run().history.epochs, whole.run().history.epochs, "{}", model.name);
+    }
+}
+
+/// Minus the log-likelihood of rows in nats, the mean over them, where each value is a probability by itself: the mean of the rows
+/// that are learned from.
+fn factorised(train: &Dataset, test: &Dataset) -> f64 {
+    let features = train.features();
+    let mean = |j: usize| {
+        let sum: f64 = train.rows().iter().skip(j).step_by(features).copied().map(f64::from).sum();
+        (sum + 0.5) / (train.len() as f64 + 1.0)
+    };
+    let means: Vec<f64> = (0..features).map(mean).collect();
+    let surprise = |(index, &x): (usize, &f32)| {
+        let (p, x) = (means[index % features], f64::from(x));
+        -x * p.ln() - (1.0 - x) * (1.0 - p).ln()
+    };
+    test.rows().iter().enumerate().map(surprise).sum::<f64>() / test.len() as f64
+}
+
+/// Digits of black and white.
+fn binary(data: &Dataset) -> Dataset {
+    let rows = data.rows().iter().map(|&x| f32::from(u8::from(x >= 0.5))).collect();
+    Dataset::new(data.name(), data.row_shape().clone(), rows, data.targets().clone()).unwrap()
+}
+
+fn vae(beta: f64) -> Vae {
+    Vae { beta, ..Vae::new(64, &[128], 8, Activation::Elu { alpha: 1.0 }, Likelihood::Bernoulli) }
+}
+
+fn trained(network: Vae, data: &Dataset, epochs: usize) -> Trainer {
+    let options = TrainerOptions { batch: 48, seed: 1, ..TrainerOptions::default() };
+    let mut trainer = Trainer::new("vae", network, Adam::new(0.002), options).unwrap();
+    trainer.fit(data, None, &FitOptions::epochs(epochs), &mut silent).unwrap();
+    trainer
+}
+
+#[test]
+fn the_bound_of_a_vae_is_far_above_the_factorised_baseline_and_many_samples_raise_it() {
+    let (train, test) = digits();
+    let (train, test) = (binary(&train), binary(&test));
+    let mut trainer = trained(vae(1.0), &train, 60);
+    let evaluation = trainer.evaluate(&test).unwrap();
+    let baseline = factorised(&train, &test);
+    println!("test bound {:.2}, factorised {baseline:.2} nats", -evaluation.loss);
+    assert!(evaluation.loss + 5.0 < baseline, "{} and {baseline}", evaluation.loss);
+    let bound = |samples: usize| {
+        let mut cx = Context::new("bound");
+        let bounds = vae(1.0).importance_bound(&mut cx, test.len(), samples).unwrap();
+        let mean = cx.eval(bounds.mean_all()).unwrap();
+        cx.output("bound", mean).unwrap();
+        let mut program = compile(&cx.finish(), &Options::default()).unwrap();
+        let mut state = State::new(program.plan(), 9).unwrap();
+        for name in trainer.weights() {
+            state.set(name, &trainer.state().get(name).unwrap()).unwrap();
+        }
+        let rows = test.reshaped([64]).unwrap();
+        program.run(&mut state, &[&rows.tensor()]).unwrap();
+        program.outputs()[0].get(0).as_f64()
+    };
+    let (one, many) = (bound(1), bound(500));
+    println!("importance weighted bounds: {one:.2} of one sample, {many:.2} of 500");
+    assert!((one + evaluation.loss).abs() < 0.5, "{one} and {}", -evaluation.loss);
+    assert!(many > one && many > -evaluation.loss, "{many} and {one}");
+}
+
+#[test]
+fn the_divergence_of_codes_falls_with_beta() {
+    let (train, test) = digits();
+    let (train, test) = (binary(&train), binary(&test));
+    let divergence = |beta| trained(vae(beta), &train, 25).evaluate(&test).unwrap().metrics[KL];
+    let divergences = [0.25, 0.5, 1.0, 2.0, 4.0].map(divergence);
+    assert!(divergences.windows(2).all(|pair| pair[1] < pair[0]), "{divergences:?}");
+}
+
+/// The mean squared derivative of the codes of rows, all elements together: a gradient per unit.
+fn squared_derivative(network: &Autoencoder, trainer: &Trainer, rows: &Dataset) -> f64 {
+    let mut cx = Context::new("derivative");
+    let x = cx.input("x", DType::F32, [rows.len(), 64]).unwrap();
+    let code = network.encode(&mut cx, x).unwrap();
+    let units = cx.split(code, 1, &vec![1; 6]).unwrap();
+    let squares = units.into_iter().map(|unit| {
+        let sum = cx.eval(unit.sum_all()).unwrap();
+        let gradient = cx.grad(sum, &[x]).unwrap()[0];
+        cx.eval(gradient.square().sum_all() * (1.0 / rows.len() as f64)).unwrap()
+    });
+    let squares: Vec<ir::Value> = squares.collect();
+    let total = squares.into_iter().reduce(|a, b| cx.add(a, b).unwrap()).unwrap();
+    cx.output("total", total).unwrap();
+    let mut program = compile(&cx.finish(), &Options::default()).unwrap();
+    let mut state = State::new(program.plan(), 0).unwrap();
+    let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
+    names.iter().for_each(|name| state.set(name, &trainer.state().get(name).unwrap()).unwrap());
+    program.run(&mut state, &[&rows.tensor()]).unwrap();
+    program.outputs()[0].get(0).as_f64()
+}
+
+#[test]
+fn contraction_makes_derivatives_small_and_sparsity_units_rare() {
+    let (train, test) = digits();
+    let test = test.reshaped([64]).unwrap();
+    let plain = Autoencoder {
+        code_activation: Some(Activation::Sigmoid),
+        ..Autoencoder::new(&[64, 24, 6], Activation::Tanh)
+    };
+    let run = |network: &Autoencoder| {
+        let options = TrainerOptions { batch: 48, seed: 1, ..TrainerOptions::default() };
+        let mut trainer = Trainer::new("ae", network.clone(), Adam::new(0.005), options).unwrap();
+        trainer.fit(&train, None, &FitOptions::epochs(20), &mut silent).unwrap();
+        trainer
+    };
+    let derivative = |network: &Autoencoder| squared_derivative(network, &run(network), &test);
+    let contractive = Autoencoder { contraction: 1.0, ..plain.clone() };
+    let (free, kept) = (derivative(&plain), derivative(&contractive));
+    assert!(kept < 0.5 * free, "{kept} and {free}");
+    let mean = |network: &Autoencoder| {
+        let results = run(network).results(&test).unwrap();
+        let code: &Tensor = &results.iter().find(|(name, _)| name == CODE).unwrap().1;
+        let units = code.as_slice::<f32>().unwrap();
+        units.iter().copied().map(f64::from).sum::<f64>() / units.len() as f64
+    };
+    let sparse = Autoencoder { sparsity: Sparsity::Kl { weight: 1.0, target: 0.1 }, ..plain.clone() };
+    let (free, kept) = (mean(&plain), mean(&sparse));
+    assert!((kept - 0.1).abs() < 0.05 && free > 0.3, "{kept} and {free}");
+}
+
+#[test]
+fn noise_is_drawn_in_training_alone_and_what_is_denoised_is_nearer() {
+    let (train, test) = digits();
+    let error = |noise| {
+        let network =
+            Autoencoder { noise, ..Autoencoder::new(&[64, 64, 16], Activation::Elu { alpha: 1.0 }) };
+        let options = TrainerOptions { batch: 48, seed: 1, ..TrainerOptions::default() };
+        let mut trainer = Trainer::new("ae", network, Adam::new(0.005), options).unwrap();
+        trainer.fit(&train, None, &FitOptions::epochs(20), &mut silent).unwrap();
+        // A third of the pixels of each digit are gone.
+        let masked = test.rows().iter().enumerate().map(|(i, &x)| if i % 3 == 0 { 0.0 } else { x });
+        let masked = Dataset::new("masked", [64], masked.collect(), test.targets().clone()).unwrap();
+        let results = trainer.results(&masked).unwrap();
+        let made = &results.iter().find(|(name, _)| name == RECONSTRUCTION).unwrap().1;
+        let squares = made.as_slice::<f32>().unwrap().iter().zip(test.rows()).map(|(a, b)| (a - b).powi(2));
+        let clean = trainer.evaluate(&test).unwrap().metrics[SQUARED_ERROR];
+        assert_eq!(clean, trainer.evaluate(&test).unwrap().metrics[SQUARED_ERROR]);
+        squares.map(f64::from).sum::<f64>() / test.rows().len() as f64
+    };
+    let (plain, denoised) = (error(Noise::None), error(Noise::Masking(0.33)));
+    assert!(denoised < 0.6 * plain, "{denoised} and {plain}");
+}
+
+fn nnc(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nnc")).args(arguments).output().unwrap()
+}
+
+fn json_of(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn error_of(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stderr).trim().to_owned()
+}
+
+#[test]
+fn models_are_trained_drawn_from_and_encoded_with_by_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for (model, options) in [("cvae", "--beta"), ("denoising", "--contraction")] {
+        let arguments = ["train", model, "--epochs", "2", "--hidden", "16", "--code", "3", options, "0.5"];
+        let json = json_of(&nnc(&[&arguments[..], &["--json", "--out", &file(model)]].concat()));
+        assert!(json["test"]["metrics"][SQUARED_ERROR].as_f64().unwrap() < 0.2, "{json}");
+        assert_eq!(json["test_accuracy"], Value::Null);
+        assert!(folder.path().join(model).join("reconstructions.png").exists());
+        assert_eq!(folder.path().join(model).join("samples.png").exists(), model == "cvae");
+        assert!(!folder.path().join(model).join("confusion.svg").exists());
+    }
+    let (cvae, denoising) = (file("cvae/cvae.safetensors"), file("denoising/denoising.safetensors"));
+    let sample = |more: &[&str]| nnc(&[&["sample", &cvae, "--count", "7"], more].concat());
+    let (one, two, other) = (file("one.npy"), file("two.npy"), file("other.npy"));
+    for (seed, threads, out) in [("3", "1", &one), ("3", "2", &two), ("4", "1", &other)] {
+        json_of(&sample(&["--seed", seed, "--threads", threads, "--label", "2", "--out", out, "--json"]));
+    }
+    let read = |path: &str| nnc::npy::read(path.as_ref()).unwrap();
+    assert_eq!(read(&one).ty().to_string(), "f32[7, 64]");
+    assert_eq!(read(&one), read(&two));
+    assert_ne!(read(&one), read(&other));
+    json_of(&sample(&["--out", &file("samples.png"), "--json"]));
+    assert!(error_of(&sample(&["--label", "10"])).contains("the label: it is 10; give from 0 to 9"));
+    assert!(error_of(&sample(&["--out", &file("a.jpg")])).contains("end it in .png or .npy"));
+    let error = error_of(&nnc(&["sample", &denoising]));
+    assert!(
+        error.contains("denoising: it makes no rows of codes; give one of vae, beta-vae, cvae"),
+        "{error}"
+    );
+
+    let (rows, codes) = (file("rows.npy"), file("codes.npy"));
+    let tensor = digits().1.subset(&[0, 1, 2]).reshaped([64]).unwrap().tensor();
+    nnc::npy::write(rows.as_ref(), &tensor).unwrap();
+    json_of(&nnc(&["encode", &denoising, "--input", &rows, "--out", &codes, "--json"]));
+    assert_eq!(read(&codes).ty().to_string(), "f32[3, 3]");
+}
+
+#[test]
+fn what_has_no_meaning_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let cases: [(&[&str], &str); 8] = [
+        (&["autoencoder", "--loss", "hinge"], "--loss: the model autoencoder has no such option"),
+        (&["vae", "--noise", "masking:0.3"], "--noise: the model vae has no such option"),
+        (&["denoising", "--noise", "mist:0.3"], "there is no noise of this kind"),
+        (&["denoising", "--noise", "masking:3"], "give a deviation of at least 0, or a part from 0 to 1"),
+        (&["sparse", "--sparsity", "kl:1:2"], "give none, l1:WEIGHT or kl:WEIGHT:TARGET"),
+        (&["vae", "--beta=-1"], "--beta: it is -1; give a number of at least 0"),
+        (&["cvae", "--data", "synthetic:regression"], "cvae learns from labels, and the targets are values"),
+        (
+            &["vae", "--data", "synthetic:blobs", "--likelihood", "bernoulli"],
+            "which is no probability; give gaussian, or values from 0 to 1",
+        ),
+    ];
+    for (arguments, message) in cases {
+        let error = error_of(&nnc(&[&["train"], arguments, &["--out", out.to_str().unwrap()]].concat()));
+        assert!(error.contains(message), "{arguments:?}: {error}");
+        assert!(!error.contains("panicked"), "{error}");
+    }
+}
