@@ -17,6 +17,7 @@
 //! | [`models`] | the models that have a name |
 //! | [`generative`] | rows that a trained model makes of codes |
 //! | [`generator`] | models of texts that write |
+//! | [`information`] | what one thing tells of another, in bits |
 //! | [`mod@bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
 //! | [`fuzz`] | random programs that put the compiler to the test |
@@ -47,6 +48,7 @@ pub mod files;
 pub mod fuzz;
 pub mod generative;
 pub mod generator;
+pub mod information;
 pub mod model;
 pub mod models;
 pub mod modules;

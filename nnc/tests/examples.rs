@@ -204,3 +204,30 @@ fn features_do_not_look_ahead() {
     assert_eq!(of(&before).len(), shares * (known - 20));
     assert_ne!(features::observations(&before), features::observations(&after));
 }
+
+#[test]
+fn autoencoders_lose_less_than_components() {
+    let text = printed("autoencoder_vs_pca", &["errors.svg", "units.png", "components.png", "study.json"]);
+    for size in ["  2 ", "  5 ", " 10 ", " 30 "] {
+        let line = text.lines().skip(2).find(|line| line.contains(size)).unwrap();
+        let words: Vec<f64> = line.split_whitespace().map(|word| word.parse().unwrap()).collect();
+        assert!(words[1] < words[2], "{text}");
+    }
+}
+
+#[test]
+fn layers_tell_of_labels_and_a_bottleneck_forgets_the_rest() {
+    let text = printed("information_plane", &["information_plane.svg", "bottleneck.svg"]);
+    let [free, tight] = ["0.0001 ", "0.1 "].map(|beta| numbers(&text, beta));
+    assert!(free[0] > 10.0 * tight[0] && tight[1] > 2.5 && tight[2] > 95.0, "{text}");
+}
+
+#[test]
+fn wide_layers_come_near_to_a_function() {
+    let text = printed("universal_approximation", &["universal_approximation.svg"]);
+    let words =
+        |line: &str| line.split_whitespace().map(|word| word.parse::<f64>().unwrap()).collect::<Vec<f64>>();
+    let table: Vec<Vec<f64>> = text.lines().skip(1).take(6).map(words).collect();
+    assert!(table.windows(2).all(|pair| pair[1][1] < pair[0][1]), "{text}");
+    assert!(table[5][0] == 128.0 && table[5][1] < 1e-3 * table[0][1], "{text}");
+}
