@@ -15,6 +15,7 @@
 //! | [`pattern`] | patterns of names |
 //! | [`models`] | whole models |
 //! | [`network`] | what can be trained and used, and the graphs of that |
+//! | [`game`] | networks of several players, each with a loss and an optimizer of its own |
 //! | [`sequence`] | networks that tell a class at each step of a sequence |
 //! | [`supervised`] | networks that learn from examples with targets |
 //! | [`summary`] | a model layer by layer |
@@ -48,6 +49,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod flatten;
 pub mod functional;
+pub mod game;
 pub mod init;
 pub mod layer;
 pub mod linear;
@@ -74,6 +76,7 @@ pub use conv::{Conv, Conv1d, Conv2d, ConvTranspose, ConvTranspose2d};
 pub use dropout::{Dropout, Dropout2d};
 pub use embedding::Embedding;
 pub use flatten::Flatten;
+pub use game::Player;
 pub use layer::{Layer, Sequential};
 pub use linear::Linear;
 pub use loss::Loss;

@@ -11,9 +11,12 @@ use super::Evaluation;
 /// What an epoch gave.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
-    /// The mean loss over its rows, each before the step on it.
+    /// The mean loss over its rows, each before the step on it; of a game, over the rows of the steps that report it, and NaN where
+    /// none did.
+    #[serde(deserialize_with = "null_as_nan")]
     pub loss: f64,
-    /// The means of the network's metrics over its rows, each before the step on it: of a classifier, `accuracy`.
+    /// The means of what else steps report, over the rows of those that do, each before the step: of a classifier, `accuracy`, of
+    /// a game the losses of its players.
     pub metrics: BTreeMap<String, f64>,
     /// The learning rate of its last step, where the optimizer has one.
     pub learning_rate: Option<f64>,
@@ -58,24 +61,68 @@ pub struct Sums {
     pub loss: f64,
     /// The sums of the network's metrics.
     pub metrics: BTreeMap<String, f64>,
+    /// The numbers of rows of steps that did not report the loss, or a metric, where there are some.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unreported: BTreeMap<String, usize>,
 }
 
 impl Sums {
-    /// The mean loss and metrics over the rows.
+    /// The mean loss and metrics, each over the rows of the steps that reported it; NaN where no step did.
     pub fn means(&self) -> StepResult {
-        let rows = self.rows.max(1) as f64;
-        let metrics = self.metrics.iter().map(|(name, sum)| (name.clone(), sum / rows)).collect();
-        StepResult { loss: self.loss / rows, metrics }
+        let mean = |name: &str, sum: f64| {
+            let unreported = self.unreported.get(name).copied().unwrap_or(0);
+            match self.rows - unreported {
+                0 if unreported > 0 => f64::NAN,
+                rows => sum / rows.max(1) as f64,
+            }
+        };
+        let metrics = self.metrics.iter().map(|(name, &sum)| (name.clone(), mean(name, sum))).collect();
+        let loss = mean(LOSS, self.loss);
+        StepResult { loss, metrics, is_loss_of_game: true }
+    }
+
+    /// Adds the means over so many rows of a step.
+    fn add(&mut self, result: &StepResult, rows: usize) {
+        if result.is_loss_of_game {
+            self.loss += result.loss * rows as f64;
+        } else {
+            *self.unreported.entry(LOSS.to_owned()).or_default() += rows;
+        }
+        for name in self.metrics.keys().filter(|name| !result.metrics.contains_key(*name)) {
+            *self.unreported.entry(name.clone()).or_default() += rows;
+        }
+        for (name, mean) in &result.metrics {
+            let sum = match self.metrics.get_mut(name) {
+                Some(sum) => sum,
+                None => {
+                    if self.rows > 0 {
+                        self.unreported.insert(name.clone(), self.rows);
+                    }
+                    self.metrics.entry(name.clone()).or_default()
+                }
+            };
+            *sum += mean * rows as f64;
+        }
+        self.rows += rows;
     }
 }
 
 /// What a network makes of some rows: means over them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StepResult {
-    /// The loss, before the step.
+    /// The loss that the step makes small, before it.
     pub loss: f64,
-    /// The metrics by name, before the step.
+    /// The metrics by name, before the step: of a game the loss of the player whose turn it was among them.
     pub metrics: BTreeMap<String, f64>,
+    /// Whether `loss` is what epochs are judged by: of games, not that of every player.
+    pub is_loss_of_game: bool,
+}
+
+impl Default for StepResult {
+    /// A loss of 0, without metrics.
+    fn default() -> StepResult {
+        StepResult { loss: 0.0, metrics: BTreeMap::new(), is_loss_of_game: true }
+    }
 }
 
 /// Where a run is.
