@@ -123,7 +123,7 @@ impl Predictor {
     ) -> Result<Predictor, Error> {
         let graph = graphs(1)?;
         let states = states_of(&graph);
-        let evaluated = Interface::of(&graph);
+        let evaluated = Interface::of(&evaluated_part(graph.clone(), results));
         let in_use = Interface::of(&with_results_alone(graph, results));
         for (result, ty) in &in_use.outputs {
             if ty.shape.first() != Some(&1) {
@@ -245,9 +245,15 @@ impl Predictor {
         if self.states.iter().all(|(name, _)| state.contains(name)) {
             return Ok(());
         }
-        let program = self.program(1, Use::Evaluate)?;
-        state.adopt(program.plan(), seed)?;
-        self.give_back(1, Use::Evaluate, program);
+        // Results may depend on states that what is reported does not depend on.
+        for what in [Use::Evaluate, Use::Predict] {
+            if self.states.iter().all(|(name, _)| state.contains(name)) {
+                break;
+            }
+            let program = self.program(1, what)?;
+            state.adopt(program.plan(), seed)?;
+            self.give_back(1, what, program);
+        }
         Ok(())
     }
 
@@ -429,7 +435,7 @@ impl Predictor {
         let results: Vec<String> = self.in_use.outputs.iter().map(|(name, _)| name.clone()).collect();
         self.compile(&match what {
             Use::Predict => with_results_alone(graph, &results),
-            Use::Evaluate => graph,
+            Use::Evaluate => evaluated_part(graph, &results),
         })
     }
 
@@ -466,6 +472,27 @@ pub(super) fn inputs_of(graph: &Graph) -> Vec<(String, Type)> {
 /// The type of the first result of a node.
 fn first(graph: &Graph, node: ir::NodeId) -> Type {
     graph.ty(Value::new(node, 0)).clone()
+}
+
+/// The part of a graph by which examples are evaluated: what is reported of them, and those of the results that need no inputs
+/// besides.
+fn evaluated_part(mut graph: Graph, results: &[String]) -> Graph {
+    let outputs = graph.outputs.iter().map(|output| output.name.clone());
+    let reported: Vec<String> = outputs.filter(|name| !results.contains(name)).collect();
+    if reported.is_empty() {
+        return graph;
+    }
+    let known = inputs_of(&with_results_alone(graph.clone(), &reported));
+    let needs_more = |name: &String| {
+        let needed = inputs_of(&with_results_alone(graph.clone(), std::slice::from_ref(name)));
+        needed.iter().any(|input| !known.contains(input))
+    };
+    let left_out: Vec<&String> = results.iter().filter(|name| needs_more(name)).collect();
+    if left_out.is_empty() {
+        return graph;
+    }
+    graph.outputs.retain(|output| !left_out.contains(&&output.name));
+    needed_part(&graph)
 }
 
 /// The part of a graph that the outputs of these names depend on.
