@@ -4,6 +4,7 @@
 
 mod alexnet;
 mod alphago_zero;
+pub mod gan;
 mod lenet;
 mod logistic;
 mod mlp;
@@ -16,6 +17,7 @@ use ir::Value;
 
 pub use alexnet::AlexNet;
 pub use alphago_zero::AlphaGoZero;
+pub use gan::Gan;
 pub use lenet::LeNet;
 pub use logistic::Logistic;
 pub use mlp::{Mlp, mlp};
