@@ -16,6 +16,7 @@
 //! | [`model`] | models that come back from files: [`load`] |
 //! | [`models`] | the models that have a name |
 //! | [`generator`] | models of texts that write |
+//! | [`mod@generative`] | what samples of a generative model are worth |
 //! | [`mod@bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
 //! | [`fuzz`] | random programs that put the compiler to the test |
@@ -44,6 +45,7 @@ pub mod dump;
 pub mod error;
 pub mod files;
 pub mod fuzz;
+pub mod generative;
 pub mod generator;
 pub mod model;
 pub mod models;
