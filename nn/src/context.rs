@@ -7,6 +7,7 @@
 
 mod draws;
 mod loops;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut, Range};
@@ -68,6 +69,10 @@ pub struct Context {
     is_shared: bool,
     /// Whether these are what the step makes of them.
     is_updated: bool,
+    /// Whether weights are divided by their spectral norm.
+    is_spectral: bool,
+    /// Weights divided by their spectral norm, by the states that they are of.
+    spectral: BTreeMap<Value, Value>,
     /// What buffers have become so far, by what they are at the start of the step.
     buffers: BTreeMap<Value, Value>,
 }
@@ -118,6 +123,8 @@ impl Context {
             optimizer: None,
             is_shared: false,
             is_updated: false,
+            is_spectral: false,
+            spectral: BTreeMap::new(),
             buffers: BTreeMap::new(),
         }
     }
@@ -137,9 +144,9 @@ impl Context {
         let shape = shape.into();
         if self.is_shared {
             let state = self.known_state(name, shape)?;
-            return if self.is_updated { self.constant_after_step(state) } else { Ok(state) };
+            return self.weight_again(name, state);
         }
-        let name = self.free_name(name)?;
+        let (short_name, name) = (name, self.free_name(name)?);
         let init = match init {
             Init::Uniform { low, high, .. } => Init::Uniform { low, high, stream: self.initial_stream() },
             Init::Normal { mean, deviation, .. } => {
@@ -150,7 +157,7 @@ impl Context {
         let dtype = self.dtype;
         let value = self.builder.state(&name, dtype, shape, init)?;
         self.parameters.push(Parameter { name, value });
-        Ok(value)
+        self.weight(short_name, value)
     }
 
     /// A buffer of this name in the current scope: a state that belongs to the model, is kept with its parameters, and that
@@ -254,40 +261,6 @@ impl Context {
         let result = self.layer(name, layer, x);
         self.is_shared = before;
         result
-    }
-
-    /// `layer` on `x`, as [`Context::shared`], with the parameters that the step has after the updates built so far. They are
-    /// constants here: no gradient goes through them. So one graph can hold several steps, of which each sees what those
-    /// before it have changed.
-    ///
-    /// ```
-    /// use nn::{Context, Linear, Optimizer, Sgd};
-    /// let mut cx = Context::training("twice");
-    /// let x = cx.input("x", ir::DType::F32, [2, 3])?;
-    /// let layer = Linear::new(3, 1);
-    /// let y = cx.layer("fc", &layer, x)?;
-    /// let loss = cx.eval(y.square().mean_all())?;
-    /// Sgd::new(0.1).step(&mut cx, loss)?;
-    /// let after = cx.updated("fc", &layer, x)?;
-    /// cx.output("y_after_the_step", after)?;
-    /// # Ok::<(), ir::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Context::shared`].
-    pub fn updated(&mut self, name: impl Into<String>, layer: &dyn Layer, x: Value) -> Result<Value, Error> {
-        let before = std::mem::replace(&mut self.is_updated, true);
-        let result = self.shared(name, layer, x);
-        self.is_updated = before;
-        result
-    }
-
-    /// What a state is after the updates built so far, as a constant.
-    fn constant_after_step(&mut self, state: Value) -> Result<Value, Error> {
-        let updates = &self.root().updates;
-        let update = updates.iter().find(|update| update.state == state.node);
-        let next = update.map_or(state, |update| update.value);
-        self.builder.root_mut().stop_gradient(next)
     }
 
     /// `layer` on `x` in the scope that is open, noted as a call.
@@ -489,24 +462,6 @@ mod tests {
         let help = "share one layer, or give each a scope of its own";
         assert_eq!(error, format!("fc.weight: it is f32[3, 3] there, and f32[4, 3] here; {help}"));
         assert!(cx.layer("fc", &Linear::new(3, 3), x).is_err(), "sharing has ended");
-    }
-
-    #[test]
-    fn no_gradient_goes_through_what_a_step_has_made_of_parameters() {
-        let mut cx = Context::training("g");
-        let x = cx.input("x", DType::F32, [2, 3]).unwrap();
-        let y = cx.layer("fc", &Linear::new(3, 1).without_bias(), x).unwrap();
-        let start = cx.parameters()[0].value;
-        cx.update(start, start * 2.0).unwrap();
-        let after = cx.updated("fc", &Linear::new(3, 1).without_bias(), x).unwrap();
-        let next = cx.graph().updates[0].value;
-        let stops = cx
-            .graph()
-            .nodes()
-            .filter(|(_, node)| matches!(node.op, ir::Op::StopGradient(_)) && node.operands[0] == next);
-        assert_eq!(stops.count(), 1);
-        let again = cx.shared("fc", &Linear::new(3, 1).without_bias(), x).unwrap();
-        assert!(after != y && again != after);
     }
 
     #[test]

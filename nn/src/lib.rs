@@ -6,6 +6,7 @@
 //! | [`context`] | the builder that knows the states of a model: [`Context`] |
 //! | [`layer`] | the trait [`Layer`], and [`Sequential`] |
 //! | [`linear`], [`embedding`], [`activation`], [`norm`], [`dropout`], [`flatten`] | layers |
+//! | [`spectral_norm`] | layers whose weights have a spectral norm of 1 |
 //! | [`conv`], [`pool`], [`upsample`], [`residual`] | layers of convolutional networks |
 //! | [`rnn`] | recurrent layers and their cells; loops of one's own are [`Context::scan`] |
 //! | [`functional`] | what those compute, as functions of values |
@@ -65,6 +66,7 @@ pub mod residual;
 pub mod rnn;
 pub mod schedule;
 pub mod sequence;
+pub mod spectral_norm;
 pub mod summary;
 pub mod supervised;
 pub mod upsample;
@@ -89,6 +91,7 @@ pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use residual::Residual;
 pub use rnn::{Elman, Gru, Jordan, Lstm, Mgu, Peephole, Recurrent, RecurrentInputs, RecurrentOutputs};
 pub use schedule::{Decay, Plateau, Schedule};
+pub use spectral_norm::SpectralNorm;
 pub use summary::Summary;
 pub use supervised::Supervised;
 pub use upsample::Upsample;
