@@ -6,6 +6,7 @@
 //! for [`Summary`](crate::Summary). Everything else it leaves to [`Builder`], as which it can be used.
 
 mod draws;
+mod labels;
 mod loops;
 mod weights;
 
@@ -69,6 +70,8 @@ pub struct Context {
     is_shared: bool,
     /// Whether these are what the step makes of them.
     is_updated: bool,
+    /// The classes of the rows, where layers are to know them.
+    labels: Option<Value>,
     /// Whether weights are divided by their spectral norm.
     is_spectral: bool,
     /// Weights divided by their spectral norm, by the states that they are of.
@@ -123,6 +126,7 @@ impl Context {
             optimizer: None,
             is_shared: false,
             is_updated: false,
+            labels: None,
             is_spectral: false,
             spectral: BTreeMap::new(),
             buffers: BTreeMap::new(),

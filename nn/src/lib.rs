@@ -6,6 +6,7 @@
 //! | [`context`] | the builder that knows the states of a model: [`Context`] |
 //! | [`layer`] | the trait [`Layer`], and [`Sequential`] |
 //! | [`linear`], [`embedding`], [`activation`], [`norm`], [`dropout`], [`flatten`] | layers |
+//! | [`conditional`] | layers that depend on the class of each row |
 //! | [`spectral_norm`] | layers whose weights have a spectral norm of 1 |
 //! | [`conv`], [`pool`], [`upsample`], [`residual`] | layers of convolutional networks |
 //! | [`rnn`] | recurrent layers and their cells; loops of one's own are [`Context::scan`] |
@@ -43,6 +44,7 @@
 //! ```
 
 pub mod activation;
+pub mod conditional;
 pub mod context;
 pub mod conv;
 pub mod deconvolution;
@@ -73,6 +75,7 @@ pub mod upsample;
 
 pub use activation::Activation::{self, Relu, Sigmoid, Tanh};
 pub use activation::{Nonlinearity, PRelu, RRelu};
+pub use conditional::{ConditionalBatchNorm, Conditioned};
 pub use context::{Context, Mode, Parameter};
 pub use conv::{Conv, Conv1d, Conv2d, ConvTranspose, ConvTranspose2d};
 pub use dropout::{Dropout, Dropout2d};

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use ir::scalar;
 use nn::models::Mlp;
 use nn::models::gan::{DISCRIMINATOR, Gan, NOISE, Objective, SAMPLE};
-use nn::{Activation, Adam, Decay, Player, RmsProp, Schedule, TrainStep};
+use nn::{Activation, Adam, Conditioned, Decay, Player, RmsProp, Schedule, TrainStep};
 use nnc::checkpoint::Checkpoint;
 use nnc::data::synthetic::{RING_DEVIATION, ring, ring_centres};
 use nnc::data::{Arrays, Dataset, Examples};
@@ -189,4 +189,31 @@ fn the_hinge_loss_covers_all_modes_of_a_ring() {
     let modes = modes_after(250, Objective::Hinge, 2e-3, 1);
     assert_eq!(modes.covered(125), 8, "{modes:?}");
     assert!(modes.share_near() > 0.8 && modes.mean_distance < 0.15, "{modes:?}");
+}
+
+#[test]
+fn a_conditional_gan_makes_the_modes_that_are_asked_for() {
+    const FEATURES: usize = 8;
+    let mlp =
+        |inputs: usize, outputs: usize| Mlp::new(&[inputs + FEATURES, 64, 64, outputs], Activation::Tanh);
+    let generator = Conditioned::new(mlp(LATENT, 2), 8, FEATURES);
+    let discriminator = Conditioned::new(mlp(2, 1), 8, FEATURES);
+    let gan = Gan::new([2], LATENT, generator, discriminator, Objective::Hinge).conditional();
+    let adam = || TrainStep::new(Adam { beta1: 0.5, ..Adam::new(2e-3) });
+    let players = gan.players(adam().average_weights(0.99), adam(), 1);
+    let mut trainer = Trainer::of_game("ring", gan, players, options(200, 1)).unwrap();
+    let (train, test) = ring(8, 5000, 0).unwrap().split_off_every_fifth();
+    trainer.fit(&train, Some(&test), &FitOptions::epochs(100), &mut silent).unwrap();
+    let labels: Vec<i64> = (0..800).map(|row| row % 8).collect();
+    let z = noise(800).column(NOISE).unwrap().elements().as_slice::<f32>().unwrap().to_vec();
+    let z = ir::Tensor::new([800, LATENT], z).unwrap();
+    let asked = Arrays::new("asked", [(NOISE, z), ("y", ir::Tensor::new([800], labels).unwrap())]).unwrap();
+    let (_, samples) = trainer.results(&asked).unwrap().swap_remove(0);
+    let samples = samples.as_slice::<f32>().unwrap();
+    for (mode, centre) in ring_centres(8).into_iter().enumerate() {
+        let its = samples.chunks(2).skip(mode).step_by(8).flatten().copied().collect::<Vec<f32>>();
+        let modes = Modes::of_samples(&its, &[centre], 10.0 * RING_DEVIATION).unwrap();
+        println!("mode {mode}: {} near, {}", modes.share_near(), modes.mean_distance);
+        assert!(modes.share_near() > 0.9, "mode {mode}: {modes:?}");
+    }
 }

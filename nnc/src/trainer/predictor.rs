@@ -216,8 +216,7 @@ impl Predictor {
         let evaluation =
             Evaluation { metrics, ..Evaluation::of_loss(sums[0] / arrays.len() as f64, arrays.len()) };
         // Of classes and of values there is more to say.
-        let is_prediction = self.in_use.outputs.first().is_some_and(|(name, _)| name == PREDICTION);
-        Ok(match data.dataset().filter(|_| is_prediction) {
+        Ok(match data.dataset().filter(|_| self.predicts()) {
             Some(dataset) => {
                 let evaluation = evaluation.with_predictions(&outputs, dataset);
                 (outputs, evaluation)
@@ -264,7 +263,8 @@ impl Predictor {
 
     /// The shape of a row of `x`; of rank 0 where there is none.
     pub fn row(&self) -> Shape {
-        self.in_use.input(ROWS).map_or(Shape::new(&[]), |ty| Shape::from(&ty.shape[1..]))
+        let rows = self.in_use.input(ROWS).or_else(|| self.evaluated.input(ROWS));
+        rows.map_or(Shape::new(&[]), |ty| Shape::from(&ty.shape[1..]))
     }
 
     /// Names and types of the inputs in use, for a batch of one row.
@@ -331,8 +331,7 @@ impl Predictor {
     pub(super) fn check_labels(&self, subject: &str, labels: &[i64]) -> Result<(), Error> {
         let outputs = self.outputs();
         let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < outputs);
-        let is_predicted = self.in_use.outputs.first().is_some_and(|(name, _)| name == PREDICTION);
-        match labels.iter().position(|label| !is_class(label)).filter(|_| is_predicted) {
+        match labels.iter().position(|label| !is_class(label)).filter(|_| self.predicts()) {
             None => Ok(()),
             Some(row) => {
                 let problem = format!("the label of row {row} is {}", labels[row]);
@@ -343,6 +342,11 @@ impl Predictor {
                 ))
             }
         }
+    }
+
+    /// Whether its first result is what is predicted of the targets.
+    fn predicts(&self) -> bool {
+        self.in_use.outputs.first().is_some_and(|(name, _)| name == PREDICTION)
     }
 
     /// Checks the targets of a data set against what the loss takes, `[1]` or `[1, outputs]`.
@@ -358,7 +362,7 @@ impl Predictor {
                 "its targets are values, the loss is one of classes".into(),
                 "choose a loss of values",
             ),
-            Targets::Classes { names, .. } if names.len() > self.outputs() => {
+            Targets::Classes { names, .. } if self.predicts() && names.len() > self.outputs() => {
                 let problem =
                     format!("there are {} classes, the model returns {} logits", names.len(), self.outputs());
                 invalid(problem, "make the last layer of the model as wide as there are classes")

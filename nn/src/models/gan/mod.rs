@@ -18,6 +18,7 @@ pub use divergence::Divergence;
 pub use objective::Objective;
 use penalty::gradient_penalty;
 
+use crate::supervised::TARGETS;
 use crate::{Context, Layer, Network, Optimizer, Outputs, Player, TrainStep};
 
 /// The name of the player that makes rows, and the scope of its layer.
@@ -64,6 +65,8 @@ pub struct Gan<G, D> {
     pub discriminator: D,
     /// What the two make small.
     pub objective: Objective,
+    /// Whether both know the class of each row; see [`Gan::conditional`].
+    pub is_conditional: bool,
 }
 
 impl<G: Layer, D: Layer> Gan<G, D> {
@@ -75,31 +78,29 @@ impl<G: Layer, D: Layer> Gan<G, D> {
         discriminator: D,
         objective: Objective,
     ) -> Gan<G, D> {
-        Gan { row: row.into(), latent, generator, discriminator, objective }
+        Gan { row: row.into(), latent, generator, discriminator, objective, is_conditional: false }
     }
 
-    /// The players, the discriminator first, which has so many steps for one of the generator. Where the objective bounds the weights
-    /// of the critic, its optimizer does.
-    pub fn players(
-        &self,
-        generator: impl Optimizer + 'static,
-        discriminator: impl Optimizer + 'static,
-        discriminator_steps: usize,
-    ) -> [Player; 2] {
-        let step = TrainStep::new(discriminator);
-        let step = match self.objective.weight_bound() {
-            Some(bound) => step.clip_weights(bound),
-            None => step,
-        };
-        [
-            Player::new(DISCRIMINATOR, step).moves(format!("{DISCRIMINATOR}.*")).steps(discriminator_steps),
-            Player::new(GENERATOR, generator).moves(format!("{GENERATOR}.*")),
-        ]
+    /// With the class of each row known to both (M. Mirza and S. Osindero, "Conditional generative adversarial nets", 2014): the
+    /// input `y`, `i64[rows]`, has those of the data, of which rows are made, too; in use it has those that are asked for. The layers
+    /// are ones that [depend on classes](crate::conditional).
+    ///
+    /// ```
+    /// use nn::models::gan::{Gan, Objective};
+    /// use nn::{Conditioned, Relu, models::Mlp, network::inference_graph};
+    /// let made = Conditioned::new(Mlp::new(&[8 + 4, 32, 2], Relu), 10, 4);
+    /// let judged = Conditioned::new(Mlp::new(&[2 + 4, 32, 1], Relu), 10, 4);
+    /// let gan = Gan::new([2], 8, made, judged, Objective::NonSaturating).conditional();
+    /// let used = inference_graph("cgan", &gan, 10)?;
+    /// assert_eq!(used.inputs().count(), 2); // labels and noise
+    /// # Ok::<(), ir::Error>(())
+    /// ```
+    pub fn conditional(self) -> Gan<G, D> {
+        Gan { is_conditional: true, ..self }
     }
-}
 
-impl<G: Layer, D: Layer> Network for Gan<G, D> {
-    fn build(&self, cx: &mut Context, rows: usize) -> Result<Outputs, Error> {
+    /// The game, where layers know of classes what they are to know.
+    fn game(&self, cx: &mut Context, rows: usize) -> Result<Outputs, Error> {
         let shape: Shape = [rows].into_iter().chain(self.row.iter().copied()).collect();
         let real = cx.input("x", DType::F32, shape)?;
         let noise = cx.draw(Normal, [rows, self.latent])?;
@@ -126,6 +127,35 @@ impl<G: Layer, D: Layer> Network for Gan<G, D> {
         let noise = cx.input(NOISE, DType::F32, [rows, self.latent])?;
         let sample = cx.shared(GENERATOR, &self.generator, noise)?;
         Ok(outputs.result(SAMPLE, sample))
+    }
+
+    /// The players, the discriminator first, which has so many steps for one of the generator. Where the objective bounds the weights
+    /// of the critic, its optimizer does.
+    pub fn players(
+        &self,
+        generator: impl Optimizer + 'static,
+        discriminator: impl Optimizer + 'static,
+        discriminator_steps: usize,
+    ) -> [Player; 2] {
+        let step = TrainStep::new(discriminator);
+        let step = match self.objective.weight_bound() {
+            Some(bound) => step.clip_weights(bound),
+            None => step,
+        };
+        [
+            Player::new(DISCRIMINATOR, step).moves(format!("{DISCRIMINATOR}.*")).steps(discriminator_steps),
+            Player::new(GENERATOR, generator).moves(format!("{GENERATOR}.*")),
+        ]
+    }
+}
+
+impl<G: Layer, D: Layer> Network for Gan<G, D> {
+    fn build(&self, cx: &mut Context, rows: usize) -> Result<Outputs, Error> {
+        if !self.is_conditional {
+            return self.game(cx, rows);
+        }
+        let labels = cx.input(TARGETS, DType::I64, [rows])?;
+        cx.with_labels(labels, |cx| self.game(cx, rows))
     }
 }
 
