@@ -6,7 +6,9 @@
 //! for [`Summary`](crate::Summary). Everything else it leaves to [`Builder`], as which it can be used.
 
 mod draws;
+mod labels;
 mod loops;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut, Range};
@@ -66,6 +68,14 @@ pub struct Context {
     optimizer: Option<String>,
     /// Whether layers find parameters and buffers that are there already.
     is_shared: bool,
+    /// Whether these are what the step makes of them.
+    is_updated: bool,
+    /// The classes of the rows, where layers are to know them.
+    labels: Option<Value>,
+    /// Whether weights are divided by their spectral norm.
+    is_spectral: bool,
+    /// Weights divided by their spectral norm, by the states that they are of.
+    spectral: BTreeMap<Value, Value>,
     /// What buffers have become so far, by what they are at the start of the step.
     buffers: BTreeMap<Value, Value>,
 }
@@ -115,6 +125,10 @@ impl Context {
             depth: 0,
             optimizer: None,
             is_shared: false,
+            is_updated: false,
+            labels: None,
+            is_spectral: false,
+            spectral: BTreeMap::new(),
             buffers: BTreeMap::new(),
         }
     }
@@ -133,9 +147,10 @@ impl Context {
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Value, Error> {
         let shape = shape.into();
         if self.is_shared {
-            return self.known_state(name, shape);
+            let state = self.known_state(name, shape)?;
+            return self.weight_again(name, state);
         }
-        let name = self.free_name(name)?;
+        let (short_name, name) = (name, self.free_name(name)?);
         let init = match init {
             Init::Uniform { low, high, .. } => Init::Uniform { low, high, stream: self.initial_stream() },
             Init::Normal { mean, deviation, .. } => {
@@ -146,7 +161,7 @@ impl Context {
         let dtype = self.dtype;
         let value = self.builder.state(&name, dtype, shape, init)?;
         self.parameters.push(Parameter { name, value });
-        Ok(value)
+        self.weight(short_name, value)
     }
 
     /// A buffer of this name in the current scope: a state that belongs to the model, is kept with its parameters, and that

@@ -6,6 +6,8 @@
 //! | [`context`] | the builder that knows the states of a model: [`Context`] |
 //! | [`layer`] | the trait [`Layer`], and [`Sequential`] |
 //! | [`linear`], [`embedding`], [`activation`], [`norm`], [`dropout`], [`flatten`] | layers |
+//! | [`conditional`] | layers that depend on the class of each row |
+//! | [`spectral_norm`] | layers whose weights have a spectral norm of 1 |
 //! | [`conv`], [`pool`], [`upsample`], [`residual`] | layers of convolutional networks |
 //! | [`rnn`] | recurrent layers and their cells; loops of one's own are [`Context::scan`] |
 //! | [`functional`] | what those compute, as functions of values |
@@ -15,6 +17,7 @@
 //! | [`pattern`] | patterns of names |
 //! | [`models`] | whole models |
 //! | [`network`] | what can be trained and used, and the graphs of that |
+//! | [`game`] | networks of several players, each with a loss and an optimizer of its own |
 //! | [`sequence`] | networks that tell a class at each step of a sequence |
 //! | [`supervised`] | networks that learn from examples with targets |
 //! | [`summary`] | a model layer by layer |
@@ -41,6 +44,7 @@
 //! ```
 
 pub mod activation;
+pub mod conditional;
 pub mod context;
 pub mod conv;
 pub mod deconvolution;
@@ -48,6 +52,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod flatten;
 pub mod functional;
+pub mod game;
 pub mod init;
 pub mod layer;
 pub mod linear;
@@ -63,17 +68,20 @@ pub mod residual;
 pub mod rnn;
 pub mod schedule;
 pub mod sequence;
+pub mod spectral_norm;
 pub mod summary;
 pub mod supervised;
 pub mod upsample;
 
 pub use activation::Activation::{self, Relu, Sigmoid, Tanh};
 pub use activation::{Nonlinearity, PRelu, RRelu};
+pub use conditional::{ConditionalBatchNorm, Conditioned};
 pub use context::{Context, Mode, Parameter};
 pub use conv::{Conv, Conv1d, Conv2d, ConvTranspose, ConvTranspose2d};
 pub use dropout::{Dropout, Dropout2d};
 pub use embedding::Embedding;
 pub use flatten::Flatten;
+pub use game::Player;
 pub use layer::{Layer, Sequential};
 pub use linear::Linear;
 pub use loss::Loss;
@@ -86,6 +94,7 @@ pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use residual::Residual;
 pub use rnn::{Elman, Gru, Jordan, Lstm, Mgu, Peephole, Recurrent, RecurrentInputs, RecurrentOutputs};
 pub use schedule::{Decay, Plateau, Schedule};
+pub use spectral_norm::SpectralNorm;
 pub use summary::Summary;
 pub use supervised::Supervised;
 pub use upsample::Upsample;

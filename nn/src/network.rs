@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ir::{Builder, DType, Error, Graph, Value};
 
-use crate::{Context, Optimizer};
+use crate::{Context, Optimizer, Player, game};
 
 /// What turns the named inputs of a batch into named results and, where it is to be trained, into a loss.
 ///
@@ -75,8 +75,10 @@ pub trait Generative: Network {
 pub struct Outputs {
     /// What it is used for, by name: of each row something, along the first axis.
     pub results: Vec<(String, Value)>,
-    /// What is made small: a float of rank 0, a mean over the rows.
+    /// What is made small: a float of rank 0, a mean over the rows. In a game, what it is judged by: see [`game`](crate::game).
     pub loss: Option<Value>,
+    /// What the players of a game make small, each its own, by their names: floats of rank 0, means over the rows.
+    pub players: Vec<(String, Value)>,
     /// What is reported besides: floats of rank 0, each a mean over the rows.
     pub metrics: Vec<(String, Value)>,
 }
@@ -101,16 +103,26 @@ impl Outputs {
         Outputs { loss: Some(loss), ..self }
     }
 
+    /// With a player of this name, who makes this loss small: see [`game`](crate::game).
+    pub fn player(mut self, name: impl Into<String>, loss: Value) -> Outputs {
+        self.players.push((name.into(), loss));
+        self
+    }
+
     /// With a metric of this name.
     pub fn metric(mut self, name: impl Into<String>, value: Value) -> Outputs {
         self.metrics.push((name.into(), value));
         self
     }
 
-    /// The loss, and the metrics with their names, where each is a float of rank 0.
+    /// What is reported of examples: the loss (of a game without one, that of the last player), those of the players, and the
+    /// metrics, where each is a float of rank 0.
     fn scalars(&self, cx: &Context) -> Result<Vec<(String, Value)>, Error> {
-        let loss = self.loss.iter().map(|&loss| (LOSS.to_owned(), loss));
-        let all: Vec<(String, Value)> = loss.chain(self.metrics.iter().cloned()).collect();
+        let loss = self.loss.or(self.players.last().map(|(_, loss)| *loss));
+        let loss = loss.map(|loss| (LOSS.to_owned(), loss));
+        let players = self.players.iter().map(|(name, loss)| (game::loss_name(name), *loss));
+        let all = loss.into_iter().chain(players).chain(self.metrics.iter().cloned());
+        let all: Vec<(String, Value)> = all.collect();
         match all.iter().find(|(_, value)| !cx.dtype(*value).is_float() || cx.shape(*value).rank() > 0) {
             None => Ok(all),
             Some((name, value)) => {
@@ -118,6 +130,12 @@ impl Outputs {
                 Err(Error::new(name, problem, "make it a float of rank 0: a mean over the rows"))
             }
         }
+    }
+
+    /// The names of the players, in words.
+    pub(crate) fn player_names(&self) -> String {
+        let names: Vec<&str> = self.players.iter().map(|(name, _)| name.as_str()).collect();
+        names.join(", ")
     }
 }
 
@@ -137,7 +155,7 @@ impl Outputs {
 /// ```
 ///
 /// # Errors
-/// Where the network cannot be built or has no loss, or a setting is out of its range.
+/// Where the network cannot be built, has no loss or is a game of several, or a setting is out of its range.
 pub fn training_graph(
     name: &str,
     network: &dyn Network,
@@ -146,19 +164,69 @@ pub fn training_graph(
 ) -> Result<Graph, Error> {
     let mut cx = Context::training(format!("{name}_train"));
     let outputs = network.build(&mut cx, rows)?;
+    if !outputs.players.is_empty() {
+        let problem = format!("the network is a game of {}", outputs.player_names());
+        let help = "give each of them an optimizer: `Trainer::of_game`, or `nn::game::turn_graph`";
+        return Err(Error::new(name, problem, help));
+    }
     let Some(loss) = outputs.loss else {
         let help = "give it one to be trained: `Outputs::new().loss(mean)`";
         return Err(Error::new(name, "the network has no loss", help));
     };
-    for (name, value) in outputs.scalars(&cx)? {
-        cx.output(&name, value)?;
+    let scalars = outputs.scalars(&cx)?;
+    step_graph(cx, &scalars, (LOSS, loss), optimizer)
+}
+
+/// The step of a player on a batch of a game: what [`game::turn_graph`](crate::game::turn_graph) gives.
+pub(crate) fn turn_graph(
+    name: &str,
+    network: &dyn Network,
+    rows: usize,
+    player: &Player,
+) -> Result<Graph, Error> {
+    let mut cx = Context::training(format!("{name}_{}", player.name()));
+    let outputs = network.build(&mut cx, rows)?;
+    let Some(position) = outputs.players.iter().position(|(name, _)| name == player.name()) else {
+        let problem = format!("it has no player `{}`", player.name());
+        let help = match outputs.players.is_empty() {
+            true => "give its outputs players: `Outputs::new().player(\"critic\", loss)`".to_owned(),
+            false => format!("its players are {}", outputs.player_names()),
+        };
+        return Err(Error::new(name, problem, help));
+    };
+    let loss = outputs.players[position].1;
+    let (is_first, is_last) = (position == 0, position + 1 == outputs.players.len());
+    let own = game::loss_name(player.name());
+    // What costs others something is reported in the turns of the first player alone.
+    let is_reported = |name: &str| {
+        name == own
+            || match name == LOSS && outputs.loss.is_none() {
+                true => is_last,
+                false => is_first && !outputs.players.iter().any(|(known, _)| game::loss_name(known) == name),
+            }
+    };
+    let scalars = outputs.scalars(&cx)?.into_iter().filter(|(name, _)| is_reported(name));
+    let scalars: Vec<(String, Value)> = scalars.collect();
+    step_graph(cx, &scalars, (&own, loss), player)
+}
+
+/// The step that makes a loss small, which reports some values.
+fn step_graph(
+    mut cx: Context,
+    reported: &[(String, Value)],
+    (name, loss): (&str, Value),
+    optimizer: &dyn Optimizer,
+) -> Result<Graph, Error> {
+    for (name, value) in reported {
+        cx.output(name, *value)?;
     }
     optimizer.step(&mut cx, loss)?;
-    cx.require_finite(LOSS, loss);
+    cx.require_finite(name, loss);
     finish_guarded(cx)
 }
 
-/// The network on examples with targets, as it is: its results, then the loss and the metrics.
+/// The network on examples with targets, as it is: its results, then the loss, those of the players of a game
+/// ([`game::loss_name`](crate::game::loss_name)), and the metrics.
 ///
 /// # Errors
 /// Where the network cannot be built, or two outputs have one name.

@@ -42,32 +42,12 @@ impl BatchNorm {
 
 impl Layer for BatchNorm {
     fn forward(&self, cx: &mut Context, x: Value) -> Result<Value, Error> {
-        let shape = cx.shape(x).clone();
-        let subject = || format!("batch_norm {}", cx.scoped("weight"));
-        if shape.get(1) != Some(&self.channels) {
-            let problem = format!("x is {}, and there are {} channels", cx.ty(x), self.channels);
-            return Err(Error::new(subject(), problem, "give x of [batch, channels, ..]"));
-        }
-        let count = shape.elements() / self.channels.max(1);
-        if cx.is_training() && count < 2 {
-            let problem = format!("x is {}, one value per channel, which has no variance", cx.ty(x));
-            return Err(Error::new(subject(), problem, "choose a batch that leaves no row alone"));
-        }
+        self.check(cx, x)?;
         let parameter =
             |cx: &mut Context, name, start| cx.parameter(name, [self.channels], Init::Constant(start));
         let weight = parameter(cx, "weight", 1.0)?;
         let bias = parameter(cx, "bias", 0.0)?;
-        let running_mean = cx.buffer("running_mean", [self.channels], Init::Constant(0.0))?;
-        let running_var = cx.buffer("running_var", [self.channels], Init::Constant(1.0))?;
-        let [mean, variance] = if cx.is_training() {
-            let axes: Vec<usize> = (0..shape.rank()).filter(|&axis| axis != 1).collect();
-            let Moments { mean, variance, .. } = moments(cx, x, &axes)?;
-            self.follow(cx, running_mean, mean, 1.0)?;
-            self.follow(cx, running_var, variance, count as f64 / (count - 1) as f64)?;
-            [mean, variance]
-        } else {
-            [along_axis_1(cx, running_mean, x)?, along_axis_1(cx, running_var, x)?]
-        };
+        let [mean, variance] = self.statistics(cx, x)?;
         let [weight, bias] = [along_axis_1(cx, weight, x)?, along_axis_1(cx, bias, x)?];
         cx.eval((x - mean) * ((variance + self.eps).rsqrt() * weight) + bias)
     }
@@ -78,6 +58,42 @@ impl Layer for BatchNorm {
 }
 
 impl BatchNorm {
+    /// Checks that `x` has the channels and, in training, more than one value of each.
+    pub(crate) fn check(&self, cx: &Context, x: Value) -> Result<(), Error> {
+        let shape = cx.shape(x);
+        let subject = || format!("batch_norm {}", cx.scoped("weight"));
+        if shape.get(1) != Some(&self.channels) {
+            let problem = format!("x is {}, and there are {} channels", cx.ty(x), self.channels);
+            return Err(Error::new(subject(), problem, "give x of [batch, channels, ..]"));
+        }
+        if cx.is_training() && self.count(cx, x) < 2 {
+            let problem = format!("x is {}, one value per channel, which has no variance", cx.ty(x));
+            return Err(Error::new(subject(), problem, "choose a batch that leaves no row alone"));
+        }
+        Ok(())
+    }
+
+    /// The number of values of a channel.
+    fn count(&self, cx: &Context, x: Value) -> usize {
+        cx.shape(x).elements() / self.channels.max(1)
+    }
+
+    /// Mean and variance of each channel of an `x` that has been checked, to be broadcast with it: of the batch in training, which
+    /// the buffers follow; else the buffers.
+    pub(crate) fn statistics(&self, cx: &mut Context, x: Value) -> Result<[Value; 2], Error> {
+        let running_mean = cx.buffer("running_mean", [self.channels], Init::Constant(0.0))?;
+        let running_var = cx.buffer("running_var", [self.channels], Init::Constant(1.0))?;
+        if !cx.is_training() {
+            return Ok([along_axis_1(cx, running_mean, x)?, along_axis_1(cx, running_var, x)?]);
+        }
+        let (rank, count) = (cx.shape(x).rank(), self.count(cx, x));
+        let axes: Vec<usize> = (0..rank).filter(|&axis| axis != 1).collect();
+        let Moments { mean, variance, .. } = moments(cx, x, &axes)?;
+        self.follow(cx, running_mean, mean, 1.0)?;
+        self.follow(cx, running_var, variance, count as f64 / (count - 1) as f64)?;
+        Ok([mean, variance])
+    }
+
     /// Moves a buffer towards `factor` times the statistic of the batch.
     fn follow(&self, cx: &mut Context, buffer: Value, statistic: Value, factor: f64) -> Result<(), Error> {
         let statistic = cx.reshape(statistic, [self.channels])?;

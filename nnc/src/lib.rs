@@ -15,9 +15,9 @@
 //! | [`mod@visualize`] | what a layer of a trained model sees |
 //! | [`model`] | models that come back from files: [`load`] |
 //! | [`models`] | the models that have a name |
-//! | [`generative`] | rows that a trained model makes of codes |
 //! | [`generator`] | models of texts that write |
 //! | [`information`] | what one thing tells of another, in bits |
+//! | [`mod@generative`] | rows that a trained model makes of codes, and what they are worth |
 //! | [`mod@bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
 //! | [`fuzz`] | random programs that put the compiler to the test |

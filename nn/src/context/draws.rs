@@ -16,7 +16,8 @@ const KEY_INCREMENT: u64 = 0x9E37_79B9_7F4A_7C15;
 impl Context {
     /// Random numbers that differ from draw to draw and from step to step: they depend on the seed of the run, the number
     /// of the step, the draw and the element alone. The states `random.seed` and `random.step` hold the first two, so that
-    /// a run that is resumed goes on with the same numbers.
+    /// a run that is resumed goes on with the same numbers. In use, where no state changes, there is neither a seed nor a step:
+    /// each run has the same numbers.
     ///
     /// In the body of a [loop](Context::scan) a draw gives the same numbers in each step, unless its key is carried:
     /// [`Context::with_key`].
@@ -66,9 +67,13 @@ impl Context {
         built
     }
 
-    /// `seed + step * KEY_INCREMENT`, and the counting of steps; both outside of all loops.
+    /// `seed + step * KEY_INCREMENT`, and the counting of steps; both outside of all loops. In use a constant.
     fn random_key(&mut self) -> Result<Value, Error> {
+        let is_training = self.is_training();
         let b = self.builder.root_mut();
+        if !is_training {
+            return Ok(b.scalar(Scalar::I64(KEY_INCREMENT as i64)));
+        }
         let seed = b.state("random.seed", DType::I64, [], Init::Seed)?;
         let step = b.state("random.step", DType::I64, [], Init::Constant(0.0))?;
         b.update(step, step + 1)?;

@@ -4,6 +4,7 @@
 
 mod alexnet;
 mod alphago_zero;
+pub mod gan;
 pub mod latent;
 mod lenet;
 mod logistic;
@@ -17,6 +18,7 @@ use ir::Value;
 
 pub use alexnet::AlexNet;
 pub use alphago_zero::AlphaGoZero;
+pub use gan::Gan;
 pub use latent::{Autoencoder, Likelihood, Noise, Sparsity, Vae, Vib};
 pub use lenet::LeNet;
 pub use logistic::Logistic;

@@ -95,6 +95,8 @@ pub struct TrainStep {
     pub accumulate: usize,
     /// Settings by name; of several groups that a parameter is in, the last counts.
     pub groups: Vec<Group>,
+    /// The greatest size of an element of a parameter after a step, where there is one; see [`TrainStep::clip_weights`].
+    pub weight_bound: Option<f64>,
     /// The decay of a moving average of each parameter, from 0 to 1, where averages are kept; see [`TrainStep::average_weights`].
     pub average: Option<f64>,
 }
@@ -109,6 +111,7 @@ impl TrainStep {
             clip: None,
             accumulate: 1,
             groups: Vec::new(),
+            weight_bound: None,
             average: None,
         }
     }
@@ -146,6 +149,18 @@ impl TrainStep {
     /// ```
     pub fn average_weights(self, decay: f64) -> TrainStep {
         TrainStep { average: Some(decay), ..self }
+    }
+
+    /// With each element of the parameters that it updates moved into -bound..bound after the step, as the critic's of a
+    /// Wasserstein GAN are (M. Arjovsky et al., "Wasserstein GAN", 2017, algorithm 1).
+    ///
+    /// ```
+    /// use nn::{RmsProp, TrainStep};
+    /// let step = TrainStep::new(RmsProp::new(5e-5)).clip_weights(0.01);
+    /// assert_eq!(step.weight_bound, Some(0.01));
+    /// ```
+    pub fn clip_weights(self, bound: f64) -> TrainStep {
+        TrainStep { weight_bound: Some(bound), ..self }
     }
 
     /// With a bound on gradients.
@@ -197,6 +212,9 @@ impl TrainStep {
     fn follow_bounded(&self, cx: &mut Context, gradients: Vec<Gradient>) -> Result<(), Error> {
         let gradients = clipped(cx, gradients, self.clip)?;
         self.optimizer.follow(cx, &gradients)?;
+        if let Some(bound) = self.weight_bound {
+            clip_weights(cx, &gradients, bound)?;
+        }
         self.average.map_or(Ok(()), |decay| average(cx, &gradients, decay))
     }
 }
@@ -303,6 +321,20 @@ fn clipped(cx: &mut Context, gradients: Vec<Gradient>, clip: Option<Clip>) -> Re
         Ok(Gradient { value, ..gradient })
     };
     gradients.into_iter().map(clip).collect()
+}
+
+/// Moves the elements of these parameters, whose updates have been built, into -bound..bound.
+fn clip_weights(cx: &mut Context, gradients: &[Gradient], bound: f64) -> Result<(), Error> {
+    let is_valid = bound.is_finite() && bound > 0.0;
+    check("clip_weights", "the bound", bound, is_valid, "a finite number above 0")?;
+    for Gradient { parameter, .. } in gradients {
+        let update = cx.graph().updates.iter().find(|update| update.state == parameter.value.node);
+        let Some(next) = update.map(|update| update.value) else { continue };
+        let [low, high] = [-bound, bound].map(|bound| cx.float_like(next, bound));
+        let clipped = cx.clamp(next, low, high)?;
+        cx.replace_update(parameter.value, clipped)?;
+    }
+    Ok(())
 }
 
 /// `min(1, bound / (norm + eps))`, of rank 0.

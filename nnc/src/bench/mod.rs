@@ -5,10 +5,11 @@
 //! |---|---|
 //! | [`table`] | the table of workloads |
 //! | [`workload`] | what a workload is |
-//! | [`networks`], [`micro`] | their graphs |
+//! | [`networks`], [`adversaries`], [`micro`] | their graphs |
 //! | [`data`] | parameters and inputs, read or drawn |
 //! | [`measure`] | the method of measuring |
 
+pub mod adversaries;
 pub mod data;
 pub mod measure;
 pub mod micro;

@@ -9,6 +9,7 @@ use nn::rnn::{ElmanCell, GruCell, LstmCell};
 use nn::{Adam, Context, Sgd};
 
 use super::Workload;
+use super::adversaries::Adversaries;
 use super::micro::{conv3x3, elementwise_chain, layer_norm, product, softmax, sum};
 use super::networks::{
     HIDDEN, alexnet, classify, encode_and_decode, infer, infer_go, learn_go, reconstruct, recurrent,
@@ -54,6 +55,10 @@ pub const WORKLOADS: &[Workload] = &[
     network("lstm_infer_b1", |name| infer(name, &recurrent(LstmCell::new(HIDDEN)), &sequences(1))),
     network("autoencoder_train_b128", |name| reconstruct(name, &autoencoder(), &[128, 784], &ADAM)),
     network("vae_train_b128", |name| encode_and_decode(name, &vae(), 128, &ADAM)),
+    Workload {
+        flops: Some(|| Adversaries::new(128).flops()),
+        ..network("gan_train_b128", |name| Adversaries::new(128).step(name, ADAM, ADAM))
+    },
     memory("ew_chain_1m", 8 << 20, |name| elementwise_chain(name, 1 << 20)),
     memory("ew_chain_16m", 8 << 24, |name| elementwise_chain(name, 1 << 24)),
     memory("softmax_4096x1024", 8 * 4096 * 1024, |name| softmax(name, [4096, 1024])),
@@ -77,17 +82,17 @@ type Build = fn(&str) -> Result<Context, Error>;
 
 /// A network, in use or in training.
 const fn network(name: &'static str, build: Build) -> Workload {
-    Workload { name, budget: Duration::from_millis(3000), bytes: None, build }
+    Workload { name, budget: Duration::from_millis(3000), bytes: None, build, flops: None }
 }
 
 /// An operation that takes as long as its arithmetic does.
 const fn arithmetic(name: &'static str, build: Build) -> Workload {
-    Workload { name, budget: Duration::from_millis(1200), bytes: None, build }
+    Workload { name, budget: Duration::from_millis(1200), bytes: None, build, flops: None }
 }
 
 /// An operation that takes as long as these bytes do to come from memory or to go there.
 const fn memory(name: &'static str, bytes: usize, build: Build) -> Workload {
-    Workload { name, budget: Duration::from_millis(1200), bytes: Some(bytes), build }
+    Workload { name, budget: Duration::from_millis(1200), bytes: Some(bytes), build, flops: None }
 }
 
 fn mlp() -> Mlp {
@@ -133,6 +138,7 @@ mod tests {
             ("lstm_train_b32", 3_758_587_904.0),
             ("lstm_infer_b1", 41_948_160.0),
             ("autoencoder_train_b128", 282_066_944.0),
+            ("gan_train_b128", 1_450_442_752.0),
             ("sgemm_64", 524_288.0),
             ("sgemm_128", 4_194_304.0),
             ("sgemm_256", 33_554_432.0),

@@ -21,6 +21,8 @@ pub struct Workload {
     pub bytes: Option<usize>,
     /// Builds its graph, which has this name.
     pub build: fn(&str) -> Result<Context, ir::Error>,
+    /// The additions and multiplications of its products, where these do not follow from what is computed forward.
+    pub flops: Option<fn() -> f64>,
 }
 
 /// What a workload runs.
@@ -29,6 +31,8 @@ pub struct Model {
     pub graph: Graph,
     /// The names of the states that the peers' archives call `p0`, `p1`, ..
     pub parameters: Vec<String>,
+    /// Its additions and multiplications, where they are known.
+    known_flops: Option<f64>,
 }
 
 impl Workload {
@@ -45,7 +49,7 @@ impl Workload {
     pub fn model(&self) -> Result<Model, Error> {
         let cx = (self.build)(self.name)?;
         let parameters = cx.parameters().iter().map(|parameter| parameter.name.clone()).collect();
-        Ok(Model { graph: cx.finish(), parameters })
+        Ok(Model { graph: cx.finish(), parameters, known_flops: self.flops.map(|flops| flops()) })
     }
 }
 
@@ -54,6 +58,9 @@ impl Model {
     /// there are none. A training step has three products per layer, of which the first layer lacks the gradient of its
     /// input.
     pub fn flops(&self) -> Option<f64> {
+        if self.known_flops.is_some() {
+            return self.known_flops;
+        }
         let nodes = (0..self.graph.len() as u32).map(NodeId);
         let layers: Vec<f64> = nodes
             .map(|id| 2.0 * multiply_adds(&self.graph, id) as f64)

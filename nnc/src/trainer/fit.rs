@@ -3,8 +3,6 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use ir::{Scalar, Tensor};
-use nn::optimizer::{LEARNING_RATE, own_name};
 use nn::supervised::ROWS;
 
 use super::progress::Clock;
@@ -58,7 +56,7 @@ impl Trainer {
             None => None,
         };
         // A step may take what evaluation does not.
-        let inputs = predictor::inputs_of(&self.graph(self.options.batch)?);
+        let inputs = predictor::inputs_of(&self.graphs(self.options.batch)?[0]);
         let (batch, seed) = (self.options.batch, self.options.seed);
         let order = |epoch| train.order(batch, seed, epoch);
         order(0)?; // batches of another size than the rows are made for are an error before anything is compiled
@@ -109,11 +107,13 @@ impl Trainer {
         let mut batches = Batches::augmented(session.train, order, *batch, compile.threads, augment)?;
         let mut start = Instant::now();
         while let Some(batch) = batches.next_batch() {
-            let before = self.set_learning_rate(session.options.schedule.factor(self.run.steps) * scale)?;
+            let (turn, steps) = (self.turn_after(self.run.steps), self.run.steps);
+            let factor = session.options.schedule.factor(steps) * scale;
+            let before = self.turns[turn].set_learning_rate(&mut self.state, factor, steps + 1)?;
             let result = match self.run_step(&batch.tensors()) {
                 Ok(result) => result,
                 Err(error) => {
-                    self.restore_learning_rate(before)?;
+                    self.turns[turn].restore_learning_rate(&mut self.state, before)?;
                     return Err(error);
                 }
             };
@@ -138,7 +138,8 @@ impl Trainer {
     fn end_epoch(&mut self, session: &mut Session) -> Result<ControlFlow<()>, Error> {
         self.check_states()?;
         let evaluation = session.held_out.map(|held_out| self.evaluate(held_out)).transpose()?;
-        let rate = self.learning_rate();
+        let last = self.turn_after(self.run.steps.saturating_sub(1));
+        let rate = self.turns[last].learning_rate(&self.state);
         let is_best = self.run.end_epoch(rate, evaluation);
         if is_best && session.options.keep_best {
             self.run.history.best_epoch = Some(self.run.history.epochs.len());
@@ -186,48 +187,5 @@ impl Trainer {
     /// Checks all states: those that are not weights can cease to be finite unnoticed by the loss.
     fn check_states(&self) -> Result<(), Error> {
         not_finite::check_states(&self.state, self.state.iter().map(|(name, _)| name), self.run.steps)
-    }
-
-    /// Sets the learning rate to so many times what it is at the start of a run, and returns what it was, and what it had
-    /// been multiplied by, where it changes.
-    ///
-    /// # Errors
-    /// Where it would be negative or not finite. Then it is as it was.
-    fn set_learning_rate(&mut self, factor: f64) -> Result<Option<(Tensor, f64)>, Error> {
-        let Some(base) = self.base_rate else { return Ok(None) };
-        if self.factor == factor {
-            return Ok(None);
-        }
-        let before = self.state.get(&self.rate_name())?;
-        let rate = Scalar::from_f64(before.dtype(), base * factor);
-        if !(rate.as_f64().is_finite() && rate.as_f64() >= 0.0) {
-            let problem = format!("in step {} its schedule makes it {}", self.run.steps + 1, base * factor);
-            return Err(Error::invalid(
-                "the learning rate",
-                problem,
-                "give a schedule of finite factors of at least 0",
-            ));
-        }
-        self.state.set(&self.rate_name(), &Tensor::scalar(rate))?;
-        Ok(Some((before, std::mem::replace(&mut self.factor, factor))))
-    }
-
-    /// Sets the learning rate to what [`Trainer::set_learning_rate`] says it was.
-    fn restore_learning_rate(&mut self, before: Option<(Tensor, f64)>) -> Result<(), Error> {
-        if let Some((rate, factor)) = before {
-            self.state.set(&self.rate_name(), &rate)?;
-            self.factor = factor;
-        }
-        Ok(())
-    }
-
-    /// The state that holds the learning rate of the optimizer, where that has one.
-    pub(super) fn rate_name(&self) -> String {
-        own_name(LEARNING_RATE, self.optimizer.name())
-    }
-
-    /// The learning rate of the last step; `None` where the optimizer has none.
-    fn learning_rate(&self) -> Option<f64> {
-        self.state.get(&self.rate_name()).ok().map(|rate| rate.get(0).as_f64())
     }
 }

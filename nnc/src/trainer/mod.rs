@@ -4,10 +4,14 @@
 //! batch: the last short batch of an epoch has one of its own, which works on the same states. Where a run is, is in its
 //! states and in [`Run`]: both together are a checkpoint, from which a run goes on to the same bits.
 //!
+//! In a game ([`nn::game`]) each batch is the turn of one player, whose step is a program of its own on the states that all share;
+//! a network with one loss is a game of one, who has all turns.
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | [`options`] | how a model is trained |
 //! | `fit` | the epochs of a run, and its checkpoints |
+//! | `turns` | whose turn a step is, and its programs |
 //! | [`predictor`] | a model in use: predictions and evaluation |
 //! | [`run`] | where a run is, and what came of it |
 //! | [`progress`] | what training reports while it goes on |
@@ -25,20 +29,20 @@ pub mod predictor;
 pub mod progress;
 pub mod run;
 pub mod shuffle;
+mod turns;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ir::{Graph, Tensor};
-use nn::network::{self, LOSS};
-use nn::optimizer::{AVERAGE, GRADIENT_NORM, own_name};
+use nn::network;
+use nn::optimizer::AVERAGE;
 use nn::sequence::LENGTHS;
 use nn::supervised::{ROWS, TARGETS};
-use nn::{Network, Optimizer};
-use runtime::{Executable, State};
+use nn::{Network, Optimizer, Player, game};
+use runtime::State;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
@@ -52,6 +56,7 @@ pub use options::{CheckpointOptions, FitOptions, TrainerOptions};
 pub use predictor::Predictor;
 pub use progress::{Event, Progress};
 pub use run::{Epoch, History, Run, StepResult};
+use turns::Turn;
 
 /// What is told of each [`Event`], with the trainer as it is then, and says whether to go on.
 pub type Callback<'a> = dyn FnMut(&Event, &Trainer) -> ControlFlow<()> + 'a;
@@ -78,9 +83,8 @@ pub fn silent(_: &Event, _: &Trainer) -> ControlFlow<()> {
 pub struct Trainer {
     network: Arc<dyn Network>,
     predictor: Predictor,
-    optimizer: Box<dyn Optimizer>,
-    /// What a step calls the norm of its gradients, where it has it.
-    norm_name: String,
+    /// Those who make steps, in the order of their turns: one, but in a game.
+    turns: Vec<Turn>,
     options: TrainerOptions,
     /// What checkpoints say of the run; of what it is first trained on, where nobody has said it.
     description: Option<Description>,
@@ -90,12 +94,6 @@ pub struct Trainer {
     state: State,
     /// What is used where the optimizer keeps averages of weights: these in the place of the weights.
     averaged: Option<State>,
-    /// By the size of the batch.
-    programs: BTreeMap<usize, Executable>,
-    /// What the learning rate is at the start of a run, where the optimizer has one.
-    base_rate: Option<f64>,
-    /// What it was last multiplied by; NaN where that is not known.
-    factor: f64,
     run: Run,
     /// The weights of the best epoch so far, where they are kept.
     best: Vec<(String, Tensor)>,
@@ -113,30 +111,88 @@ impl Trainer {
         optimizer: impl Optimizer + 'static,
         options: TrainerOptions,
     ) -> Result<Trainer, Error> {
+        Trainer::of_turns(name, Arc::new(network), vec![Turn::alone(optimizer)], options)
+    }
+
+    /// A trainer of a game: each batch is the turn of one player, in the order in which they are given, each for as many steps as it
+    /// has each round; whose it is follows from the number of steps done so far. The loss of an epoch is that of the game,
+    /// and the losses of the players are among its metrics, each averaged over the steps that report it (see [`nn::game`]).
+    ///
+    /// ```
+    /// use ir::{DType, ops::Distribution::Normal};
+    /// use nn::{Adam, Context, Linear, Outputs, Player};
+    /// use nnc::data::synthetic;
+    /// use nnc::trainer::{FitOptions, Trainer, TrainerOptions, silent};
+    /// /// One learns to tell rows from noise, the other to make noise of which it cannot be told.
+    /// fn game(cx: &mut Context, rows: usize) -> Result<Outputs, ir::Error> {
+    ///     let x = cx.input("x", DType::F32, [rows, 2])?;
+    ///     let noise = cx.draw(Normal, [rows, 2])?;
+    ///     let made = cx.layer("maker", &Linear::new(2, 2), noise)?;
+    ///     let judge = Linear::new(2, 1);
+    ///     let [of_row, of_made] = [cx.layer("judge", &judge, x)?, cx.shared("judge", &judge, made)?];
+    ///     let fooled = cx.eval((of_made - 1.0).square().mean_all())?;
+    ///     let mistaken = cx.eval(((of_row - 1.0).square() + of_made.square()).mean_all())?;
+    ///     Ok(Outputs::new().result("score", of_row).player("judge", mistaken).player("maker", fooled))
+    /// }
+    /// let players = ["judge", "maker"].map(|name| Player::new(name, Adam::new(0.01)).moves(format!("{name}.*")));
+    /// let mut trainer = Trainer::of_game("points", game, players, TrainerOptions::default())?;
+    /// let points = synthetic::blobs(1, 2, 320, 0)?;
+    /// let history = trainer.fit(&points, None, &FitOptions::epochs(2), &mut silent)?;
+    /// assert_eq!(history.epochs[1].metrics["maker_loss"], history.epochs[1].loss);
+    /// assert!(history.epochs[1].metrics.contains_key("judge_loss"));
+    /// # Ok::<(), nnc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; and where the players are not those of the network, or one moves no parameter.
+    pub fn of_game(
+        name: &str,
+        network: impl Network + 'static,
+        players: impl IntoIterator<Item = Player>,
+        options: TrainerOptions,
+    ) -> Result<Trainer, Error> {
+        let players: Vec<Player> = players.into_iter().collect();
+        game::check_players(name, &network, &players)?;
+        let turns = players.into_iter().map(Turn::of_player).collect();
+        Trainer::of_turns(name, Arc::new(network), turns, options)
+    }
+
+    fn of_turns(
+        name: &str,
+        network: Arc<dyn Network>,
+        turns: Vec<Turn>,
+        options: TrainerOptions,
+    ) -> Result<Trainer, Error> {
         if options.batch == 0 {
             return Err(Error::invalid("batch", "it is 0", "give at least 1"));
         }
-        let network: Arc<dyn Network> = Arc::new(network);
         let predictor = Predictor::new(name, Arc::clone(&network), &options.compile)?;
         let trainer = Trainer {
             weights: predictor.states().iter().map(|(name, _)| name.clone()).collect(),
             network,
             predictor,
-            norm_name: own_name(GRADIENT_NORM, optimizer.name()),
-            optimizer: Box::new(optimizer),
+            turns,
             description: None,
             template: OnceLock::new(),
             state: State::empty(),
             averaged: None,
-            programs: BTreeMap::new(),
-            base_rate: None,
-            factor: 1.0,
             run: Run::default(),
             best: Vec::new(),
             options,
         };
-        trainer.graph(trainer.options.batch)?; // that a step can be built is known before data are looked at
+        trainer.graphs(trainer.options.batch)?; // that steps can be built is known before data are looked at
         Ok(trainer)
+    }
+
+    /// The number of the turn after so many steps.
+    fn turn_after(&self, steps: u64) -> usize {
+        let steps_per_round: Vec<usize> = self.turns.iter().map(Turn::steps).collect();
+        game::turn_of(steps, &steps_per_round).expect("someone has a step in each round")
+    }
+
+    /// The name of the player whose turn the next step is; `None` where the network is no game.
+    pub fn next_player(&self) -> Option<&str> {
+        self.turns[self.turn_after(self.run.steps)].player()
     }
 
     /// Says what checkpoints and saved models state of the run. Where nobody says it, it is that of the examples that it is first
@@ -164,7 +220,8 @@ impl Trainer {
         }
         not_finite::check_inputs(self.run.steps + 1, batch)?;
         self.compile_step(rows)?;
-        let names: Vec<String> = self.programs[&rows].inputs().map(|(name, _)| name.to_owned()).collect();
+        let program = &self.turns[0].programs[&rows];
+        let names: Vec<String> = program.inputs().map(|(name, _)| name.to_owned()).collect();
         let ordered: Vec<&Tensor> = names.iter().filter_map(|name| given(name)).collect();
         if ordered.len() < names.len() || ordered.len() < batch.len() {
             let given: Vec<&str> = batch.iter().map(|(name, _)| *name).collect();
@@ -176,21 +233,15 @@ impl Trainer {
         Ok(result)
     }
 
-    /// Runs the step that has been compiled for batches of this size. The program leaves states as they are where the
-    /// step is not finite (see [`network::training_graph`]).
+    /// Runs the step whose turn it is, which has been compiled for batches of this size. The program leaves states as they are
+    /// where the step is not finite (see [`network::training_graph`]).
     fn run_step(&mut self, batch: &[&Tensor]) -> Result<StepResult, Error> {
-        let program = self.programs.get_mut(&batch[0].shape()[0]).expect("it has been compiled");
+        let rows = batch.first().and_then(|array| array.shape().first().copied()).unwrap_or(0);
+        let number = self.turn_after(self.run.steps);
+        let turn = &mut self.turns[number];
+        let program = turn.programs.get_mut(&rows).expect("it has been compiled");
         program.run(&mut self.state, batch)?;
-        let values = program.output_types().map(|(name, _)| name).zip(program.outputs());
-        let mut result = StepResult::default();
-        let mut norm = None;
-        for (name, value) in values.map(|(name, value)| (name, value.get(0).as_f64())) {
-            match name {
-                LOSS => result.loss = value,
-                name if name == self.norm_name => norm = Some(value),
-                metric => drop(result.metrics.insert(metric.to_owned(), value)),
-            }
-        }
+        let (result, norm) = turn.result(rows);
         not_finite::check_step(self.run.steps + 1, result.loss, norm, &self.state, &self.weights)?;
         Ok(result)
     }
@@ -366,13 +417,16 @@ impl Trainer {
             return Err(Error::invalid("the checkpoint", difference, help));
         }
         self.make_states()?;
-        let mut expected = predictor::states_of(&self.graph(self.options.batch)?);
-        let in_use = self.predictor.states().iter().cloned();
-        expected.extend(
-            in_use.filter(|(name, _)| !expected.iter().any(|(known, _)| known == name)).collect::<Vec<_>>(),
-        );
+        let mut expected = self.predictor.states().to_vec();
+        for graph in self.graphs(self.options.batch)? {
+            for (name, ty) in predictor::states_of(&graph) {
+                if !expected.iter().any(|(known, _)| *known == name) {
+                    expected.push((name, ty));
+                }
+            }
+        }
         checkpoint::set_states(&mut self.state, &checkpoint.states, &expected)?;
-        self.factor = f64::NAN;
+        self.turns.iter_mut().for_each(Turn::forget_factor);
         self.run = position.run.clone();
         self.best.clone_from(&checkpoint.best);
         Ok(())
@@ -403,7 +457,12 @@ impl Trainer {
 
     fn position(&self) -> Result<Position, Error> {
         let mut sha = Sha256::new();
-        sha.update(self.graph(self.options.batch)?.to_string());
+        for (turn, graph) in self.turns.iter().zip(self.graphs(self.options.batch)?) {
+            sha.update(graph.to_string());
+            if turn.player().is_some() {
+                sha.update((turn.steps() as u64).to_le_bytes());
+            }
+        }
         sha.update(self.options.seed.to_le_bytes());
         sha.update(self.options.augment.to_string());
         Ok(Position {
@@ -413,23 +472,25 @@ impl Trainer {
         })
     }
 
-    /// The graph of a step on a batch of this size.
-    fn graph(&self, batch: usize) -> Result<Graph, Error> {
-        Ok(network::training_graph(self.predictor.name(), &self.network, batch, &*self.optimizer)?)
+    /// The graphs of the steps on a batch of this size, one for each turn.
+    fn graphs(&self, batch: usize) -> Result<Vec<Graph>, Error> {
+        self.turns.iter().map(|turn| turn.graph(self.predictor.name(), &self.network, batch)).collect()
     }
 
-    /// Compiles the step on batches of this size, and makes the states that it brings along.
+    /// Compiles the steps on batches of this size, and makes the states that they bring along.
     fn compile_step(&mut self, batch: usize) -> Result<(), Error> {
-        if self.programs.contains_key(&batch) {
-            return Ok(());
+        for turn in &mut self.turns {
+            if turn.programs.contains_key(&batch) {
+                continue;
+            }
+            let graph = turn.graph(self.predictor.name(), &self.network, batch)?;
+            let program = self.predictor.compile(&graph)?;
+            self.state.adopt(program.plan(), self.options.seed)?;
+            if turn.programs.is_empty() {
+                turn.note_base_rate(&self.state);
+            }
+            turn.programs.insert(batch, program);
         }
-        let graph = self.graph(batch)?;
-        let program = self.predictor.compile(&graph)?;
-        self.state.adopt(program.plan(), self.options.seed)?;
-        if self.programs.is_empty() {
-            self.base_rate = self.state.get(&self.rate_name()).ok().map(|rate| rate.get(0).as_f64());
-        }
-        self.programs.insert(batch, program);
         Ok(())
     }
 }

@@ -123,7 +123,7 @@ impl Predictor {
     ) -> Result<Predictor, Error> {
         let graph = graphs(1)?;
         let states = states_of(&graph);
-        let evaluated = Interface::of(&graph);
+        let evaluated = Interface::of(&evaluated_part(graph.clone(), results));
         let in_use = Interface::of(&with_results_alone(graph, results));
         for (result, ty) in &in_use.outputs {
             if ty.shape.first() != Some(&1) {
@@ -216,8 +216,7 @@ impl Predictor {
         let evaluation =
             Evaluation { metrics, ..Evaluation::of_loss(sums[0] / arrays.len() as f64, arrays.len()) };
         // Of classes and of values there is more to say.
-        let is_prediction = self.in_use.outputs.first().is_some_and(|(name, _)| name == PREDICTION);
-        Ok(match data.dataset().filter(|_| is_prediction) {
+        Ok(match data.dataset().filter(|_| self.predicts()) {
             Some(dataset) => {
                 let evaluation = evaluation.with_predictions(&outputs, dataset);
                 (outputs, evaluation)
@@ -245,9 +244,15 @@ impl Predictor {
         if self.states.iter().all(|(name, _)| state.contains(name)) {
             return Ok(());
         }
-        let program = self.program(1, Use::Evaluate)?;
-        state.adopt(program.plan(), seed)?;
-        self.give_back(1, Use::Evaluate, program);
+        // Results may depend on states that what is reported does not depend on.
+        for what in [Use::Evaluate, Use::Predict] {
+            if self.states.iter().all(|(name, _)| state.contains(name)) {
+                break;
+            }
+            let program = self.program(1, what)?;
+            state.adopt(program.plan(), seed)?;
+            self.give_back(1, what, program);
+        }
         Ok(())
     }
 
@@ -258,7 +263,8 @@ impl Predictor {
 
     /// The shape of a row of `x`; of rank 0 where there is none.
     pub fn row(&self) -> Shape {
-        self.in_use.input(ROWS).map_or(Shape::new(&[]), |ty| Shape::from(&ty.shape[1..]))
+        let rows = self.in_use.input(ROWS).or_else(|| self.evaluated.input(ROWS));
+        rows.map_or(Shape::new(&[]), |ty| Shape::from(&ty.shape[1..]))
     }
 
     /// Names and types of the inputs in use, for a batch of one row.
@@ -326,8 +332,7 @@ impl Predictor {
     pub(super) fn check_labels(&self, subject: &str, labels: &[i64]) -> Result<(), Error> {
         let outputs = self.outputs();
         let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < outputs);
-        let is_predicted = self.in_use.outputs.first().is_some_and(|(name, _)| name == PREDICTION);
-        match labels.iter().position(|label| !is_class(label)).filter(|_| is_predicted) {
+        match labels.iter().position(|label| !is_class(label)).filter(|_| self.predicts()) {
             None => Ok(()),
             Some(row) => {
                 let problem = format!("the label of row {row} is {}", labels[row]);
@@ -338,6 +343,11 @@ impl Predictor {
                 ))
             }
         }
+    }
+
+    /// Whether its first result is what is predicted of the targets.
+    fn predicts(&self) -> bool {
+        self.in_use.outputs.first().is_some_and(|(name, _)| name == PREDICTION)
     }
 
     /// Checks the targets of a data set against what the loss takes, `[1]` or `[1, outputs]`.
@@ -353,7 +363,7 @@ impl Predictor {
                 "its targets are values, the loss is one of classes".into(),
                 "choose a loss of values",
             ),
-            Targets::Classes { names, .. } if names.len() > self.outputs() => {
+            Targets::Classes { names, .. } if self.predicts() && names.len() > self.outputs() => {
                 let problem =
                     format!("there are {} classes, the model returns {} logits", names.len(), self.outputs());
                 invalid(problem, "make the last layer of the model as wide as there are classes")
@@ -430,7 +440,7 @@ impl Predictor {
         let results: Vec<String> = self.in_use.outputs.iter().map(|(name, _)| name.clone()).collect();
         self.compile(&match what {
             Use::Predict => with_results_alone(graph, &results),
-            Use::Evaluate => graph,
+            Use::Evaluate => evaluated_part(graph, &results),
         })
     }
 
@@ -467,6 +477,27 @@ pub(super) fn inputs_of(graph: &Graph) -> Vec<(String, Type)> {
 /// The type of the first result of a node.
 fn first(graph: &Graph, node: ir::NodeId) -> Type {
     graph.ty(Value::new(node, 0)).clone()
+}
+
+/// The part of a graph by which examples are evaluated: what is reported of them, and those of the results that need no inputs
+/// besides.
+fn evaluated_part(mut graph: Graph, results: &[String]) -> Graph {
+    let outputs = graph.outputs.iter().map(|output| output.name.clone());
+    let reported: Vec<String> = outputs.filter(|name| !results.contains(name)).collect();
+    if reported.is_empty() {
+        return graph;
+    }
+    let known = inputs_of(&with_results_alone(graph.clone(), &reported));
+    let needs_more = |name: &String| {
+        let needed = inputs_of(&with_results_alone(graph.clone(), std::slice::from_ref(name)));
+        needed.iter().any(|input| !known.contains(input))
+    };
+    let left_out: Vec<&String> = results.iter().filter(|name| needs_more(name)).collect();
+    if left_out.is_empty() {
+        return graph;
+    }
+    graph.outputs.retain(|output| !left_out.contains(&&output.name));
+    needed_part(&graph)
 }
 
 /// The part of a graph that the outputs of these names depend on.

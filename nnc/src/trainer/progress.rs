@@ -35,7 +35,7 @@ pub struct Progress {
     pub step: u64,
     /// The number of steps in all.
     pub steps: u64,
-    /// The mean loss over the rows of this epoch so far.
+    /// The mean loss over the rows of this epoch so far; NaN where no step has reported that of a game yet.
     pub loss: f64,
     /// The means of the network's metrics over the rows of this epoch so far.
     pub metrics: BTreeMap<String, f64>,
@@ -91,7 +91,7 @@ impl Clock {
 
     /// What is to be reported of the last step, after which the run is here.
     pub fn progress(&self, run: &Run) -> Progress {
-        let StepResult { loss, metrics } = run.sums.means();
+        let StepResult { loss, metrics, .. } = run.sums.means();
         let steps = self.epochs as u64 * self.steps_per_epoch;
         let steps_left = steps.saturating_sub(run.steps) as f64 / self.steps as f64;
         Progress {

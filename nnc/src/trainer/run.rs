@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use nn::network::LOSS;
 use nn::supervised::ACCURACY;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Evaluation;
+use super::evaluation::{Evaluation, null_as_nan};
 
 /// What an epoch gave.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
-    /// The mean loss over its rows, each before the step on it.
+    /// The mean loss over its rows, each before the step on it; of a game, over the rows of the steps that report it, and NaN where
+    /// none did.
+    #[serde(deserialize_with = "null_as_nan")]
     pub loss: f64,
-    /// The means of the network's metrics over its rows, each before the step on it: of a classifier, `accuracy`.
+    /// The means of what else steps report, over the rows of those that do, each before the step: of a classifier, `accuracy`, of
+    /// a game the losses of its players.
     pub metrics: BTreeMap<String, f64>,
     /// The learning rate of its last step, where the optimizer has one.
     pub learning_rate: Option<f64>,
@@ -58,24 +62,60 @@ pub struct Sums {
     pub loss: f64,
     /// The sums of the network's metrics.
     pub metrics: BTreeMap<String, f64>,
+    /// The numbers of rows of steps that did not report the loss, or a metric, where there are some.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unreported: BTreeMap<String, usize>,
 }
 
 impl Sums {
-    /// The mean loss and metrics over the rows.
+    /// The mean loss and metrics, each over the rows of the steps that reported it; NaN where no step did.
     pub fn means(&self) -> StepResult {
-        let rows = self.rows.max(1) as f64;
-        let metrics = self.metrics.iter().map(|(name, sum)| (name.clone(), sum / rows)).collect();
-        StepResult { loss: self.loss / rows, metrics }
+        let mean = |name: &str, sum: f64| {
+            let unreported = self.unreported.get(name).copied().unwrap_or(0);
+            match self.rows - unreported {
+                0 if unreported > 0 => f64::NAN,
+                rows => sum / rows.max(1) as f64,
+            }
+        };
+        let metrics = self.metrics.iter().map(|(name, &sum)| (name.clone(), mean(name, sum))).collect();
+        let loss = mean(LOSS, self.loss);
+        StepResult { loss, metrics, judged: Some(loss) }
+    }
+
+    /// Adds the means over so many rows of a step.
+    fn add(&mut self, result: &StepResult, rows: usize) {
+        match result.judged {
+            Some(loss) => self.loss += loss * rows as f64,
+            None => *self.unreported.entry(LOSS.to_owned()).or_default() += rows,
+        }
+        for name in self.metrics.keys().filter(|name| !result.metrics.contains_key(*name)) {
+            *self.unreported.entry(name.clone()).or_default() += rows;
+        }
+        for (name, mean) in &result.metrics {
+            let sum = match self.metrics.get_mut(name) {
+                Some(sum) => sum,
+                None => {
+                    if self.rows > 0 {
+                        self.unreported.insert(name.clone(), self.rows);
+                    }
+                    self.metrics.entry(name.clone()).or_default()
+                }
+            };
+            *sum += mean * rows as f64;
+        }
+        self.rows += rows;
     }
 }
 
 /// What a network makes of some rows: means over them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepResult {
-    /// The loss, before the step.
+    /// The loss that the step makes small, before it.
     pub loss: f64,
-    /// The metrics by name, before the step.
+    /// The metrics by name, before the step: of a game the loss of the player whose turn it was among them.
     pub metrics: BTreeMap<String, f64>,
+    /// What the loss of an epoch is a mean of: `loss` itself but in a game, where not every step reports it.
+    pub judged: Option<f64>,
 }
 
 /// Where a run is.
@@ -103,20 +143,12 @@ impl Run {
     /// Counts a step on so many rows.
     pub fn add_step(&mut self, result: &StepResult, rows: usize) {
         self.steps += 1;
-        self.sums.rows += rows;
-        self.sums.loss += result.loss * rows as f64;
-        for (name, mean) in &result.metrics {
-            let sum = match self.sums.metrics.get_mut(name) {
-                Some(sum) => sum,
-                None => self.sums.metrics.entry(name.clone()).or_default(),
-            };
-            *sum += mean * rows as f64;
-        }
+        self.sums.add(result, rows);
     }
 
     /// Ends the epoch, and tells whether it is the best so far.
     pub fn end_epoch(&mut self, learning_rate: Option<f64>, held_out: Option<Evaluation>) -> bool {
-        let StepResult { loss, metrics } = std::mem::take(&mut self.sums).means();
+        let StepResult { loss, metrics, .. } = std::mem::take(&mut self.sums).means();
         let epoch = Epoch { loss, metrics, learning_rate, held_out };
         let value = epoch.value();
         self.history.epochs.push(epoch);
@@ -149,7 +181,7 @@ mod tests {
     use super::*;
 
     fn result(loss: f64, accuracy: f64) -> StepResult {
-        StepResult { loss, metrics: [("accuracy".to_owned(), accuracy)].into() }
+        StepResult { loss, metrics: [("accuracy".to_owned(), accuracy)].into(), judged: Some(loss) }
     }
 
     #[test]
@@ -159,10 +191,31 @@ mod tests {
         run.add_step(&result(6.0, 1.0), 1);
         assert_eq!(run.sums.means(), result(2.0, 0.6));
         assert!(run.end_epoch(Some(0.1), None));
-        let StepResult { loss, metrics } = result(2.0, 0.6);
+        let StepResult { loss, metrics, .. } = result(2.0, 0.6);
         let epoch = Epoch { loss, metrics, learning_rate: Some(0.1), held_out: None };
         assert_eq!((run.history.epochs.as_slice(), run.steps), ([epoch].as_slice(), 2));
         assert_eq!(run.sums, Sums::default());
+    }
+
+    #[test]
+    fn what_some_steps_report_is_averaged_over_those() {
+        let metrics = |name: &str, value: f64| [(name.to_owned(), value)].into();
+        let mut run = Run::default();
+        let critic = |loss| StepResult { loss, metrics: metrics("critic", loss), judged: None };
+        run.add_step(&critic(2.0), 3);
+        assert!(run.sums.means().loss.is_nan(), "no step has reported it");
+        run.add_step(&critic(4.0), 3);
+        run.add_step(&StepResult { loss: 7.0, metrics: metrics("generator", 7.0), judged: Some(9.0) }, 2);
+        run.add_step(&critic(10.0), 2);
+        let again: Run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
+        assert_eq!(again, run);
+        run.end_epoch(None, None);
+        let epoch = &run.history.epochs[0];
+        assert_eq!((epoch.loss, epoch.metrics["critic"], epoch.metrics["generator"]), (9.0, 38.0 / 8.0, 7.0));
+        run.add_step(&critic(2.0), 3);
+        run.end_epoch(None, None);
+        let text = serde_json::to_string(&run).unwrap();
+        assert!(serde_json::from_str::<Run>(&text).unwrap().history.epochs[1].loss.is_nan(), "{text}");
     }
 
     /// The losses of the epochs, and after how many of them a patience of 2 is over.

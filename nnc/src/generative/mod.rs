@@ -1,0 +1,12 @@
+//! Rows that a trained model makes of codes, and what rows and models are worth by measures that are not the model's own loss.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `rows` | rows that a trained model makes of codes |
+//! | [`modes`] | which modes of a mixture samples cover, and how near they are |
+
+pub mod modes;
+mod rows;
+
+pub use modes::Modes;
+pub use rows::{code_size, decode, sample};

@@ -1,0 +1,165 @@
+//! Whose turn a step is. Most networks have one optimizer, which has all turns; in a game the players take theirs as
+//! [`nn::game`] says. Everything else in training is the same for both.
+
+use std::collections::BTreeMap;
+
+use ir::{Graph, Scalar, Tensor};
+use nn::network::{self, LOSS};
+use nn::optimizer::{GRADIENT_NORM, LEARNING_RATE, own_name};
+use nn::{Network, Optimizer, Player, game};
+use runtime::{Executable, State};
+
+use super::StepResult;
+use crate::Error;
+
+/// Who makes a step.
+enum Who {
+    /// The optimizer of a network with one loss.
+    Alone(Box<dyn Optimizer>),
+    /// A player of a game.
+    Player(Player),
+}
+
+/// One of those who have turns, with the programs of its step.
+pub(super) struct Turn {
+    who: Who,
+    /// By the size of the batch.
+    pub programs: BTreeMap<usize, Executable>,
+    /// What the learning rate is at the start of a run, where the optimizer has one.
+    base_rate: Option<f64>,
+    /// What it was last multiplied by; NaN where that is not known.
+    factor: f64,
+}
+
+/// A learning rate as it was before it changed.
+pub(super) struct RateBefore {
+    rate: Tensor,
+    factor: f64,
+}
+
+impl Turn {
+    fn new(who: Who) -> Turn {
+        Turn { who, programs: BTreeMap::new(), base_rate: None, factor: 1.0 }
+    }
+
+    /// The turns of the optimizer of a network with one loss.
+    pub fn alone(optimizer: impl Optimizer + 'static) -> Turn {
+        Turn::new(Who::Alone(Box::new(optimizer)))
+    }
+
+    /// The turns of a player.
+    pub fn of_player(player: Player) -> Turn {
+        Turn::new(Who::Player(player))
+    }
+
+    fn optimizer(&self) -> &dyn Optimizer {
+        match &self.who {
+            Who::Alone(optimizer) => optimizer,
+            Who::Player(player) => player,
+        }
+    }
+
+    /// The name of the player, in a game.
+    pub fn player(&self) -> Option<&str> {
+        match &self.who {
+            Who::Alone(_) => None,
+            Who::Player(player) => Some(player.name()),
+        }
+    }
+
+    /// How many steps it has each round.
+    pub fn steps(&self) -> usize {
+        match &self.who {
+            Who::Alone(_) => 1,
+            Who::Player(player) => player.steps_per_round(),
+        }
+    }
+
+    /// The graph of its step on a batch of this size.
+    pub fn graph(&self, name: &str, network: &dyn Network, batch: usize) -> Result<Graph, Error> {
+        Ok(match &self.who {
+            Who::Alone(optimizer) => network::training_graph(name, network, batch, &**optimizer)?,
+            Who::Player(player) => game::turn_graph(name, network, batch, player)?,
+        })
+    }
+
+    /// What its last step on a batch of this size gave, and the norm of the gradients, where it has one.
+    pub fn result(&self, batch: usize) -> (StepResult, Option<f64>) {
+        let program = &self.programs[&batch];
+        let norm_name = own_name(GRADIENT_NORM, self.optimizer().name());
+        let own_loss = self.player().map(game::loss_name);
+        let (mut result, mut norm) = (StepResult::default(), None);
+        let values = program.output_types().map(|(name, _)| name).zip(program.outputs());
+        for (name, value) in values.map(|(name, value)| (name, value.get(0).as_f64())) {
+            if name == LOSS {
+                result.judged = Some(value);
+            } else if name == norm_name {
+                norm = Some(value);
+            } else {
+                result.metrics.insert(name.to_owned(), value);
+            }
+        }
+        let own = own_loss.and_then(|name| result.metrics.get(&name).copied());
+        result.loss = own.or(result.judged).unwrap_or(f64::NAN);
+        (result, norm)
+    }
+
+    /// The state that holds the learning rate, where there is one.
+    fn rate_name(&self) -> String {
+        own_name(LEARNING_RATE, self.optimizer().name())
+    }
+
+    /// The learning rate as it is; `None` where the optimizer has none.
+    pub fn learning_rate(&self, state: &State) -> Option<f64> {
+        state.get(&self.rate_name()).ok().map(|rate| rate.get(0).as_f64())
+    }
+
+    /// Takes the learning rate as it is for that of the start of a run.
+    pub fn note_base_rate(&mut self, state: &State) {
+        self.base_rate = self.learning_rate(state);
+    }
+
+    /// Forgets what the learning rate has been multiplied by: states have been set to others.
+    pub fn forget_factor(&mut self) {
+        self.factor = f64::NAN;
+    }
+
+    /// Sets the learning rate to so many times what it is at the start of a run, and returns what it was, and what it had
+    /// been multiplied by, where it changes. `step` is the number of the step that is to be done.
+    ///
+    /// # Errors
+    /// Where it would be negative or not finite. Then it is as it was.
+    pub fn set_learning_rate(
+        &mut self,
+        state: &mut State,
+        factor: f64,
+        step: u64,
+    ) -> Result<Option<RateBefore>, Error> {
+        let Some(base) = self.base_rate else { return Ok(None) };
+        if self.factor == factor {
+            return Ok(None);
+        }
+        let before = state.get(&self.rate_name())?;
+        let rate = Scalar::from_f64(before.dtype(), base * factor);
+        if !(rate.as_f64().is_finite() && rate.as_f64() >= 0.0) {
+            let problem = format!("in step {step} its schedule makes it {}", base * factor);
+            let help = "give a schedule of finite factors of at least 0";
+            return Err(Error::invalid("the learning rate", problem, help));
+        }
+        state.set(&self.rate_name(), &Tensor::scalar(rate))?;
+        Ok(Some(RateBefore { rate: before, factor: std::mem::replace(&mut self.factor, factor) }))
+    }
+
+    /// Sets the learning rate to what [`Turn::set_learning_rate`] says it was.
+    pub fn restore_learning_rate(
+        &mut self,
+        state: &mut State,
+        before: Option<RateBefore>,
+    ) -> Result<(), Error> {
+        if let Some(RateBefore { rate, factor }) = before {
+            state.set(&self.rate_name(), &rate)?;
+            self.factor = factor;
+        }
+        Ok(())
+    }
+}
