@@ -15,6 +15,7 @@
 //! | [`mod@visualize`] | what a layer of a trained model sees |
 //! | [`model`] | models that come back from files: [`load`] |
 //! | [`models`] | the models that have a name |
+//! | [`generative`] | how likely models find rows |
 //! | [`generator`] | models of texts that write |
 //! | [`mod@bench`] | the workloads that `nnc bench` measures |
 //! | [`modules`] | files of the text form |
@@ -44,6 +45,7 @@ pub mod dump;
 pub mod error;
 pub mod files;
 pub mod fuzz;
+pub mod generative;
 pub mod generator;
 pub mod model;
 pub mod models;
