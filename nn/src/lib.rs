@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`context`] | the builder that knows the states of a model: [`Context`] |
 //! | [`layer`] | the trait [`Layer`], and [`Sequential`] |
-//! | [`linear`], [`embedding`], [`activation`], [`norm`], [`dropout`], [`flatten`] | layers |
+//! | [`linear`], [`embedding`], [`activation`], [`norm`], [`dropout`], [`corruption`], [`flatten`] | layers |
 //! | [`conv`], [`pool`], [`upsample`], [`residual`] | layers of convolutional networks |
 //! | [`rnn`] | recurrent layers and their cells; loops of one's own are [`Context::scan`] |
 //! | [`functional`] | what those compute, as functions of values |
@@ -43,6 +43,7 @@
 pub mod activation;
 pub mod context;
 pub mod conv;
+pub mod corruption;
 pub mod deconvolution;
 pub mod dropout;
 pub mod embedding;
@@ -71,6 +72,7 @@ pub use activation::Activation::{self, Relu, Sigmoid, Tanh};
 pub use activation::{Nonlinearity, PRelu, RRelu};
 pub use context::{Context, Mode, Parameter};
 pub use conv::{Conv, Conv1d, Conv2d, ConvTranspose, ConvTranspose2d};
+pub use corruption::Corruption;
 pub use dropout::{Dropout, Dropout2d};
 pub use embedding::Embedding;
 pub use flatten::Flatten;

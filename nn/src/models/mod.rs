@@ -4,6 +4,7 @@
 
 mod alexnet;
 mod alphago_zero;
+mod denoising;
 mod lenet;
 mod logistic;
 mod mlp;
@@ -17,6 +18,7 @@ use ir::Value;
 
 pub use alexnet::AlexNet;
 pub use alphago_zero::AlphaGoZero;
+pub use denoising::DenoisingLayer;
 pub use lenet::LeNet;
 pub use logistic::Logistic;
 pub use mlp::{Mlp, mlp};
