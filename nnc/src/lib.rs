@@ -13,6 +13,7 @@
 //! | [`mod@weights`] | weights by the names of another program |
 //! | [`checkpoint`], [`report`] | what training leaves: files to go on from and to use; a table and pictures |
 //! | [`mod@visualize`] | what a layer of a trained model sees |
+//! | [`layerwise`] | layers that are trained one after another |
 //! | [`model`] | models that come back from files: [`load`] |
 //! | [`models`] | the models that have a name |
 //! | [`generative`] | how likely models find rows |
@@ -47,6 +48,7 @@ pub mod files;
 pub mod fuzz;
 pub mod generative;
 pub mod generator;
+pub mod layerwise;
 pub mod model;
 pub mod models;
 pub mod modules;
