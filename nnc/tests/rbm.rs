@@ -302,3 +302,67 @@ fn the_drawn_pseudo_likelihood_is_the_exact_one_on_average() {
     let exact = trainer.evaluate(&rows(&train)).unwrap().metrics[name];
     assert!((mean - exact).abs() < 4.0 * error, "{mean:.3} +- {error:.3}, exactly {exact:.3}");
 }
+
+/// Two clouds of variance 1, of which a machine with Gaussian units knows more than the mean and variance of each value.
+#[test]
+fn a_machine_of_gaussian_units_finds_two_clouds() {
+    const UNITS: usize = 6;
+    let noise = drawn(&[1000, UNITS], 1.0, 21);
+    let centre = |row: usize, unit: usize| if (row + unit).is_multiple_of(2) { 2.0 } else { -2.0 };
+    let values = numbers(&noise).iter().enumerate().map(|(at, noise)| noise + centre(at / UNITS, at % UNITS));
+    let rows = Tensor::new([1000, UNITS], values.clone().map(|x| x as f32).collect()).unwrap();
+    let rbm = Rbm::new(UNITS, 4).gaussian().persistent(100, 1);
+    let options = TrainerOptions { batch: 50, ..TrainerOptions::default() };
+    let mut trainer = Trainer::new("clouds", rbm.clone(), Sgd::new(0.02), options).unwrap();
+    let arrays = Arrays::new("clouds", [("x", rows.clone())]).unwrap();
+    trainer.fit(&arrays, None, &FitOptions::epochs(60), &mut silent).unwrap();
+    let machine = Machine::of_state(rbm, trainer.state()).unwrap();
+    let log_partition = machine.exact_log_partition().unwrap();
+    let found = machine.log_likelihood(&rows, log_partition).unwrap();
+    // Of independent normal values with the mean and variance that each has.
+    let independent: f64 = (0..UNITS)
+        .map(|unit| {
+            let values: Vec<f64> = values.clone().skip(unit).step_by(UNITS).collect();
+            let mean = values.iter().sum::<f64>() / 1000.0;
+            let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1000.0;
+            -0.5 * ((std::f64::consts::TAU * variance).ln() + 1.0)
+        })
+        .sum();
+    let what = format!("log-likelihood {found:.3} nats, of independent values {independent:.3}");
+    println!("{what}");
+    assert!(found > independent + 2.0, "{what}");
+    let annealed = machine.annealed_log_partition(&rows, &Annealing::default()).unwrap();
+    let off = annealed.value - log_partition;
+    assert!(off.abs() < 4.0 * annealed.standard_error, "{annealed:?}, exactly {log_partition}");
+}
+
+#[test]
+fn what_does_not_fit_a_machine_is_an_error_that_says_what_does() {
+    fn message<T>(result: Result<T, nnc::Error>) -> String {
+        result.err().map_or(String::new(), |error| error.to_string())
+    }
+    let rbm = Rbm::new(4, 3);
+    let [weight, hidden_bias, visible_bias] = weights(&rbm, 1.0);
+    let swapped = Machine::new(rbm.clone(), [weight.clone(), visible_bias.clone(), hidden_bias.clone()]);
+    assert_eq!(message(swapped), "hidden_bias: it is f64[4]; give floats [3]");
+    let machine = Machine::new(rbm, [weight, hidden_bias, visible_bias]).unwrap();
+    let wide = drawn(&[2, 5], 1.0, 0);
+    let expected = "the rows: they are f64[2, 5]; give floats [rows, 4]";
+    assert_eq!(message(machine.log_likelihood(&wide, 0.0)), expected);
+    assert_eq!(message(machine.annealed_log_partition(&wide, &Annealing::default())), expected);
+    let rows = Tensor::new([2, 4], vec![0.5; 8]).unwrap();
+    let cold = Annealing { temperatures: 1, ..Annealing::default() };
+    assert_eq!(
+        message(machine.annealed_log_partition(&rows, &cold)),
+        "annealing: there are 100 chains of 1 temperatures; give at least 1 of 2"
+    );
+    let row = Tensor::new([2, 4], vec![0.0, 0.5, 1.0, 1.0, 0.0, 2.0, 1.0, 1.0]).unwrap();
+    assert_eq!(
+        message(machine.free_energies(&row)),
+        "the rows: row 1 holds 2; give numbers from 0 to 1 to binary units, finite ones to Gaussian ones"
+    );
+    let error = message(factorised_log_likelihood(&rows, &wide, 1.0));
+    assert!(error.starts_with("the rows: there are f64[2, 4] to fit to, f64[2, 5] to test on; "), "{error}");
+    let error = message(factorised_log_likelihood(&rows, &rows, 0.0));
+    assert_eq!(error, "the smoothing: it is 0; give a finite number above 0");
+}

@@ -250,11 +250,23 @@ impl Machine {
     /// Rows in `f64`, where they fit.
     fn rows(&self, rows: &Tensor) -> Result<Tensor, Error> {
         let fits = rows.shape().rank() == 2 && rows.shape()[1] == self.rbm.visible && rows.shape()[0] > 0;
-        if fits && rows.dtype().is_float() {
-            return Ok(in_f64(rows));
+        if !fits || !rows.dtype().is_float() {
+            let problem = format!("they are {}", rows.ty());
+            let help = format!("give floats [rows, {}]", self.rbm.visible);
+            return Err(Error::invalid("the rows", problem, help));
         }
-        let problem = format!("they are {}", rows.ty());
-        Err(Error::invalid("the rows", problem, format!("give floats [rows, {}]", self.rbm.visible)))
+        let rows = in_f64(rows);
+        let values = rows.as_slice::<f64>().expect("rows are f64");
+        let is_sound = |x: &f64| match self.rbm.units {
+            VisibleUnits::Binary => (0.0..=1.0).contains(x),
+            VisibleUnits::Gaussian => x.is_finite(),
+        };
+        if let Some(at) = values.iter().position(|x| !is_sound(x)) {
+            let problem = format!("row {} holds {}", at / self.rbm.visible, values[at]);
+            let help = "give numbers from 0 to 1 to binary units, finite ones to Gaussian ones";
+            return Err(Error::invalid("the rows", problem, help));
+        }
+        Ok(rows)
     }
 
     /// A program with the weights of the machine among its states.
