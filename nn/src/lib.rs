@@ -8,6 +8,7 @@
 //! | [`linear`], [`embedding`], [`activation`], [`norm`], [`dropout`], [`flatten`] | layers |
 //! | [`conditional`] | layers that depend on the class of each row |
 //! | [`spectral_norm`] | layers whose weights have a spectral norm of 1 |
+//! | [`linear`], [`embedding`], [`activation`], [`norm`], [`dropout`], [`corruption`], [`flatten`] | layers |
 //! | [`conv`], [`pool`], [`upsample`], [`residual`] | layers of convolutional networks |
 //! | [`rnn`] | recurrent layers and their cells; loops of one's own are [`Context::scan`] |
 //! | [`functional`] | what those compute, as functions of values |
@@ -47,6 +48,7 @@ pub mod activation;
 pub mod conditional;
 pub mod context;
 pub mod conv;
+pub mod corruption;
 pub mod deconvolution;
 pub mod dropout;
 pub mod embedding;
@@ -78,6 +80,7 @@ pub use activation::{Nonlinearity, PRelu, RRelu};
 pub use conditional::{ConditionalBatchNorm, Conditioned};
 pub use context::{Context, Mode, Parameter};
 pub use conv::{Conv, Conv1d, Conv2d, ConvTranspose, ConvTranspose2d};
+pub use corruption::Corruption;
 pub use dropout::{Dropout, Dropout2d};
 pub use embedding::Embedding;
 pub use flatten::Flatten;

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ir::{DType, Scalar, Tensor, Type};
+use nn::models::Autoencoder;
 use nn::models::latent::{CODE, SQUARED_ERROR};
-use nn::models::{Autoencoder, Noise};
 use nn::schedule::{Decay, Schedule};
-use nn::{Activation, Adam, AdamW, Context};
+use nn::{Activation, Adam, AdamW, Context, Corruption};
 use nnc::data::{Dataset, Loaded, Source, digits};
 use nnc::report::pictures::{image_shape, lines};
 use nnc::report::{Axis, Corner, Line, PALETTE, Panel, Scale, figure};
@@ -47,7 +47,7 @@ struct Threes {
     train: Dataset,
     test: Dataset,
     /// The noise in training, which keeps the network from learning its few digits by heart.
-    noise: Noise,
+    noise: Corruption,
 }
 
 /// The digits to learn from and those to test on.
@@ -62,7 +62,7 @@ fn threes() -> Result<Threes, Error> {
         return Err(Error::invalid("digits", "they are no rows", "give zip.train.gz and zip.test.gz"));
     };
     // Values are from -1 to 1 there, and from 0 to 1 here, of fewer digits.
-    let noise = Noise::Gaussian(if file.exists() { 0.2 } else { 0.02 });
+    let noise = Corruption::Gaussian { deviation: if file.exists() { 0.2 } else { 0.02 } };
     let of_digit = |data: &Dataset| {
         let labels = data.labels().unwrap_or_default();
         let rows: Vec<u32> = (0..data.len() as u32).filter(|&row| labels[row as usize] == DIGIT).collect();

@@ -13,8 +13,10 @@
 //! | [`mod@weights`] | weights by the names of another program |
 //! | [`checkpoint`], [`report`] | what training leaves: files to go on from and to use; a table and pictures |
 //! | [`mod@visualize`] | what a layer of a trained model sees |
+//! | [`layerwise`] | layers that are trained one after another |
 //! | [`model`] | models that come back from files: [`load`] |
 //! | [`models`] | the models that have a name |
+//! | [`generative`] | how likely models find rows |
 //! | [`generator`] | models of texts that write |
 //! | [`information`] | what one thing tells of another, in bits |
 //! | [`mod@generative`] | rows that a trained model makes of codes, and what they are worth |
@@ -49,6 +51,7 @@ pub mod fuzz;
 pub mod generative;
 pub mod generator;
 pub mod information;
+pub mod layerwise;
 pub mod model;
 pub mod models;
 pub mod modules;

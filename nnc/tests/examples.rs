@@ -76,6 +76,17 @@ fn a_generator_learns_the_ring() {
     assert!((radius - 1.0).abs() < 0.15, "{text}");
 }
 
+/// It has a row of accuracies, with 100 and 1,000 labels, for each start.
+#[test]
+fn few_labels_compares_three_starts() {
+    let output = Command::new(example("few_labels")).arg("1").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for start in ["Boltzmann machines", "denoising autoencoders", "random"] {
+        let found = numbers(&text, start);
+        assert!(found[0] > 80.0 && found[2] > 90.0, "{text}");
+    }
+}
+
 #[test]
 fn an_autoencoder_with_a_head_classifies_and_draws() {
     let text = printed("two_heads", &["two_heads.safetensors"]);

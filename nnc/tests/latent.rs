@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 
 use ir::{DType, Tensor};
 use nn::models::latent::{CODE, KL, RECONSTRUCTION, SQUARED_ERROR};
-use nn::models::{Autoencoder, Likelihood, Noise, Sparsity, Vae};
-use nn::{Activation, Adam, Context};
+use nn::models::{Autoencoder, Likelihood, Sparsity, Vae};
+use nn::{Activation, Adam, Context, Corruption};
 use nnc::checkpoint::Checkpoint;
 use nnc::data::{Dataset, digits};
 use nnc::models::{ARCHITECTURES, Architecture, Learns, ModelOptions};
@@ -24,7 +24,7 @@ fn models() -> impl Iterator<Item = (&'static Architecture, ModelOptions)> {
             hidden: vec![24],
             code: 6,
             tied: model.name == "autoencoder",
-            noise: (model.name == "denoising").then_some(Noise::SaltAndPepper(0.2)),
+            noise: (model.name == "denoising").then_some(Corruption::SaltAndPepper { rate: 0.2 }),
             sparsity: (model.name == "sparse").then_some(Sparsity::Kl { weight: 0.1, target: 0.1 }),
             contraction: if model.name == "contractive" { 0.1 } else { 0.0 },
             ..ModelOptions::default()
@@ -208,7 +208,7 @@ fn noise_is_drawn_in_training_alone_and_what_is_denoised_is_nearer() {
         assert_eq!(clean, trainer.evaluate(&test).unwrap().metrics[SQUARED_ERROR]);
         squares.map(f64::from).sum::<f64>() / test.rows().len() as f64
     };
-    let (plain, denoised) = (error(Noise::None), error(Noise::Masking(0.33)));
+    let (plain, denoised) = (error(Corruption::None), error(Corruption::Masking { rate: 0.33 }));
     assert!(denoised < 0.6 * plain, "{denoised} and {plain}");
 }
 
@@ -273,7 +273,7 @@ fn what_has_no_meaning_is_an_error() {
         (&["autoencoder", "--loss", "hinge"], "--loss: the model autoencoder has no such option"),
         (&["vae", "--noise", "masking:0.3"], "--noise: the model vae has no such option"),
         (&["denoising", "--noise", "mist:0.3"], "there is no noise of this kind"),
-        (&["denoising", "--noise", "masking:3"], "give a deviation of at least 0, or a part from 0 to 1"),
+        (&["denoising", "--noise", "masking:3"], "give a deviation of at least 0, or a rate from 0 to 1"),
         (&["sparse", "--sparsity", "kl:1:2"], "give none, l1:WEIGHT or kl:WEIGHT:TARGET"),
         (&["vae", "--beta=-1"], "--beta: it is -1; give a number of at least 0"),
         (&["cvae", "--data", "synthetic:regression"], "cvae learns from labels, and the targets are values"),

@@ -19,6 +19,7 @@ use crate::metric;
 pub use classes::at_labels;
 pub(crate) use classes::check_classes;
 pub use custom::CustomLoss;
+pub(crate) use elements::binary_cross_entropy;
 pub use sequence::{Counted, SequenceCrossEntropy};
 
 /// A loss.
@@ -260,7 +261,7 @@ impl Loss {
             Loss::SquaredError => elements::squared_error(b, prediction, target)?,
             Loss::AbsoluteError => elements::absolute_error(b, prediction, target)?,
             Loss::Huber { delta } => elements::huber(b, prediction, target, *delta)?,
-            Loss::BinaryCrossEntropy => elements::binary_cross_entropy(b, prediction, target)?,
+            Loss::BinaryCrossEntropy => binary_cross_entropy(b, prediction, target)?,
             Loss::Hinge => elements::hinge(b, prediction, target)?,
             Loss::Perceptron => elements::perceptron(b, prediction, target)?,
             Loss::KlDivergence => classes::kl_divergence(b, prediction, target)?,

@@ -4,12 +4,14 @@
 
 mod alexnet;
 mod alphago_zero;
+mod denoising;
 pub mod gan;
 pub mod latent;
 mod lenet;
 mod logistic;
 mod mlp;
 mod perceptron;
+pub mod rbm;
 mod resnet;
 mod row_reader;
 mod vgg;
@@ -18,12 +20,14 @@ use ir::Value;
 
 pub use alexnet::AlexNet;
 pub use alphago_zero::AlphaGoZero;
+pub use denoising::DenoisingLayer;
 pub use gan::Gan;
-pub use latent::{Autoencoder, Likelihood, Noise, Sparsity, Vae, Vib};
+pub use latent::{Autoencoder, Likelihood, Sparsity, Vae, Vib};
 pub use lenet::LeNet;
 pub use logistic::Logistic;
 pub use mlp::{Mlp, mlp};
 pub use perceptron::Perceptron;
+pub use rbm::{Rbm, RbmWeights, VisibleUnits};
 pub use resnet::{Block, ResNet, Stem};
 pub use row_reader::RowReader;
 pub use vgg::Vgg;

@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `rows` | rows that a trained model makes of codes |
 //! | [`modes`] | which modes of a mixture samples cover, and how near they are |
+//! | [`likelihood`] | the likelihood of rows under restricted Boltzmann machines, and under independent units |
 
+pub mod likelihood;
 pub mod modes;
 mod rows;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ir::Shape;
-use nn::models::{Autoencoder, Likelihood, Noise, Sparsity, Vae, Vib};
-use nn::{Activation, Loss};
+use nn::models::{Autoencoder, Likelihood, Sparsity, Vae, Vib};
+use nn::{Activation, Corruption, Loss};
 
 use super::vectors::flat;
 use super::{Architecture, Body, Learns, ModelOptions};
@@ -120,7 +120,7 @@ fn autoencoder(row: &Shape, options: &ModelOptions, code_activation: Option<Acti
         code_activation,
         is_tied: options.tied,
         loss,
-        noise: options.noise.unwrap_or(Noise::None),
+        noise: options.noise.unwrap_or(Corruption::None),
         sparsity: options.sparsity.unwrap_or(Sparsity::None),
         contraction: options.contraction,
         ..Autoencoder::new(&sizes, options.activation)

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use ir::names::choices;
-use nn::models::{Likelihood, Noise, Sparsity};
+use nn::Corruption;
+use nn::models::{Likelihood, Sparsity};
 use nn::rnn::{Cell, ElmanCell, GruCell, JordanCell, LstmCell, MguCell, PeepholeCell};
 use nn::{Activation, Nonlinearity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -41,7 +42,7 @@ pub struct ModelOptions {
     pub likelihood: Option<Likelihood>,
     /// The noise that rows are to be cleaned of.
     #[serde(with = "as_text", skip_serializing_if = "Option::is_none")]
-    pub noise: Option<Noise>,
+    pub noise: Option<Corruption>,
     /// What keeps codes sparse.
     #[serde(with = "as_text", skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<Sparsity>,

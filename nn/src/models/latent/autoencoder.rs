@@ -6,9 +6,9 @@ use std::str::FromStr;
 use ir::ops::Distribution::Normal;
 use ir::{DType, Error, Value};
 
-use super::{CODE, Noise, RECONSTRUCTION, SQUARED_ERROR};
+use super::{CODE, RECONSTRUCTION, SQUARED_ERROR};
 use crate::supervised::ROWS;
-use crate::{Activation, Context, Layer, Linear, Loss, Network, Nonlinearity, Outputs, init};
+use crate::{Activation, Context, Corruption, Layer, Linear, Loss, Network, Nonlinearity, Outputs, init};
 
 /// An autoencoder: dense layers that make a code of a row, and dense layers that make the row of the code again (G. Hinton and R.
 /// Salakhutdinov, "Reducing the dimensionality of data with neural networks", 2006).
@@ -42,7 +42,7 @@ pub struct Autoencoder {
     /// How far a reconstruction is from its row: [`Loss::SquaredError`], or [`Loss::BinaryCrossEntropy`] for values from 0 to 1.
     pub loss: Loss,
     /// What is done to rows in training, which are to be told as they were before.
-    pub noise: Noise,
+    pub noise: Corruption,
     /// What keeps codes sparse.
     pub sparsity: Sparsity,
     /// How much `|J|_F^2 / values` counts, with J the derivative of the code by the row (S. Rifai et al., "Contractive auto-encoders",
@@ -111,7 +111,7 @@ impl Autoencoder {
             code_activation: None,
             is_tied: false,
             loss: Loss::SquaredError,
-            noise: Noise::None,
+            noise: Corruption::None,
             sparsity: Sparsity::None,
             contraction: 0.0,
         }
@@ -192,7 +192,7 @@ fn dense(inputs: usize, outputs: usize) -> Linear {
 impl Network for Autoencoder {
     fn build(&self, cx: &mut Context, rows: usize) -> Result<Outputs, Error> {
         let x = cx.input(ROWS, DType::F32, [rows, self.sizes.first().copied().unwrap_or(0)])?;
-        let seen = self.noise.apply(cx, x)?;
+        let seen = self.noise.forward(cx, x)?;
         let code = self.encode(cx, seen)?;
         let decoded = self.decode(cx, code)?;
         let mut loss = self.loss.mean(cx, decoded, x)?;

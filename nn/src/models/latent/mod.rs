@@ -4,7 +4,6 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `likelihood` | what the last layer of a decoder says of a row |
-//! | `noise` | noise that a row is to be cleaned of |
 //! | `gaussian` | codes that are drawn, and how far their distribution is from the prior |
 //! | `autoencoder` | plain, tied, denoising, sparse and contractive autoencoders |
 //! | `vae` | variational autoencoders, and those that know labels |
@@ -13,14 +12,12 @@
 mod autoencoder;
 mod gaussian;
 mod likelihood;
-mod noise;
 mod vae;
 mod vib;
 
 pub use autoencoder::{Autoencoder, Sparsity};
 pub use gaussian::Gaussian;
 pub use likelihood::Likelihood;
-pub use noise::Noise;
 pub use vae::Vae;
 pub use vib::Vib;
 

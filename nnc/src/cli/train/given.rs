@@ -1,8 +1,9 @@
 //! The options of `nnc train` that make a run what it is.
 
 use clap::Parser;
+use nn::Corruption;
 use nn::Nonlinearity;
-use nn::models::{Likelihood, Noise, Sparsity};
+use nn::models::{Likelihood, Sparsity};
 use nnc::data::Augment;
 use nnc::data::source::SourceKind;
 use nnc::models::options::as_text;
@@ -108,9 +109,9 @@ pub struct Given {
     pub likelihood: Option<Likelihood>,
     /// What is done to rows in training, which are to be told as they were: none, gaussian:DEVIATION, masking:PART or
     /// salt-and-pepper:PART
-    #[arg(long, value_name = "KIND", value_parser = str::parse::<Noise>)]
+    #[arg(long, value_name = "KIND", value_parser = str::parse::<Corruption>)]
     #[serde(with = "as_text")]
-    pub noise: Option<Noise>,
+    pub noise: Option<Corruption>,
     /// What keeps codes sparse: none, l1:WEIGHT or kl:WEIGHT:TARGET
     #[arg(long, value_name = "KIND", value_parser = str::parse::<Sparsity>)]
     #[serde(with = "as_text")]
