@@ -23,6 +23,7 @@ pub const LENET: Architecture = Architecture {
     row: image,
     build: |_, outputs, _| LeNet::new(outputs).into(),
     generative: None,
+    game: None,
     sequences: None,
 };
 
@@ -40,6 +41,7 @@ pub const ALEXNET: Architecture = Architecture {
         AlexNet { hidden, dropout: options.dropout, ..whole }.into()
     },
     generative: None,
+    game: None,
     sequences: None,
 };
 
@@ -103,6 +105,7 @@ const fn vgg_row(name: &'static str, doc: &'static str, build: Build) -> Archite
         row: image,
         build,
         generative: None,
+        game: None,
         sequences: None,
     }
 }
@@ -118,6 +121,7 @@ const fn resnet_row(name: &'static str, doc: &'static str, build: Build) -> Arch
         row: image,
         build,
         generative: None,
+        game: None,
         sequences: None,
     }
 }

@@ -24,6 +24,7 @@ pub const AUTOENCODER: Architecture = Architecture {
     row: flat,
     build: |row, _, options| network(autoencoder(row, options, None)),
     generative: None,
+    game: None,
     sequences: None,
 };
 
@@ -63,6 +64,7 @@ pub const VAE: Architecture = Architecture {
     row: flat,
     build: |row, _, options| network(vae(row, 0, options)),
     generative: Some(|row, _, options| Arc::new(vae(row, 0, options))),
+    game: None,
     sequences: None,
 };
 
@@ -103,6 +105,7 @@ pub const VIB: Architecture = Architecture {
         })
     },
     generative: None,
+    game: None,
     sequences: None,
 };
 

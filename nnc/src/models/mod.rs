@@ -6,10 +6,12 @@
 //! | [`vectors`] | models of rows of any shape |
 //! | [`images`] | models of images |
 //! | [`boards`] | models of boards, which have several results |
+//! | [`adversarial`] | models that learn to make rows in a game |
 //! | [`latent`] | models that learn a code of rows |
 //! | [`sequences`] | models that read a row step by step |
 //! | [`options`] | what a user can choose of a model |
 
+pub mod adversarial;
 pub mod boards;
 pub mod images;
 pub mod latent;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use ir::names::choices;
 use ir::{Graph, Shape};
 use nn::sequence::LOGITS;
-use nn::{Context, Generative, Layer, Loss, Network, Supervised};
+use nn::{Context, Generative, Layer, Loss, Network, Player, Supervised, TrainStep};
 
 use crate::Error;
 use crate::checkpoint::Description;
@@ -47,6 +49,8 @@ pub struct Architecture {
     pub build: Build,
     /// The same model as one that makes rows of codes; `None` where it makes none.
     pub generative: Option<BuildGenerative>,
+    /// The players, where it is a game of a generator and a critic, from what each does with its gradients, in this order.
+    pub game: Option<Players>,
     /// The model for rows of tokens with a class to be told at each step; `None` where it is none of sequences.
     pub sequences: Option<BuildSequences>,
 }
@@ -63,6 +67,9 @@ pub enum Learns {
     /// What no data set of one target per row has.
     Several,
 }
+
+/// What makes the players of a game: that of the critic first.
+pub type Players = fn(&ModelOptions, [TrainStep; 2]) -> [Player; 2];
 
 /// What builds a model that makes rows of a shape, of so many classes.
 pub type BuildGenerative = fn(&Shape, usize, &ModelOptions) -> Arc<dyn Generative>;
@@ -112,6 +119,10 @@ pub const ARCHITECTURES: &[Architecture] = &[
     latent::BETA_VAE,
     latent::CVAE,
     latent::VIB,
+    adversarial::GAN,
+    adversarial::WGAN,
+    adversarial::WGAN_GP,
+    adversarial::CGAN,
 ];
 
 impl Architecture {

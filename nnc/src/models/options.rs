@@ -50,6 +50,8 @@ pub struct ModelOptions {
     pub contraction: f64,
     /// How much the divergence of codes from their prior counts.
     pub beta: f64,
+    /// The steps of a critic for one of the generator.
+    pub critic_steps: usize,
 }
 
 /// What has a text of its own, as that text.
@@ -103,6 +105,7 @@ impl Default for ModelOptions {
             sparsity: None,
             contraction: 0.0,
             beta: 1.0,
+            critic_steps: 1,
         }
     }
 }

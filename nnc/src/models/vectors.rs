@@ -22,6 +22,7 @@ pub const MLP: Architecture = Architecture {
         Mlp { dropout, batch_norm, ..Mlp::new(&sizes, activation) }.into()
     },
     generative: None,
+    game: None,
     sequences: None,
 };
 
@@ -35,6 +36,7 @@ pub const LOGISTIC: Architecture = Architecture {
     row: flat,
     build: |row, outputs, _| Logistic::new(row.elements(), outputs).into(),
     generative: None,
+    game: None,
     sequences: None,
 };
 
@@ -48,6 +50,7 @@ pub const PERCEPTRON: Architecture = Architecture {
     row: flat,
     build: |row, outputs, _| Perceptron::new(row.elements(), outputs).into(),
     generative: None,
+    game: None,
     sequences: None,
 };
 

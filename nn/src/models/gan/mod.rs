@@ -19,7 +19,7 @@ pub use objective::Objective;
 use penalty::gradient_penalty;
 
 use crate::supervised::TARGETS;
-use crate::{Context, Layer, Network, Optimizer, Outputs, Player, TrainStep};
+use crate::{Context, Generative, Layer, Network, Optimizer, Outputs, Player, TrainStep};
 
 /// The name of the player that makes rows, and the scope of its layer.
 pub const GENERATOR: &str = "generator";
@@ -156,6 +156,21 @@ impl<G: Layer, D: Layer> Network for Gan<G, D> {
         }
         let labels = cx.input(TARGETS, DType::I64, [rows])?;
         cx.with_labels(labels, |cx| self.game(cx, rows))
+    }
+}
+
+impl<G: Layer, D: Layer> Generative for Gan<G, D> {
+    fn code_size(&self) -> usize {
+        self.latent
+    }
+
+    fn generate(&self, cx: &mut Context, code: Value) -> Result<Value, Error> {
+        if !self.is_conditional {
+            return cx.layer(GENERATOR, &self.generator, code);
+        }
+        let rows = cx.shape(code)[0];
+        let labels = cx.input(TARGETS, DType::I64, [rows])?;
+        cx.with_labels(labels, |cx| cx.layer(GENERATOR, &self.generator, code))
     }
 }
 

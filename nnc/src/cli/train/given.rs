@@ -122,6 +122,9 @@ pub struct Given {
     /// How much the divergence of codes from their prior counts in the loss [default: 1]
     #[arg(long, value_name = "WEIGHT", allow_hyphen_values = true, value_parser = finite)]
     pub beta: Option<f64>,
+    /// The steps of a critic for one of the generator [default: 1]
+    #[arg(long, value_name = "N")]
+    pub critic_steps: Option<usize>,
     /// Normalise hidden values over the batch
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub batch_norm: Option<bool>,
@@ -196,6 +199,7 @@ mod tests {
                 ("sparsity", given.sparsity.is_some()),
                 ("contraction", given.contraction.is_some()),
                 ("beta", given.beta.is_some()),
+                ("critic-steps", given.critic_steps.is_some()),
             ] {
                 assert!(!is_given || model.options.contains(&name), "{}: --{name}", model.name);
             }

@@ -112,7 +112,13 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let compile = Options { threads: args.threads, ..args.target.options(args.checkpoint_loops) };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
     let options = TrainerOptions { batch, seed, augment, compile: compile.clone() };
-    let mut trainer = Trainer::new(model.name, network, settings.optimizer(), options)?;
+    let mut trainer = match model.game {
+        None => Trainer::new(model.name, network, settings.optimizer(), options)?,
+        Some(players) => {
+            let players = players(&settings.model, [settings.optimizer(), settings.optimizer()]);
+            Trainer::of_game(model.name, network, players, options)?
+        }
+    };
     let (saved, mut free) = settings.saved(model);
     let checkpoint_every = args.checkpoint_every.or_else(|| checkpoint.and_then(saved_interval));
     free.extend(checkpoint_every.map(|every| (CHECKPOINT_EVERY.to_owned(), every.into())));

@@ -123,6 +123,7 @@ impl Settings {
             ("--layers", Some(self.model.layers)),
             ("--steps", Some(self.model.steps)),
             ("--code", Some(self.model.code)),
+            ("--critic-steps", Some(self.model.critic_steps)),
         ];
         for (name, value) in at_least_1 {
             if value == Some(0) {
@@ -316,7 +317,7 @@ impl Settings {
 }
 
 /// The options that only some models have.
-const MODEL_OPTIONS: [&str; 15] = [
+const MODEL_OPTIONS: [&str; 16] = [
     "hidden",
     "activation",
     "dropout",
@@ -332,6 +333,7 @@ const MODEL_OPTIONS: [&str; 15] = [
     "sparsity",
     "contraction",
     "beta",
+    "critic-steps",
 ];
 
 /// What suits the data that are given, of the options that the model has.
