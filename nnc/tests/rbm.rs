@@ -366,3 +366,17 @@ fn what_does_not_fit_a_machine_is_an_error_that_says_what_does() {
     let error = message(factorised_log_likelihood(&rows, &rows, 0.0));
     assert_eq!(error, "the smoothing: it is 0; give a finite number above 0");
 }
+
+#[test]
+fn a_saved_machine_comes_back_with_its_codes_and_its_likelihood() {
+    let (_, test) = binary_digits();
+    let test = rows(&test);
+    let mut trainer = trainer(Rbm::new(64, 20).persistent(30, 1), 1);
+    trainer.fit(&test, None, &FitOptions::epochs(1), &mut silent).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rbm.safetensors");
+    trainer.save(&path).unwrap();
+    let model = nnc::load(&path).unwrap();
+    assert_eq!(model.results(&test).unwrap(), trainer.results(&test).unwrap());
+    assert_eq!(model.evaluate(&test).unwrap(), trainer.evaluate(&test).unwrap());
+}

@@ -75,7 +75,7 @@ fn two(options: &ModelOptions, objective: Objective, [generator, critic]: [Train
 /// Dense layers from `inputs` to `values`, which are probabilities where rows are.
 fn generator(inputs: usize, values: usize, options: &ModelOptions) -> Mlp {
     let sizes = [&[inputs], &options.hidden[..], &[values]].concat();
-    let layers = Mlp::new(&sizes, options.activation);
+    let layers = Mlp { batch_norm: true, ..Mlp::new(&sizes, options.activation) };
     match options.likelihood {
         Some(Likelihood::Gaussian) => layers,
         _ => layers.output_activation(Activation::Sigmoid),

@@ -79,7 +79,8 @@ pub enum Chain {
 /// let machine = Rbm::new(64, 100).persistent(100, 1);
 /// let step = training_graph("rbm", &machine, 32, &Sgd::new(0.05))?;
 /// let states: Vec<&str> = step.states().filter_map(|(_, node)| node.name.as_deref()).collect();
-/// assert_eq!(states[..4], ["weight", "hidden_bias", "visible_bias", "chains"]);
+/// assert_eq!(states[..3], ["weight", "hidden_bias", "visible_bias"]);
+/// assert!(states.contains(&"chains"));
 /// # Ok::<(), ir::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
