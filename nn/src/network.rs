@@ -265,24 +265,13 @@ pub fn inference_graph(name: &str, network: &dyn Network, rows: usize) -> Result
     Ok(needed_part(&cx.finish()))
 }
 
-/// The rows that a network makes of codes, the output `x`: of its input `code`, or, where there are to be samples, of codes that are
-/// drawn in each run.
+/// The rows that a network makes of codes: the output `x` of the input `code`, `f32[rows, code]`.
 ///
 /// # Errors
 /// Where the network cannot be built.
-pub fn generating_graph(
-    name: &str,
-    network: &dyn Generative,
-    rows: usize,
-    is_drawn: bool,
-) -> Result<Graph, Error> {
+pub fn generating_graph(name: &str, network: &dyn Generative, rows: usize) -> Result<Graph, Error> {
     let mut cx = Context::new(name);
-    let shape = [rows, network.code_size()];
-    let code = if is_drawn {
-        cx.draw(ir::ops::Distribution::Normal, shape)?
-    } else {
-        cx.input(crate::models::latent::CODE, DType::F32, shape)?
-    };
+    let code = cx.input(crate::models::latent::CODE, DType::F32, [rows, network.code_size()])?;
     let rows = network.generate(&mut cx, code)?;
     cx.output(crate::supervised::ROWS, rows)?;
     Ok(cx.finish())

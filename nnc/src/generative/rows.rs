@@ -1,6 +1,6 @@
 //! Rows that a trained model makes of codes: samples, and what lies between and along codes.
 
-use ir::{DType, Tensor, Type};
+use ir::{DType, Init, Tensor, Type};
 use nn::models::latent::CODE;
 use nn::network::generating_graph;
 use nn::supervised::{ROWS, TARGETS};
@@ -8,6 +8,9 @@ use runtime::State;
 
 use crate::models::generative_of;
 use crate::{Error, Model, Options, compile};
+
+/// The stream of the draws of codes, far from those of initial weights.
+const STREAM: u32 = 0xC0DE_0000;
 
 /// Rows that are drawn from a model: `f32[count, ..]`, the same for the same seed. A model that knows the labels of rows draws
 /// those of `label`, or, where there is none, of each class in turn.
@@ -24,7 +27,9 @@ pub fn sample(
     if count == 0 {
         return Err(Error::invalid("the number of samples", "it is 0", "give at least 1"));
     }
-    run(model, None, count, seed, label, options)
+    let normal = Init::Normal { mean: 0.0, deviation: 1.0, stream: STREAM };
+    let codes = normal.materialize(&Type::new(DType::F32, [count, code_size(model)?]), seed);
+    decode(model, &codes, label, options)
 }
 
 /// The rows that codes, `f32[rows, code]`, stand for; labels as for [`sample`].
@@ -38,7 +43,25 @@ pub fn decode(
     options: &Options,
 ) -> Result<Tensor, Error> {
     let rows = codes.shape().first().copied().unwrap_or(0);
-    run(model, Some(codes), rows, 0, label, options)
+    let network = generative_of(model.name(), model.description())?;
+    let wanted = Type::new(DType::F32, [rows, network.code_size()]);
+    if codes.ty() != wanted {
+        let problem = format!("they are {}", codes.ty());
+        return Err(Error::invalid("codes", problem, format!("give {wanted}")));
+    }
+    let graph = generating_graph(model.name(), &*network, rows)?;
+    let mut program = compile(&graph, options)?;
+    let mut state = State::new(program.plan(), 0)?;
+    let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
+    for name in names.iter().filter(|name| model.state().contains(name)) {
+        state.set(name, &model.state().get(name)?)?;
+    }
+    let labels = labels_of(model, rows, label, program.inputs().any(|(name, _)| name == TARGETS))?;
+    let labels = labels.iter().map(|labels| (TARGETS, labels));
+    let inputs: Vec<(&str, &Tensor)> = std::iter::once((CODE, codes)).chain(labels).collect();
+    program.run_named(&mut state, &inputs)?;
+    let made = program.output(ROWS).cloned();
+    made.ok_or_else(|| Error::invalid(model.name(), "it has made no rows", "train it again"))
 }
 
 /// The size of the codes that a model makes rows of.
@@ -47,35 +70,6 @@ pub fn decode(
 /// Where it makes none.
 pub fn code_size(model: &Model) -> Result<usize, Error> {
     Ok(generative_of(model.name(), model.description())?.code_size())
-}
-
-fn run(
-    model: &Model,
-    codes: Option<&Tensor>,
-    rows: usize,
-    seed: u64,
-    label: Option<usize>,
-    options: &Options,
-) -> Result<Tensor, Error> {
-    let network = generative_of(model.name(), model.description())?;
-    let wanted = Type::new(DType::F32, [rows, network.code_size()]);
-    if let Some(codes) = codes.filter(|codes| codes.ty() != wanted) {
-        let problem = format!("it is {}", codes.ty());
-        return Err(Error::invalid("codes", problem, format!("give {wanted}")));
-    }
-    let graph = generating_graph(model.name(), &*network, rows, codes.is_none())?;
-    let mut program = compile(&graph, options)?;
-    let mut state = State::new(program.plan(), seed)?;
-    let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
-    for name in names.iter().filter(|name| model.state().contains(name)) {
-        state.set(name, &model.state().get(name)?)?;
-    }
-    let labels = labels_of(model, rows, label, program.inputs().any(|(name, _)| name == TARGETS))?;
-    let mut inputs: Vec<(&str, &Tensor)> = codes.iter().map(|&codes| (CODE, codes)).collect();
-    inputs.extend(labels.iter().map(|labels| (TARGETS, labels)));
-    program.run_named(&mut state, &inputs)?;
-    let made = program.output(ROWS).cloned();
-    made.ok_or_else(|| Error::invalid(model.name(), "it has made no rows", "train it again"))
 }
 
 /// The label of each row, where the model knows them.

@@ -49,7 +49,7 @@ pub struct Architecture {
     pub build: Build,
     /// The same model as one that makes rows of codes; `None` where it makes none.
     pub generative: Option<BuildGenerative>,
-    /// The players, where it is a game of a generator and a critic, from what each does with its gradients, in this order.
+    /// The players, where it is a game of a generator and a critic, from what each does with its gradients: that of the generator first.
     pub game: Option<Players>,
     /// The model for rows of tokens with a class to be told at each step; `None` where it is none of sequences.
     pub sequences: Option<BuildSequences>,
@@ -68,7 +68,7 @@ pub enum Learns {
     Several,
 }
 
-/// What makes the players of a game: that of the critic first.
+/// What makes the players of a game, the critic first, of what the generator does with its gradients and what the critic does.
 pub type Players = fn(&ModelOptions, [TrainStep; 2]) -> [Player; 2];
 
 /// What builds a model that makes rows of a shape, of so many classes.
@@ -119,8 +119,6 @@ pub const ARCHITECTURES: &[Architecture] = &[
     latent::BETA_VAE,
     latent::CVAE,
     latent::VIB,
-    adversarial::GAN,
-    adversarial::WGAN,
     adversarial::WGAN_GP,
     adversarial::CGAN,
 ];

@@ -16,9 +16,6 @@ pub struct Gaussian {
     pub log_variance: Value,
 }
 
-/// The key of draws where nothing is trained: an evaluation is the same whenever it is made.
-const EVALUATION_KEY: i64 = 0x5EED;
-
 impl Gaussian {
     /// What two dense layers, `mean` and `log_variance`, make of the last hidden layer of an encoder, `[rows, hidden]`.
     ///
@@ -46,12 +43,7 @@ impl Gaussian {
     /// As [`Context::draw`].
     pub fn draw(self, cx: &mut Context) -> Result<Value, Error> {
         let shape = cx.shape(self.mean).clone();
-        let noise = if cx.is_training() {
-            cx.draw(Normal, shape)?
-        } else {
-            let key = cx.scalar(ir::Scalar::I64(EVALUATION_KEY));
-            cx.with_key(key, |cx| cx.draw(Normal, shape))?
-        };
+        let noise = cx.draw(Normal, shape)?;
         self.with_noise(cx, noise)
     }
 
