@@ -150,7 +150,7 @@ fn squared_derivative(network: &Autoencoder, trainer: &Trainer, rows: &Dataset) 
     let mut cx = Context::new("derivative");
     let x = cx.input("x", DType::F32, [rows.len(), 64]).unwrap();
     let code = network.encode(&mut cx, x).unwrap();
-    let units = cx.split(code, 1, &vec![1; 6]).unwrap();
+    let units = cx.split(code, 1, &[1; 6]).unwrap();
     let squares = units.into_iter().map(|unit| {
         let sum = cx.eval(unit.sum_all()).unwrap();
         let gradient = cx.grad(sum, &[x]).unwrap()[0];
