@@ -99,6 +99,10 @@ fn mlp() -> Mlp {
     Mlp::new(&[784, 512, 256, 10], Relu)
 }
 
+fn vae() -> Vae {
+    Vae::new(784, &[400], 20, Relu, Likelihood::Bernoulli)
+}
+
 fn autoencoder() -> Mlp {
     Mlp::new(&[784, 256, 64, 256, 784], Sigmoid).output_activation(Sigmoid)
 }
@@ -156,8 +160,4 @@ mod tests {
             assert_eq!(workload.model().unwrap().flops(), expected, "{}", workload.name);
         }
     }
-}
-
-fn vae() -> Vae {
-    Vae::new(784, &[400], 20, Relu, Likelihood::Bernoulli)
 }
