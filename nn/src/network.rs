@@ -75,7 +75,7 @@ pub trait Generative: Network {
 pub struct Outputs {
     /// What it is used for, by name: of each row something, along the first axis.
     pub results: Vec<(String, Value)>,
-    /// What is made small: a float of rank 0, a mean over the rows. In a game, what it is judged by: see [`game`](crate::game).
+    /// What is made small: a float of rank 0, a mean over the rows. In a game, what it is judged by: see [`crate::game`].
     pub loss: Option<Value>,
     /// What the players of a game make small, each its own, by their names: floats of rank 0, means over the rows.
     pub players: Vec<(String, Value)>,
@@ -103,7 +103,7 @@ impl Outputs {
         Outputs { loss: Some(loss), ..self }
     }
 
-    /// With a player of this name, who makes this loss small: see [`game`](crate::game).
+    /// With a player of this name, who makes this loss small: see [`crate::game`].
     pub fn player(mut self, name: impl Into<String>, loss: Value) -> Outputs {
         self.players.push((name.into(), loss));
         self
@@ -226,7 +226,7 @@ fn step_graph(
 }
 
 /// The network on examples with targets, as it is: its results, then the loss, those of the players of a game
-/// ([`game::loss_name`](crate::game::loss_name)), and the metrics.
+/// ([`game::loss_name`]), and the metrics.
 ///
 /// # Errors
 /// Where the network cannot be built, or two outputs have one name.
