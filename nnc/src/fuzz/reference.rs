@@ -102,34 +102,8 @@ impl<'a> Reference<'a> {
         spread.into_iter().map(tolerated).collect()
     }
 
-    /// Whether an output or a state depends on no sum: then it has the same bits on all targets.
-    pub fn is_free_of_sums(&self) -> BTreeMap<String, bool> {
-        let mut free: Vec<bool> = Vec::with_capacity(self.graph.len());
-        for (_, node) in self.graph.nodes() {
-            let types: Vec<&Type> = node.operands.iter().map(|&operand| self.graph.ty(operand)).collect();
-            let sums = match node.op.lower(&types, &node.results) {
-                Lowering::Reduce { .. } | Lowering::Contract(_) | Lowering::Kernel(_) => true,
-                Lowering::Expand(_) => !matches!(node.op, Op::StopGradient(_) | Op::Random(_)),
-                _ => false,
-            };
-            free.push(!sums && node.operands.iter().all(|operand| free[operand.node.0 as usize]));
-        }
-        self.roots().map(|(name, value)| (name, free[value.node.0 as usize])).collect()
-    }
-
-    /// The values of outputs and the next ones of states, by name.
-    fn roots(&self) -> impl Iterator<Item = (String, Value)> + '_ {
-        let outputs = self.graph.outputs.iter().map(|output| (output.name.clone(), output.value));
-        let states = self.graph.states().map(|(id, node)| {
-            let update = self.graph.updates.iter().find(|update| update.state == id);
-            let value = update.map_or(Value::new(id, 0), |update| update.value);
-            (format!("state {}", node.name.as_deref().unwrap_or_default()), value)
-        });
-        outputs.chain(states)
-    }
-
     fn named<'r>(&'r self, results: &'r Results) -> impl Iterator<Item = (String, &'r Array)> + 'r {
-        self.roots().map(|(name, value)| (name, &results[value.node.0 as usize][value.result as usize]))
+        roots(self.graph).map(|(name, value)| (name, &results[value.node.0 as usize][value.result as usize]))
     }
 
     /// Interprets the nodes that are needed; `change` is given the operands and the results of each.
@@ -199,6 +173,33 @@ impl<'a> Reference<'a> {
         all[0] = noise;
         all
     }
+}
+
+/// Whether an output or a state, by name, depends on no sum: then it has the same bits on all targets. What a loop carries may be
+/// a sum over its steps.
+pub fn is_free_of_sums(graph: &Graph) -> BTreeMap<String, bool> {
+    let mut free: Vec<bool> = Vec::with_capacity(graph.len());
+    for (_, node) in graph.nodes() {
+        let types: Vec<&Type> = node.operands.iter().map(|&operand| graph.ty(operand)).collect();
+        let sums = match node.op.lower(&types, &node.results) {
+            Lowering::Reduce { .. } | Lowering::Contract(_) | Lowering::Kernel(_) | Lowering::Scan => true,
+            Lowering::Expand(_) => !matches!(node.op, Op::StopGradient(_) | Op::Random(_)),
+            _ => false,
+        };
+        free.push(!sums && node.operands.iter().all(|operand| free[operand.node.0 as usize]));
+    }
+    roots(graph).map(|(name, value)| (name, free[value.node.0 as usize])).collect()
+}
+
+/// The values of outputs and the next ones of states, by name.
+fn roots(graph: &Graph) -> impl Iterator<Item = (String, Value)> + '_ {
+    let outputs = graph.outputs.iter().map(|output| (output.name.clone(), output.value));
+    let states = graph.states().map(|(id, node)| {
+        let update = graph.updates.iter().find(|update| update.state == id);
+        let value = update.map_or(Value::new(id, 0), |update| update.value);
+        (format!("state {}", node.name.as_deref().unwrap_or_default()), value)
+    });
+    outputs.chain(states)
 }
 
 /// The nodes that outputs and updates depend on, and all inputs and states.
