@@ -101,11 +101,7 @@ impl Generator {
         sampling.check()?;
         let graph = step_of(model.name(), model.description())?;
         let program = compile(&graph, options)?;
-        let mut state = State::new(program.plan(), 0)?;
-        let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
-        for name in names.iter().filter(|name| model.state().contains(name)) {
-            state.set(name, &model.state().get(name)?)?;
-        }
+        let state = model.state_for(&program)?;
         let vocabulary = Vocabulary::of_names(model.name(), &model.description().data.outputs)?;
         let token = Tensor::zeros(&ir::Type::new(DType::I64, [1]));
         Ok(Generator { program, state, vocabulary, sampling, token, drawn: 0, has_read: false })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ir::{Shape, Tensor, Type};
 use nn::supervised::PREDICTION;
-use runtime::State;
+use runtime::{Executable, State};
 
 use crate::checkpoint::{Checkpoint, Description, Identity, set_states};
 use crate::data::{Arrays, Dataset, Examples, Normalisation, Targets};
@@ -195,6 +195,16 @@ impl Model {
     /// Its weights by name: parameters and buffers.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The states of another program of the model: its own where they have a name of its own, the others as they start.
+    pub(crate) fn state_for(&self, program: &Executable) -> Result<State, Error> {
+        let mut state = State::new(program.plan(), 0)?;
+        let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
+        for name in names.iter().filter(|name| self.state.contains(name)) {
+            state.set(name, &self.state.get(name)?)?;
+        }
+        Ok(state)
     }
 
     /// The number of elements of all parameters.

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use ir::Tensor;
 use nn::models::latent::CODE;
-use nnc::{Error, Options, data};
+use nnc::{Error, Options};
 use serde_json::json;
 
 use super::output::Output;
-use super::results::npy_bytes;
+use super::results::{npy_bytes, read_rows};
 use super::target::TargetArg;
 use super::{Status, streams};
 
@@ -34,18 +34,13 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let options = Options { threads: args.threads, ..args.target.options() };
     let model = nnc::load_with(&args.checkpoint, &options)?;
-    if model.result_types().all(|(name, _)| name != CODE) {
-        let help = "give a model that has some: autoencoder, vae, vib, ..";
-        return Err(Error::invalid(model.name(), "it has no codes", help));
-    }
-    let rows = if streams::is_stream(&args.input) {
-        data::rows::decode(&streams::read(&args.input)?, "stdin")?
-    } else {
-        data::rows::read(&args.input)?
-    };
+    let rows = read_rows(&args.input)?;
     let results = model.results(&rows)?;
     let codes: Option<&Tensor> = results.iter().find(|(name, _)| name == CODE).map(|(_, codes)| codes);
-    let codes = codes.ok_or_else(|| Error::invalid(model.name(), "it has no codes", "train it again"))?;
+    let codes = codes.ok_or_else(|| {
+        let help = "give a model that has some: autoencoder, vae, vib, ..";
+        Error::invalid(model.name(), "it has no codes", help)
+    })?;
     streams::write(&args.out, &npy_bytes(codes)?)?;
     let json = || json!({ "model": super::model_json(&model), "rows": rows.len(), "file": args.out });
     output.result(json, || format!("codes {} written to {}", codes.ty(), args.out.display()))?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ir::Tensor;
 use nnc::model::Predictions;
-use nnc::{Error, Options, data, npy};
+use nnc::{Error, Options, npy};
 use serde_json::{Value, json};
 
 use super::output::Output;
@@ -61,11 +61,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         }
         return results::run(&model, &args.input, args.out.as_deref(), output);
     }
-    let rows = if streams::is_stream(&args.input) {
-        data::rows::decode(&streams::read(&args.input)?, "stdin")?
-    } else {
-        data::rows::read(&args.input)?
-    };
+    let rows = results::read_rows(&args.input)?;
     let predictions = model.predict_rows(&rows)?;
     if let Some(out) = &args.out {
         write(&predictions, out)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ir::Tensor;
-use nnc::data::Arrays;
+use nnc::data::{Arrays, Dataset};
 use nnc::{Error, Model, data, npy};
 use serde_json::{Map, Value, json};
 
@@ -32,12 +32,7 @@ pub fn run(model: &Model, input: &Path, out: Option<&Path>, output: &Output) -> 
         })?;
         model.results(&Arrays::new(&name, arrays)?)?
     } else {
-        let rows = if streams::is_stream(input) {
-            data::rows::decode(&streams::read(input)?, "stdin")?
-        } else {
-            data::rows::read(input)?
-        };
-        model.results(&rows)?
+        model.results(&read_rows(input)?)?
     };
     if let Some(out) = out {
         let named = results.iter().map(|(name, tensor)| (name.as_str(), tensor));
@@ -54,6 +49,14 @@ pub fn run(model: &Model, input: &Path, out: Option<&Path>, output: &Output) -> 
     };
     output.result(as_json, as_text)?;
     Ok(Status::Done)
+}
+
+/// The rows in a file, or on stdin.
+pub fn read_rows(input: &Path) -> Result<Dataset, Error> {
+    match streams::is_stream(input) {
+        true => data::rows::decode(&streams::read(input)?, "stdin"),
+        false => data::rows::read(input),
+    }
 }
 
 /// A tensor as a .npy file.

@@ -16,7 +16,7 @@ use super::{Status, streams};
 /// Arguments of `nnc sample`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model that makes rows of codes, or a checkpoint of one: vae, beta-vae, cvae
+    /// A model that makes rows of codes, or a checkpoint of one: vae, cvae, wgan-gp, cgan, ..
     checkpoint: PathBuf,
     /// The number of rows
     #[arg(long, value_name = "N", default_value_t = 100)]

@@ -4,7 +4,6 @@ use ir::{DType, Init, Tensor, Type};
 use nn::models::latent::CODE;
 use nn::network::generating_graph;
 use nn::supervised::{ROWS, TARGETS};
-use runtime::State;
 
 use crate::models::generative_of;
 use crate::{Error, Model, Options, compile};
@@ -51,11 +50,7 @@ pub fn decode(
     }
     let graph = generating_graph(model.name(), &*network, rows)?;
     let mut program = compile(&graph, options)?;
-    let mut state = State::new(program.plan(), 0)?;
-    let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
-    for name in names.iter().filter(|name| model.state().contains(name)) {
-        state.set(name, &model.state().get(name)?)?;
-    }
+    let mut state = model.state_for(&program)?;
     let labels = labels_of(model, rows, label, program.inputs().any(|(name, _)| name == TARGETS))?;
     let labels = labels.iter().map(|labels| (TARGETS, labels));
     let inputs: Vec<(&str, &Tensor)> = std::iter::once((CODE, codes)).chain(labels).collect();

@@ -44,9 +44,7 @@ fn body(network: impl Network + 'static) -> Body {
 }
 
 fn players(options: &ModelOptions, [generator, critic]: [TrainStep; 2]) -> [Player; 2] {
-    // The layers say nothing of the players.
-    let game = Gan::new([1], 1, Activation::Relu, Activation::Relu, OBJECTIVE);
-    game.players(generator, critic, options.critic_steps)
+    OBJECTIVE.players(generator, critic, options.critic_steps)
 }
 
 /// Dense layers from `inputs` to `values`, which are probabilities where rows are.

@@ -137,8 +137,20 @@ impl<G: Layer, D: Layer> Gan<G, D> {
         discriminator: impl Optimizer + 'static,
         discriminator_steps: usize,
     ) -> [Player; 2] {
+        self.objective.players(generator, discriminator, discriminator_steps)
+    }
+}
+
+impl Objective {
+    /// The players of a game with this objective: see [`Gan::players`].
+    pub fn players(
+        self,
+        generator: impl Optimizer + 'static,
+        discriminator: impl Optimizer + 'static,
+        discriminator_steps: usize,
+    ) -> [Player; 2] {
         let step = TrainStep::new(discriminator);
-        let step = match self.objective.weight_bound() {
+        let step = match self.weight_bound() {
             Some(bound) => step.clip_weights(bound),
             None => step,
         };
