@@ -137,6 +137,16 @@ impl Nest {
         self.vars[var.0 as usize]
     }
 
+    /// The dtype of what is in memory at a place.
+    pub fn element(&self, place: &Place) -> DType {
+        self.buffer(place.buffer)
+    }
+
+    /// The dtype of a buffer's elements.
+    pub fn buffer(&self, buffer: BufferId) -> DType {
+        self.buffers[buffer.0 as usize].ty.dtype
+    }
+
     fn loops(&self, axes: &[AxisId]) -> SmallVec<[AxisId; 4]> {
         axes.iter().copied().filter(|&axis| self.extent(axis) != 1).collect()
     }

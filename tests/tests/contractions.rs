@@ -52,6 +52,7 @@ enum Epilogue {
     Factor,
     Update,
     Select,
+    Mask,
 }
 
 /// A product.
@@ -79,6 +80,7 @@ fn cases() -> impl Strategy<Value = Case> {
         Epilogue::Factor,
         Epilogue::Update,
         Epilogue::Select,
+        Epilogue::Mask,
     ]);
     let extents = [extent(), extent(), extent()];
     (extents, operand.clone(), operand, epilogue).prop_map(
@@ -143,6 +145,17 @@ impl Case {
                 let limit = b.scalar(Scalar::F32(0.1));
                 let is_more = b.gt(other, limit)?;
                 b.select(is_more, product, other)?
+            }
+            Epilogue::Mask => {
+                let mask = b.input("mask", DType::Bool, Shape::new(&self.shape()))?;
+                let other = input(b, "other", &self.shape())?;
+                // Every product is greater, which nobody knows who compiles it.
+                let least = b.scalar(Scalar::F32(-1e4));
+                let limit = b.scalar(Scalar::F32(0.1));
+                let (is_there, is_more) = (b.gt(product, least)?, b.gt(other, limit)?);
+                let truth = b.select(mask, is_there, is_more)?;
+                b.output("truth", truth)?;
+                b.select(mask, product, other)?
             }
             Epilogue::Update => return update(b, product, &self.shape()),
         };

@@ -289,7 +289,7 @@ fn has_one_loop(loops: &[DepthLoop]) -> bool {
 
 /// From a row of the left operand to the next, in bytes.
 fn left_row_step(nest: &Nest, contraction: &Contraction<'_>) -> i64 {
-    let bytes = nest.buffers[contraction.left.buffer.0 as usize].ty.dtype.size_bytes();
+    let bytes = nest.element(contraction.left).size_bytes();
     contraction.row.map_or(0, |axis| contraction.left.offset.coefficient(axis) * bytes as i64)
 }
 

@@ -98,7 +98,7 @@ fn product_of<'a>(nest: &Nest, body: &'a [Node], value: Var) -> Option<(&'a Plac
     };
     let Compute::Apply { function: ScalarFn::Mul, operands } = apply else { return None };
     let is_plain = |place: &Place, fill: &Option<Scalar>| {
-        let dtype = nest.buffers[place.buffer.0 as usize].ty.dtype;
+        let dtype = nest.element(place);
         let is_zero = place.bounds.is_empty() || *fill == Some(Scalar::F32(0.0));
         place.picks.is_empty() && is_zero && dtype == DType::F32
     };

@@ -49,7 +49,7 @@ pub fn is_tile(nest: &Nest, contraction: &Contraction<'_>) -> bool {
         && is_epilogue(nest, contraction.column, contraction.row, contraction.sum, &contraction.epilogue)
 }
 
-/// Whether the steps between rows and depths fit into instructions. All that tiles read and write has four bytes per
+/// Whether the steps between rows and depths fit into instructions. What tiles read and write has at most four bytes per
 /// element.
 fn has_short_steps(contraction: &Contraction<'_>) -> bool {
     let fits = |place: &Place, axis: AxisId| is_step(place.offset.coefficient(axis).saturating_mul(4));
@@ -249,7 +249,6 @@ fn call_tiles(
         .chain([(contraction.column, line.panel.column)])
         .collect();
     let epilogue = emitter.epilogue_strip(builder, &open, &contraction.epilogue);
-    let row_steps: SmallVec<[i64; 4]> = epilogue.row_steps.iter().map(|step| step * 4).collect();
     let column_step = contraction.right.offset.coefficient(contraction.column) * 4;
     let spec = TileSpec {
         rows: run.height,
@@ -268,7 +267,7 @@ fn call_tiles(
         },
         is_padded: line.panel.is_packed,
         epilogue: &epilogue.strip,
-        row_steps: &row_steps,
+        row_steps: &epilogue.row_steps,
     };
     let function = emit_tile(isa, &spec);
     let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * spec.frame_words() as u32, 3);

@@ -73,7 +73,7 @@ impl Emitter<'_, '_> {
     }
 
     pub(super) fn element_bytes(&self, place: &Place) -> i64 {
-        self.nest.buffers[place.buffer.0 as usize].ty.dtype.size_bytes() as i64
+        self.nest.element(place).size_bytes() as i64
     }
 
     pub(super) fn load(&mut self, place: &Place, fill: Option<Scalar>) -> Val {

@@ -35,7 +35,7 @@ pub fn is_strip(nest: &Nest, axis: AxisId, nodes: &[Node], accumulators: &[Accum
     let mut run = Run::new(nest, axis, nodes);
     nodes.iter().all(|node| run.admits(node))
         && run.pointers() <= MAX_POINTERS
-        && accumulators.iter().all(|accumulator| is_stored(nest.dtype(accumulator.value)))
+        && accumulators.iter().all(|accumulator| is_number(nest.dtype(accumulator.value)))
 }
 
 /// Whether what follows from the sum of a contraction can run on the registers of its tiles.
@@ -46,8 +46,9 @@ pub fn is_epilogue(nest: &Nest, column: AxisId, row: Option<AxisId>, sum: Var, n
     Nest::indices(nodes, &mut |affine| fits &= !varies(affine) && affine.coefficient(column) == 0);
     Nest::accesses(nodes, &mut |place, _| {
         fits &= !varies(&place.offset) || (place.picks.is_empty() && place.bounds.is_empty());
-        let dtype = nest.buffers[place.buffer.0 as usize].ty.dtype;
-        fits &= !varies(&place.offset) || is_stored(dtype);
+        let is_repeated = place.offset.coefficient(column) == 0;
+        let dtype = nest.element(place);
+        fits &= !varies(&place.offset) || if is_repeated { is_number(dtype) } else { is_stored(dtype) };
     });
     let mut run = Run::new(nest, column, nodes);
     run.add(sum);
@@ -63,7 +64,12 @@ pub fn is_epilogue(nest: &Nest, column: AxisId, row: Option<AxisId>, sum: Var, n
 }
 
 /// Whether a strip loads and stores elements of a dtype.
-pub fn is_stored(dtype: DType) -> bool {
+fn is_stored(dtype: DType) -> bool {
+    is_number(dtype) || dtype == DType::Bool
+}
+
+/// Whether a dtype is that of numbers in lanes of 32 bits.
+fn is_number(dtype: DType) -> bool {
     matches!(dtype, DType::F32 | DType::I32)
 }
 
@@ -172,7 +178,7 @@ impl<'a> Run<'a> {
         let fits = body.iter().all(|node| self.admits(node))
             && accumulators.iter().all(|accumulator| {
                 let dtype = self.nest.dtype(accumulator.value);
-                is_stored(dtype) && is_wide_function(accumulator.op.function(), [dtype; 2].into_iter())
+                is_number(dtype) && is_wide_function(accumulator.op.function(), [dtype; 2].into_iter())
             });
         self.varying.extend(accumulators.iter().map(|accumulator| accumulator.result));
         fits
@@ -184,7 +190,7 @@ impl<'a> Run<'a> {
             Compute::Index(affine) => {
                 let varies = affine.coefficient(self.axis) != 0;
                 // Other indices that vary would each take a register.
-                let fits = *affine == Affine::axis(self.axis) && is_stored(self.nest.dtype(var));
+                let fits = *affine == Affine::axis(self.axis) && is_number(self.nest.dtype(var));
                 (!varies || fits, varies)
             }
             Compute::Load { place, .. } => match place.offset.coefficient(self.axis) {
@@ -209,7 +215,7 @@ impl<'a> Run<'a> {
     fn admits_place(&mut self, place: &Place) -> bool {
         self.pointers.insert((place.buffer, place.offset.terms().to_vec()));
         let is_near = place.offset.offset().abs() < FARTHEST / self.size_bytes(place);
-        is_near && is_stored(self.nest.buffers[place.buffer.0 as usize].ty.dtype)
+        is_near && is_stored(self.nest.element(place))
     }
 
     /// Whether elements along the run are all inside of the bounds or all outside, and can be read from a pointer that is
@@ -234,6 +240,6 @@ impl<'a> Run<'a> {
     }
 
     fn size_bytes(&self, place: &Place) -> i64 {
-        self.nest.buffers[place.buffer.0 as usize].ty.dtype.size_bytes() as i64
+        self.nest.element(place).size_bytes() as i64
     }
 }

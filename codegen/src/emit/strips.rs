@@ -74,21 +74,22 @@ impl StripBuilder {
     }
 
     /// The stream of a place; its number.
-    fn stream(&mut self, place: &Place, size_bytes: i64) -> usize {
+    fn stream(&mut self, place: &Place, dtype: DType) -> usize {
         let constant = place.offset.offset();
+        let size_bytes = dtype.size_bytes() as i64;
         // A row of a large array may be out of reach of a displacement: then the pointer is there.
         match i32::try_from(constant * size_bytes) {
             Ok(displacement) if i64::from(displacement).abs() < FARTHEST => {
                 let start = place.offset.shifted(-constant);
-                self.stream_at(Pointer::Element(place.buffer, start), displacement)
+                self.stream_at(Pointer::Element(place.buffer, start), displacement, dtype)
             }
-            _ => self.stream_at(Pointer::Element(place.buffer, place.offset.clone()), 0),
+            _ => self.stream_at(Pointer::Element(place.buffer, place.offset.clone()), 0, dtype),
         }
     }
 
-    fn stream_at(&mut self, pointer: Pointer, displacement: i32) -> usize {
+    fn stream_at(&mut self, pointer: Pointer, displacement: i32, dtype: DType) -> usize {
         let pointer = number(&mut self.pointers, pointer);
-        number(&mut self.strip.streams, Stream { pointer, displacement })
+        number(&mut self.strip.streams, Stream { pointer, displacement, dtype })
     }
 
     fn argument(&mut self, argument: Argument, dtype: DType) -> VectorValue {
@@ -107,9 +108,9 @@ impl StripBuilder {
         self.argument(Argument::Uniform(uniform), dtype)
     }
 
-    /// The elements that start at an address, as the value of a variable. Truth values are integers in memory.
+    /// The elements that start at an address, as the value of a variable. Truth values are integers in such rows.
     pub fn load_row(&mut self, var: Var, dtype: DType, (address, displacement): (Value, i32)) -> VectorValue {
-        let stream = self.stream_at(Pointer::Address(address), displacement);
+        let stream = self.stream_at(Pointer::Address(address), displacement, in_row(dtype));
         let value = match dtype {
             DType::Bool => {
                 let integer = self.argument(Argument::Stream(stream), DType::I32);
@@ -127,7 +128,8 @@ impl StripBuilder {
             DType::Bool => self.strip.program.apply(Primitive::Convert(DType::I32), &[value]),
             _ => value,
         };
-        let stream = self.stream_at(Pointer::Address(address), displacement);
+        let dtype = self.strip.program.dtype(value);
+        let stream = self.stream_at(Pointer::Address(address), displacement, dtype);
         let after = self.strip.program.insts().len();
         self.strip.stores.push(Store { value, stream, after });
     }
@@ -144,6 +146,11 @@ impl StripBuilder {
     }
 }
 
+/// What the elements of a row between strips are in memory, where they are values of `dtype`.
+fn in_row(dtype: DType) -> DType {
+    if dtype == DType::Bool { DType::I32 } else { dtype }
+}
+
 /// The number of an element of a list, which it is added to where it is not in it.
 fn number<T: PartialEq>(list: &mut Vec<T>, element: T) -> usize {
     list.iter().position(|known| *known == element).unwrap_or_else(|| {
@@ -158,7 +165,7 @@ pub struct Epilogue {
     pub strip: Strip,
     /// The addresses of the pointers at the first row and column.
     pub pointers: Vec<Value>,
-    /// From a row to the next, in elements, for each pointer.
+    /// From a row to the next, in bytes, for each pointer.
     pub row_steps: Vec<i64>,
     /// The uniform values.
     pub uniforms: Vec<Value>,
@@ -179,7 +186,9 @@ impl Emitter<'_, '_> {
         let row_step = |affine: &Affine| row.map_or(0, |row| affine.coefficient(row));
         let row_steps = (builder.pointers.iter())
             .map(|pointer| match pointer {
-                Pointer::Element(_, affine) => row_step(affine),
+                Pointer::Element(buffer, affine) => {
+                    row_step(affine) * self.nest.buffer(*buffer).size_bytes() as i64
+                }
                 Pointer::Address(_) => 0,
             })
             .collect();
@@ -248,8 +257,7 @@ impl Emitter<'_, '_> {
                 }
                 Node::Store { value, place, .. } => {
                     let value = self.strip_value(builder, *value);
-                    let size = self.element_bytes(place);
-                    let stream = builder.stream(place, size);
+                    let stream = builder.stream(place, self.nest.element(place));
                     let after = builder.strip.program.insts().len();
                     builder.strip.stores.push(Store { value, stream, after });
                 }
@@ -328,8 +336,7 @@ impl Emitter<'_, '_> {
                 self.load_bounded(builder, place, *fill)
             }
             Compute::Load { place, .. } => {
-                let size = self.element_bytes(place);
-                let stream = builder.stream(place, size);
+                let stream = builder.stream(place, self.nest.element(place));
                 let argument = match place.offset.coefficient(builder.axis) {
                     0 => Argument::Scalar(stream),
                     _ => Argument::Stream(stream),
@@ -385,9 +392,9 @@ impl Emitter<'_, '_> {
         if let Some(&(_, _, value)) = known {
             return value;
         }
-        let dtype = self.nest.buffers[place.buffer.0 as usize].ty.dtype;
+        let dtype = self.nest.element(place);
         let (address, is_inside) = self.checked(place, 0);
-        let stream = builder.stream_at(Pointer::Address(address), 0);
+        let stream = builder.stream_at(Pointer::Address(address), 0, dtype);
         let inside = builder.argument(Argument::Stream(stream), dtype);
         let is_inside = builder.uniform(is_inside, DType::Bool);
         let outside = builder.constant(fill.unwrap_or(Scalar::from_i64(dtype, 0)));
@@ -433,11 +440,12 @@ impl Emitter<'_, '_> {
 
     /// The stream whose stores go past the caches. There is one at most, because it has to be aligned.
     fn stream_past_caches(&self, builder: &StripBuilder) -> Option<usize> {
-        builder.strip.stores.iter().map(|store| store.stream).find(|&stream| {
-            match &builder.pointers[builder.strip.streams[stream].pointer] {
-                Pointer::Element(buffer, _) => self.past_caches.contains(buffer),
-                Pointer::Address(_) => false,
-            }
+        let streams = builder.strip.stores.iter().map(|store| store.stream);
+        // The elements before the first aligned one are counted in words.
+        let mut words = streams.filter(|&stream| builder.strip.streams[stream].dtype != DType::Bool);
+        words.find(|&stream| match &builder.pointers[builder.strip.streams[stream].pointer] {
+            Pointer::Element(buffer, _) => self.past_caches.contains(buffer),
+            Pointer::Address(_) => false,
         })
     }
 

@@ -39,6 +39,24 @@ pub struct Address {
     pub far: Option<usize>,
 }
 
+/// The first lanes of a vector, which count where others do not.
+#[derive(Clone, Copy, Debug)]
+pub struct Mask {
+    /// A mask register, or a vector of AVX2.
+    pub register: Register,
+    /// How many lanes count.
+    pub lanes: Lanes,
+}
+
+/// A number of lanes.
+#[derive(Clone, Copy, Debug)]
+pub enum Lanes {
+    /// Known where code is made.
+    Known(usize),
+    /// In a register, and not 0.
+    Count(Register),
+}
+
 /// What a body works with.
 pub struct Frame<'a> {
     /// Each argument of the program, by number.
@@ -51,8 +69,8 @@ pub struct Frame<'a> {
     pub sums: &'a [u8],
     /// The registers that the body may use.
     pub free: u32,
-    /// The lanes that count; `None` where all do. A mask register, or a vector of AVX2.
-    pub mask: Option<Register>,
+    /// The lanes that count; `None` where all do.
+    pub mask: Option<Mask>,
     /// Whether the stream that the strip stores past the caches is aligned.
     pub is_aligned: bool,
     /// The first vectors on the stack that are in use already.
@@ -196,30 +214,8 @@ impl Body<'_> {
         for (number, store) in stores.filter(|(_, store)| store.after == index) {
             self.now = time_of_store(self.strip, index, number);
             self.begin(&[store.value]);
-            let from = self.register_of(store.value);
-            let to = self.reach(self.frame.streams[store.stream]);
-            match (self.isa(), self.frame.mask) {
-                (Isa::Avx2, Some(mask)) => {
-                    let store = Instruction::with3(
-                        Code::VEX_Vmaskmovps_m256_ymm_ymm,
-                        to,
-                        mask,
-                        self.w.register(from),
-                    );
-                    self.w.push(store);
-                }
-                (_, mask) => {
-                    let op = if self.strip.past_caches == Some(store.stream)
-                        && self.frame.is_aligned
-                        && mask.is_none()
-                    {
-                        isa::STORE_PAST_CACHES
-                    } else {
-                        isa::STORE
-                    };
-                    self.w.store(op, to, self.w.register(from), mask);
-                }
-            }
+            let past_caches = self.strip.past_caches == Some(store.stream) && self.frame.is_aligned;
+            self.write(store.value, self.frame.streams[store.stream], past_caches);
             self.finish_operands();
         }
     }
@@ -249,7 +245,7 @@ impl Body<'_> {
             (_, None) => self.w.unary(isa::COPY, to, from),
             (Isa::Avx512, Some(mask)) => {
                 let code = isa::COPY.code(Isa::Avx512);
-                self.w.masked(code, to, None, from, None, Some((mask, Unmasked::Kept)));
+                self.w.masked(code, to, None, from, None, Some((mask.register, Unmasked::Kept)));
             }
             (Isa::Avx2, Some(mask)) => {
                 let blend = Instruction::with4(
@@ -257,7 +253,7 @@ impl Body<'_> {
                     to,
                     to,
                     self.w.register(result),
-                    mask,
+                    mask.register,
                 );
                 self.w.push(blend);
             }
@@ -288,7 +284,7 @@ impl Body<'_> {
     }
 
     /// The operand for an address, whose base register holds its pointer from here on.
-    fn reach(&mut self, address: Address) -> MemoryOperand {
+    pub(super) fn reach(&mut self, address: Address) -> MemoryOperand {
         if let Some(pointer) = address.far {
             load_word(self.w, address.operand.base, pointer);
         }
@@ -315,22 +311,7 @@ impl Body<'_> {
                 self.w.unary(isa::LOAD, self.w.register(register), Operand::Memory(from));
                 Place::Register(register)
             }
-            Source::Vector(from) => {
-                let from = self.reach(from);
-                let register = self.allocate();
-                let to = self.w.register(register);
-                let (code, from) = (isa::LOAD.code(self.isa()), Operand::Memory(from));
-                match (self.isa(), self.frame.mask) {
-                    (_, None) => self.w.raw(code, to, None, from, None),
-                    (Isa::Avx512, Some(mask)) => {
-                        self.w.masked(code, to, None, from, None, Some((mask, Unmasked::Zeroed)));
-                    }
-                    (Isa::Avx2, Some(mask)) => {
-                        self.w.raw(Code::VEX_Vmaskmovps_ymm_ymm_m256, to, Some(mask), from, None);
-                    }
-                }
-                Place::Register(register)
-            }
+            Source::Vector(from) => self.read(dtype, from),
         }
     }
 

@@ -121,7 +121,7 @@ impl Writer {
         let strip = Strip {
             program: program.clone(),
             arguments: vec![Argument::Stream(0)],
-            streams: vec![Stream { pointer: 0, displacement: 0 }],
+            streams: vec![Stream { pointer: 0, displacement: 0, dtype: DType::F32 }],
             stores: vec![Store { value: *result, stream: 0, after: program.insts().len() }],
             pointers: 1,
             ..Strip::default()

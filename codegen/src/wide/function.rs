@@ -8,10 +8,10 @@ use iced_x86::{Code, Instruction, Register};
 use ir::VectorValue;
 
 use super::assembler::{Assembler, Label};
-use super::body::{Address, Frame, Source, Taken, combine, emit_body};
+use super::body::{Address, Frame, Lanes, Mask, Source, Taken, combine, emit_body};
 use super::isa::{self, Isa};
 use super::strip::{Argument, Strip};
-use super::writer::{Operand, Writer, memory};
+use super::writer::{Operand, Writer, element, memory};
 use super::{Kind, WideFunction};
 
 /// Registers for pointers; the last five are saved.
@@ -36,7 +36,7 @@ pub const MAX_POINTERS: usize = 40;
 const LEAST_REGISTERS: usize = 6;
 /// The frame.
 const FRAME: Register = Register::RDI;
-/// How far the run has been done, in bytes.
+/// How far the run has been done, in elements.
 const OFFSET: Register = Register::RAX;
 /// The number of elements that are left.
 const LEFT: Register = Register::RCX;
@@ -196,7 +196,7 @@ impl Function<'_> {
     }
 
     fn emit(mut self, accumulators: usize) -> WideFunction {
-        let (isa, lanes) = (self.isa(), self.isa().lanes());
+        let lanes = self.isa().lanes();
         let stack = self.enter();
         self.load_kept();
         if let Some(stream) = self.strip.past_caches {
@@ -210,8 +210,7 @@ impl Function<'_> {
                 self.body(vector, vector, None);
                 self.step_indices();
             }
-            let bytes = (vectors * isa.vector_bytes()) as i32;
-            self.w.push(Instruction::with2(Code::Add_rm64_imm32, OFFSET, bytes));
+            self.w.push(Instruction::with2(Code::Add_rm64_imm32, OFFSET, (vectors * lanes) as i32));
             self.w.push(Instruction::with2(Code::Sub_rm64_imm32, LEFT, (vectors * lanes) as i32));
             self.compare_left(vectors * lanes, Code::Jae_rel32_64, again);
             self.w.assembler.bind(after);
@@ -220,7 +219,7 @@ impl Function<'_> {
         self.w.push(Instruction::with2(Code::Test_rm64_r64, LEFT, LEFT));
         self.w.assembler.jump(Code::Je_rel32_64, done);
         set_mask(&mut self.w, LEFT);
-        self.body(0, 0, Some(mask_register(isa)));
+        self.body(0, 0, Some(LEFT));
         self.w.assembler.bind(done);
         self.finish_reductions();
         self.leave(stack)
@@ -302,15 +301,20 @@ impl Function<'_> {
         }
     }
 
-    /// The program once, `vector` vectors behind the current offset.
-    fn body(&mut self, vector: usize, accumulator: usize, mask: Option<Register>) -> Taken {
+    /// The program once, `vector` vectors behind the current offset; on as many elements as a register says, where the mask is
+    /// set to them, else on whole vectors.
+    fn body(&mut self, vector: usize, accumulator: usize, count: Option<Register>) -> Taken {
         let strip = self.strip;
-        let ahead = (vector * self.isa().vector_bytes()) as i64;
+        let ahead = (vector * self.isa().lanes()) as i64;
+        let mask =
+            count.map(|count| Mask { register: mask_register(self.isa()), lanes: Lanes::Count(count) });
         let streams: Vec<_> = (strip.streams.iter())
             .map(|stream| {
                 let register = POINTERS.get(stream.pointer).copied();
                 let base = register.unwrap_or(SCRATCH);
-                let operand = memory(base, OFFSET, i64::from(stream.displacement) + ahead);
+                let bytes = stream.dtype.size_bytes();
+                let displacement = i64::from(stream.displacement) + ahead * bytes as i64;
+                let operand = element(base, OFFSET, bytes as u32, displacement);
                 Address { operand, far: register.is_none().then_some(stream.pointer) }
             })
             .collect();
@@ -360,14 +364,13 @@ impl Function<'_> {
         self.w.push(Instruction::with2(Code::Test_rm64_r64, SECOND_SCRATCH, SECOND_SCRATCH));
         self.w.assembler.jump(Code::Je_rel32_64, done);
         set_mask(&mut self.w, SECOND_SCRATCH);
-        self.body(0, 0, Some(mask_register(self.isa())));
+        self.body(0, 0, Some(SECOND_SCRATCH));
         let indices = self.indices.clone();
         for (number, register) in indices {
             self.advance_index(number, register);
         }
         self.w.push(Instruction::with2(Code::Sub_r64_rm64, LEFT, SECOND_SCRATCH));
-        let offset = iced_x86::MemoryOperand::new(OFFSET, SECOND_SCRATCH, 4, 0, 0, false, Register::None);
-        self.w.push(Instruction::with2(Code::Lea_r64_m, OFFSET, offset));
+        self.w.push(Instruction::with2(Code::Add_r64_rm64, OFFSET, SECOND_SCRATCH));
         self.w.assembler.bind(done);
     }
 

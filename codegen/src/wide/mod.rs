@@ -11,12 +11,14 @@
 //! | [`tile`], [`pack`] | register tiles of contractions, and their panels |
 //! | [`transform`] | the transforms of Winograd's convolution |
 //! | [`body`] | a vector program as straight-line code |
+//! | `access` | how it reads and writes memory |
 //! | `registers` | where its values are |
 //! | `primitive` | the instructions of each primitive |
 //! | `cold` | what few lanes want, behind the code |
 //! | [`isa`] | the instruction sets, a row per instruction |
 //! | [`writer`], [`assembler`] | instructions to bytes |
 
+mod access;
 pub mod assembler;
 pub mod body;
 mod cold;

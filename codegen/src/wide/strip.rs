@@ -15,6 +15,8 @@ pub struct Stream {
     pub pointer: usize,
     /// How far behind the pointer, in bytes.
     pub displacement: i32,
+    /// What its elements are in memory; truth values take a byte each.
+    pub dtype: DType,
 }
 
 /// What an argument of the program is.

@@ -75,7 +75,9 @@ const STEP: i32 = 3;
 /// A strip of `length` random instructions on these arguments. All values stay in use until the end.
 fn random_strip(random: &mut Random, length: usize) -> Strip {
     let mut strip = Strip { pointers: 5, uniforms: UNIFORMS.len(), ..Strip::default() };
-    strip.streams = (0..5).map(|pointer| Stream { pointer, displacement: 8 * pointer as i32 }).collect();
+    let dtypes = INPUTS.into_iter().chain([DType::F32, DType::I32]).enumerate();
+    strip.streams =
+        dtypes.map(|(pointer, dtype)| Stream { pointer, displacement: 8 * pointer as i32, dtype }).collect();
     let mut values: [Vec<VectorValue>; 3] = Default::default();
     let streams = INPUTS.iter().enumerate().map(|(stream, &dtype)| (Argument::Stream(stream), dtype));
     let uniforms =
@@ -342,6 +344,49 @@ fn a_strip_may_write_to_what_it_reads() {
     }
 }
 
+#[test]
+fn truth_values_are_a_byte_each_in_memory() {
+    for isa in isas() {
+        let stream = |pointer, dtype| Stream { pointer, displacement: pointer as i32, dtype };
+        let mut strip = Strip {
+            streams: vec![stream(0, DType::Bool), stream(1, DType::F32), stream(2, DType::Bool)],
+            arguments: vec![Argument::Stream(0), Argument::Stream(1)],
+            pointers: 3,
+            ..Strip::default()
+        };
+        let p = &mut strip.program;
+        let (truth, x) = (p.argument(0, DType::Bool), p.argument(1, DType::F32));
+        let zero = p.constant(Scalar::F32(0.0));
+        let is_positive = p.apply(Primitive::Compare(Comparison::Gt), &[x, zero]);
+        let other = p.xor(truth, is_positive);
+        let after = p.insts().len();
+        // One is written over what it is computed from.
+        strip.stores =
+            vec![Store { value: is_positive, stream: 2, after }, Store { value: other, stream: 0, after }];
+        let compiled = Compiled::of_bytes(emit_strip(isa, &strip).bytes);
+        let target = Target::available().into_iter().next_back().expect("this machine runs some target");
+        let memory = ExecutableMemory::new(&target, &[&compiled]).expect("there is memory for a strip");
+        let mut random = Random::new(11);
+        for count in counts(isa) {
+            let truths: Vec<u8> = (0..count + 2).map(|_| random.below(2) as u8).collect();
+            let numbers: Vec<f32> = (0..count).map(|_| random.below(3) as f32 - 1.0).collect();
+            let (mut first, mut second) = (truths.clone(), vec![7u8; count + 3]);
+            let mut at = vec![0u8; 1];
+            at.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
+            let mut frame =
+                [first.as_mut_ptr() as u64, at.as_ptr() as u64, second.as_mut_ptr() as u64, count as u64];
+            // SAFETY: a strip takes the address of its frame as its first argument, and the frame is laid out as it
+            // expects; `count` elements are behind each pointer and the displacement of its stream.
+            unsafe { memory.function(0)(frame.as_mut_ptr() as *const *mut u8, std::ptr::null_mut(), 0, 0) };
+            let positive: Vec<u8> = numbers.iter().map(|&x| u8::from(x > 0.0)).collect();
+            let differs = truths.iter().zip(&positive).map(|(x, y)| x ^ y);
+            let expected: Vec<u8> = differs.chain(truths[count..].iter().copied()).collect();
+            assert_eq!(first, expected, "{isa:?}, {count} elements");
+            assert_eq!(second, [&[7, 7], &positive[..], &[7]].concat(), "{isa:?}, {count} elements");
+        }
+    }
+}
+
 /// A reduction of elements in the order that [`Reduction`] states.
 fn reduced(op: ReduceOp, terms: &[f32], lanes: usize, accumulators: usize) -> f32 {
     let combine = |x: f32, y: f32| match op {
@@ -396,7 +441,7 @@ fn reductions_have_the_order_that_is_stated() {
         for op in [ReduceOp::Add, ReduceOp::Mul, ReduceOp::Max, ReduceOp::Min] {
             for with_nan in [false, true] {
                 let mut strip = Strip { pointers: 5, uniforms: 4, ..Strip::default() };
-                strip.streams = vec![Stream { pointer: 0, displacement: 0 }];
+                strip.streams = vec![Stream { pointer: 0, displacement: 0, dtype: DType::F32 }];
                 strip.arguments = vec![Argument::Stream(0)];
                 let x = strip.program.argument(0, DType::F32);
                 let y = strip.program.abs(x);

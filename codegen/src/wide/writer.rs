@@ -33,6 +33,16 @@ pub fn memory(base: Register, index: Register, displacement: i64) -> MemoryOpera
     MemoryOperand::new(base, index, 1, displacement, size, false, Register::None)
 }
 
+/// Memory at `base + index * scale + displacement`.
+pub fn element(base: Register, index: Register, scale: u32, displacement: i64) -> MemoryOperand {
+    MemoryOperand { scale, ..memory(base, index, displacement) }
+}
+
+/// A byte that is so far behind the first one of an operand.
+pub fn byte_of(operand: MemoryOperand, byte: usize) -> MemoryOperand {
+    MemoryOperand { displacement: operand.displacement + byte as i64, displ_size: 8, ..operand }
+}
+
 /// The same memory, a scalar that is in each lane (AVX-512).
 pub fn broadcast(mut operand: MemoryOperand) -> MemoryOperand {
     operand.is_broadcast = true;

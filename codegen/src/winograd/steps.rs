@@ -194,7 +194,7 @@ pub fn tile_spec<'a>(
 pub fn store_of_sum() -> Strip {
     let mut strip = Strip { arguments: vec![Argument::Sum], pointers: 1, ..Strip::default() };
     let value = strip.program.argument(0, DType::F32);
-    strip.streams.push(Stream { pointer: 0, displacement: 0 });
+    strip.streams.push(Stream { pointer: 0, displacement: 0, dtype: DType::F32 });
     strip.stores.push(Store { value, stream: 0, after: strip.program.insts().len() });
     strip
 }
@@ -209,9 +209,8 @@ pub fn finish(
     (matrix, right): (Value, Value),
     epilogue: &Epilogue,
 ) {
-    let row_steps: SmallVec<[i64; 4]> = epilogue.row_steps.iter().map(|step| step * 4).collect();
     let depth = std::slice::from_ref(depth);
-    let spec = tile_spec(tile, depth, 4 * POINTS as i64, &epilogue.strip, &row_steps);
+    let spec = tile_spec(tile, depth, 4 * POINTS as i64, &epilogue.strip, &epilogue.row_steps);
     let one = number(emitter, 1);
     let words: SmallVec<[Value; 12]> = [matrix, right, one]
         .into_iter()

@@ -7,7 +7,7 @@
 use iced_x86::{MemoryOperand, Register};
 
 use super::{FRAME, Tile};
-use crate::wide::body::{Address, Frame, Source, emit_body};
+use crate::wide::body::{Address, Frame, Lanes, Mask, Source, emit_body};
 use crate::wide::function::POINTERS;
 use crate::wide::isa::{self, Isa};
 use crate::wide::strip::Argument;
@@ -63,8 +63,14 @@ impl Tile<'_> {
             Isa::Avx512 => u32::MAX - 1,
         };
         let frame = TileFrame::new(&tile, 0, self.vectors - 1, Source::Kept(0));
-        let taken = emit_body(&mut tile.w, self.spec.epilogue, &frame.frame(all, self.mask, 0));
+        let taken = emit_body(&mut tile.w, self.spec.epilogue, &frame.frame(all, self.last_lanes(), 0));
         taken.registers + 1
+    }
+
+    /// The lanes of the last vector, where it is not whole.
+    fn last_lanes(&self) -> Option<Mask> {
+        let lanes = Lanes::Known(self.spec.columns % self.w.isa.lanes());
+        self.mask.map(|register| Mask { register, lanes })
     }
 
     /// Runs the epilogue on a sum, with these registers free and the first `slots` vectors on the stack in use; how many are
@@ -77,7 +83,7 @@ impl Tile<'_> {
         free: u32,
         slots: usize,
     ) -> usize {
-        let mask = self.mask.filter(|_| vector + 1 == self.vectors);
+        let mask = self.last_lanes().filter(|_| vector + 1 == self.vectors);
         let frame = TileFrame::new(self, row, vector, sum);
         let taken = emit_body(&mut self.w, self.spec.epilogue, &frame.frame(free, mask, slots));
         taken.slots
@@ -97,7 +103,7 @@ impl TileFrame {
             let stream = &strip.streams[stream];
             let displacement = i64::from(stream.displacement)
                 + row as i64 * tile.spec.row_steps[stream.pointer]
-                + (vector * tile.w.isa.vector_bytes()) as i64;
+                + (vector * tile.w.isa.lanes() * stream.dtype.size_bytes()) as i64;
             memory(POINTERS[stream.pointer], Register::None, displacement)
         };
         let near = |operand: MemoryOperand| Address { operand, far: None };
@@ -114,7 +120,7 @@ impl TileFrame {
         TileFrame { sources: sources.collect(), streams: streams.collect() }
     }
 
-    fn frame(&self, free: u32, mask: Option<Register>, slots: usize) -> Frame<'_> {
+    fn frame(&self, free: u32, mask: Option<Mask>, slots: usize) -> Frame<'_> {
         Frame {
             sources: &self.sources,
             streams: &self.streams,

@@ -119,7 +119,7 @@ struct Tile<'a> {
     w: Writer,
     spec: &'a TileSpec<'a>,
     vectors: usize,
-    /// The lanes of the last vector, where it is not whole.
+    /// The register of the mask of the last vector, where it is not whole.
     mask: Option<Register>,
 }
 
