@@ -119,8 +119,14 @@ pub const ARCHITECTURES: &[Architecture] = &[
     latent::BETA_VAE,
     latent::CVAE,
     latent::VIB,
+    adversarial::GAN,
+    adversarial::FGAN,
+    adversarial::WGAN,
     adversarial::WGAN_GP,
     adversarial::CGAN,
+    adversarial::BIGAN,
+    adversarial::DCGAN,
+    adversarial::BIGGAN,
 ];
 
 impl Architecture {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use ir::names::choices;
 use nn::Corruption;
+use nn::models::gan::Divergence;
 use nn::models::{Likelihood, Sparsity};
 use nn::rnn::{Cell, ElmanCell, GruCell, JordanCell, LstmCell, MguCell, PeepholeCell};
 use nn::{Activation, Nonlinearity};
@@ -52,6 +53,13 @@ pub struct ModelOptions {
     pub beta: f64,
     /// The steps of a critic for one of the generator.
     pub critic_steps: usize,
+    /// The channels of convolutions, from those of the largest images on.
+    pub channels: Vec<usize>,
+    /// Which divergence from the data samples are to make small.
+    #[serde(with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<Divergence>,
+    /// How much the orthogonality of a generator's weights counts.
+    pub orthogonality: f64,
 }
 
 /// What has a text of its own, as that text.
@@ -106,6 +114,9 @@ impl Default for ModelOptions {
             contraction: 0.0,
             beta: 1.0,
             critic_steps: 1,
+            channels: vec![16, 32],
+            divergence: None,
+            orthogonality: 0.0,
         }
     }
 }
