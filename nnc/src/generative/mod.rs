@@ -4,11 +4,17 @@
 //! |---|---|
 //! | `rows` | rows that a trained model makes of codes |
 //! | [`modes`] | which modes of a mixture samples cover, and how near they are |
+//! | [`assess`](mod@assess) | what samples are worth beside the rows that a model has learnt from |
+//! | [`judge`] | the Fréchet distance, precision and recall, in the features of a classifier |
 //! | [`likelihood`] | the likelihood of rows under restricted Boltzmann machines, and under independent units |
 
+pub mod assess;
+pub mod judge;
 pub mod likelihood;
 pub mod modes;
 mod rows;
 
+pub use assess::{Assessment, assess};
+pub use judge::{Features, Judge};
 pub use modes::Modes;
 pub use rows::{code_size, decode, sample};

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use nnc::checkpoint::{Checkpoint, Description, Folder, Identity};
 use nnc::data::Examples;
 use nnc::files::{FolderLock, Purpose};
+use nnc::generative::assess;
 use nnc::models::{Architecture, Learns};
 use nnc::report::ModelSummary;
 use nnc::trainer::{CheckpointOptions, ConfusionMatrix, Event, FitOptions};
@@ -161,10 +162,15 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let is_classified = |_: &(&[i64], &[String])| tested.correct.is_some();
     let confusion = prepare::labels(&test).filter(is_classified).map(matrix);
     trainer.save(&files.weights)?;
-    let pictures = match test.dataset().filter(|_| matches!(model.learns, Learns::Rows | Learns::Labels)) {
-        Some(test) => pictures::write(&nnc::load_with(&files.weights, &compile)?, test, &files, &compile)?,
-        None => Vec::new(),
-    };
+    let of_codes = train.dataset().zip(test.dataset());
+    let (pictures, assessment) =
+        match of_codes.filter(|_| matches!(model.learns, Learns::Rows | Learns::Labels)) {
+            Some((train, test)) => {
+                let model = nnc::load_with(&files.weights, &compile)?;
+                (pictures::write(&model, test, &files, &compile)?, assess(&model, train, test, &compile)?)
+            }
+            None => (Vec::new(), None),
+        };
     let hash = trainer.weights_hash()?;
     let outcome = Outcome {
         model: model.name,
@@ -180,6 +186,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         hash: &hash,
         files: &files,
         pictures: &pictures,
+        assessment: assessment.as_ref(),
     };
     outcome.write()?;
     folder.remove_old(|path| files.is_written(path, confusion.is_some(), &pictures))?;

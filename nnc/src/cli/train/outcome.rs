@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nnc::bench::measure::peak_memory_mb;
+use nnc::generative::Assessment;
 use nnc::trainer::{ConfusionMatrix, Evaluation, History};
 use nnc::{Error, Trainer, files, report};
 use serde_json::{Value, json};
@@ -70,6 +71,8 @@ pub struct Outcome<'a> {
     pub files: &'a OutFiles,
     /// The pictures that there are.
     pub pictures: &'a [PathBuf],
+    /// What samples are worth, where the model makes some.
+    pub assessment: Option<&'a Assessment>,
 }
 
 impl Outcome<'_> {
@@ -110,6 +113,7 @@ impl Outcome<'_> {
             "weights_hash": self.hash,
             "weights": self.files.weights.display().to_string(),
             "pictures": self.pictures,
+            "samples": self.assessment,
         })
     }
 
@@ -118,6 +122,7 @@ impl Outcome<'_> {
         let printed = self.confusion.filter(|matrix| matrix.is_printable());
         lines.extend(printed.map(ConfusionMatrix::to_string));
         lines.extend(evaluation_lines(self.tested, &format!("held-out {}", self.dataset)));
+        lines.extend(self.assessment.into_iter().flat_map(assessment_lines));
         if let Some(best) = self.history.best_epoch {
             let epochs = self.history.epochs.len();
             lines.push(row(
@@ -164,6 +169,22 @@ pub fn evaluation_lines(evaluation: &Evaluation, what: &str) -> Vec<String> {
         lines.push(row(&format!("test {}", name.replace('_', " ")), &(value + &count)));
     }
     lines.push(row("test loss", &format!("{:.4}", evaluation.loss)));
+    lines
+}
+
+/// What samples are worth, a line per measure.
+fn assessment_lines(assessment: &Assessment) -> Vec<String> {
+    let Assessment { samples, frechet_distance, of_test_rows, of_noise, precision, recall, as_asked } =
+        assessment;
+    let distance = format!(
+        "{frechet_distance:.2} of {samples} samples; {of_test_rows:.2} of rows for testing, {of_noise:.2} of noise"
+    );
+    let part = |part: f64| format!("{:.2} %", 100.0 * part);
+    let mut lines = vec![
+        row("Fréchet distance", &distance),
+        row("precision, recall", &format!("{}, {}", part(*precision), part(*recall))),
+    ];
+    lines.extend(as_asked.map(|as_asked| row("of the class asked", &part(as_asked))));
     lines
 }
 
