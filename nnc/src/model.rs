@@ -242,7 +242,8 @@ impl Model {
         self.normalisation().map_or(Ok(data.clone()), |normalisation| normalisation.apply(&data))
     }
 
-    fn check_targets(&self, data: &Dataset) -> Result<(), Error> {
+    /// Checks that a data set has the targets that the model was trained on.
+    pub(crate) fn check_targets(&self, data: &Dataset) -> Result<(), Error> {
         let names = data.targets().names();
         let is_classes = data.labels().is_some();
         let trained_on = &self.description.data;

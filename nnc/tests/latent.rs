@@ -272,6 +272,63 @@ fn models_are_trained_drawn_from_and_encoded_with_by_the_program() {
     assert_eq!(read(&codes).ty().to_string(), "f32[3, 3]");
 }
 
+/// A code of a row that is of a known class, given in each of the ways there are.
+#[test]
+fn codes_are_those_of_the_labels_that_are_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for model in ["cvae", "vib"] {
+        let arguments = ["train", model, "--epochs", "2", "--hidden", "16", "--code", "3"];
+        json_of(&nnc(&[&arguments[..], &["--json", "--out", &file(model)]].concat()));
+    }
+    let models = ["cvae", "vib"].map(|model| file(&format!("{model}/{model}.safetensors")));
+    let test = digits().1;
+    let (x, labels) = (test.reshaped([64]).unwrap().tensor(), test.labels().unwrap().to_vec());
+    let y = Tensor::new([labels.len()], labels).unwrap();
+    let (unlabelled, labelled, csv) = (file("x.npy"), file("xy.npz"), file("x.csv"));
+    nnc::npy::write(unlabelled.as_ref(), &x).unwrap();
+    nnc::npy::npz::write(labelled.as_ref(), [("x", &x), ("y", &y)]).unwrap();
+    let line: Vec<String> = test.row(0).iter().map(f32::to_string).collect();
+    std::fs::write(&csv, line.join(",")).unwrap();
+    let out = file("codes.npy");
+    let encode =
+        |model: &str, more: &[&str]| nnc(&[&["encode", model, "--out", &out, "--json"], more].concat());
+    let codes = |model: &str, more: &[&str]| {
+        json_of(&encode(model, more));
+        nnc::npy::read(out.as_ref()).unwrap()
+    };
+    for model in &models {
+        let own = codes(model, &["--data", "digits"]);
+        assert_eq!(own.ty().to_string(), "f32[360, 3]");
+        assert_eq!(codes(model, &["--input", &labelled]), own);
+    }
+    let [cvae, vib] = &models;
+    assert_eq!(codes(vib, &["--input", &unlabelled]), codes(vib, &["--data", "digits"]));
+    let [two, three] = ["2", "3"].map(|label| codes(cvae, &["--input", &unlabelled, "--label", label]));
+    assert_ne!(two, three);
+    assert_eq!(codes(cvae, &["--data", "digits", "--label", "3"]), three);
+    let first = |codes: &Tensor| codes.as_slice::<f32>().unwrap()[..3].to_vec();
+    let of_first = test.labels().unwrap()[0].to_string();
+    let own = first(&codes(cvae, &["--data", "digits"]));
+    let alone = first(&codes(cvae, &["--input", &csv, "--label", &of_first]));
+    // Sums are rounded otherwise in batches of other sizes.
+    assert!(own.iter().zip(&alone).all(|(a, b)| (a - b).abs() < 1e-5), "{own:?} and {alone:?}");
+
+    let error = error_of(&encode(cvae, &["--input", &csv]));
+    let help = "it holds no labels of its rows, which cvae wants to know; \
+                give --label K, an archive (.npz) with the labels as y, or --data SOURCE";
+    assert!(error.ends_with(help), "{error}");
+    let error = error_of(&encode(cvae, &["--input", &csv, "--label", "10"]));
+    assert!(error.contains("the label: it is 10; give from 0 to 9"), "{error}");
+    let error = error_of(&encode(vib, &["--input", &csv, "--label", "1"]));
+    assert!(error.contains("vib knows no labels, and 1 is asked for; leave it out"), "{error}");
+    let error = error_of(&encode(cvae, &["--data", "synthetic:blobs"]));
+    assert!(error.contains("and the model was trained on 10 classes"), "{error}");
+    nnc::npy::npz::write(labelled.as_ref(), [("x", &x), ("y", &x)]).unwrap();
+    let error = error_of(&encode(cvae, &["--input", &labelled]));
+    assert!(error.ends_with("y is f32[360, 64]; give labels as i64[rows]"), "{error}");
+}
+
 /// A classifier of real digits tells the class that a generator was asked for.
 #[test]
 fn digits_that_are_made_are_those_that_were_asked_for() {

@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Part {
+pub enum Part {
     /// Those for training
     Train,
     /// Those for testing
@@ -90,7 +90,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 }
 
 /// The data in the form in which the model was trained on such.
-fn load(source: &Source, model: &Model, part: Part) -> Result<Loaded, Error> {
+pub fn load(source: &Source, model: &Model, part: Part) -> Result<Loaded, Error> {
     let there = &model.description().data;
     let steps = there.row_shape.first().copied().unwrap_or(0);
     if there.tokens.is_some_and(|tokens| tokens.is_text) {

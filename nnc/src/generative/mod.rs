@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `rows` | rows that a trained model makes of codes |
+//! | `rows` | rows that a trained model makes of codes, and codes of rows |
 //! | [`modes`] | which modes of a mixture samples cover, and how near they are |
 //! | [`likelihood`] | the likelihood of rows under restricted Boltzmann machines, and under independent units |
 
@@ -11,4 +11,4 @@ pub mod modes;
 mod rows;
 
 pub use modes::Modes;
-pub use rows::{code_size, decode, sample};
+pub use rows::{code_size, decode, encode, sample};

@@ -1,10 +1,11 @@
-//! Rows that a trained model makes of codes: samples, and what lies between and along codes.
+//! Rows that a trained model makes of codes, codes that it makes of rows, and what lies between and along codes.
 
 use ir::{DType, Init, Tensor, Type};
 use nn::models::latent::CODE;
 use nn::network::generating_graph;
 use nn::supervised::{ROWS, TARGETS};
 
+use crate::data::{Dataset, Targets};
 use crate::models::generative_of;
 use crate::{Error, Model, Options, compile};
 
@@ -59,6 +60,33 @@ pub fn decode(
     made.ok_or_else(|| Error::invalid(model.name(), "it has made no rows", "train it again"))
 }
 
+/// The codes of the rows of a data set, `f32[rows, code]`. A model that knows the labels of rows takes `label` for that of each row, or,
+/// where there is none, the targets of the data set.
+///
+/// # Errors
+/// Where the model has no codes, it knows no labels or not these, or rows are not like those that it was trained on.
+pub fn encode(model: &Model, data: &Dataset, label: Option<usize>) -> Result<Tensor, Error> {
+    let are_known = model.inputs().any(|(name, _)| name == TARGETS);
+    check_label(model, are_known, label)?;
+    let results = match label {
+        None if are_known => {
+            model.check_targets(data)?;
+            model.results(data)?
+        }
+        None => model.results(data)?,
+        Some(label) => {
+            let names = model.description().data.outputs.clone();
+            let targets = Targets::Classes { labels: vec![label as i64; data.len()], names };
+            let rows = data.rows().to_vec();
+            model.results(&Dataset::new(data.name(), data.row_shape().clone(), rows, targets)?)?
+        }
+    };
+    results.into_iter().find(|(name, _)| name == CODE).map(|(_, codes)| codes).ok_or_else(|| {
+        let help = "give a model that has some: autoencoder, vae, vib, ..";
+        Error::invalid(model.name(), "it has no codes", help)
+    })
+}
+
 /// The size of the codes that a model makes rows of.
 ///
 /// # Errors
@@ -74,20 +102,24 @@ fn labels_of(
     label: Option<usize>,
     are_known: bool,
 ) -> Result<Option<Tensor>, Error> {
+    check_label(model, are_known, label)?;
+    let classes = model.description().data.outputs.len().max(1);
+    let of_row = |row: usize| label.unwrap_or(row % classes) as i64;
+    Ok(are_known.then(|| Tensor::new([rows], (0..rows).map(of_row).collect()).expect("one for each row")))
+}
+
+/// Checks a label that is asked for against those that the model knows.
+fn check_label(model: &Model, are_known: bool, label: Option<usize>) -> Result<(), Error> {
     let classes = model.description().data.outputs.len();
-    match (are_known, label) {
-        (false, None) => Ok(None),
-        (false, Some(label)) => {
+    match label {
+        Some(label) if !are_known => {
             let problem = format!("{} knows no labels, and {label} is asked for", model.name());
             Err(Error::invalid("the label", problem, "leave it out, or train a cvae"))
         }
-        (true, Some(label)) if label >= classes => {
+        Some(label) if label >= classes => {
             let problem = format!("it is {label}");
             Err(Error::invalid("the label", problem, format!("give from 0 to {}", classes.saturating_sub(1))))
         }
-        (true, label) => {
-            let of_row = |row: usize| label.unwrap_or(row % classes.max(1)) as i64;
-            Ok(Tensor::new([rows], (0..rows).map(of_row).collect()))
-        }
+        _ => Ok(()),
     }
 }
