@@ -57,10 +57,15 @@ impl<T: Network + ?Sized> Network for Arc<T> {
     }
 }
 
-/// A network that makes rows of codes, which are standard normal where nothing is known of a row.
+/// A network that makes rows of codes.
 pub trait Generative: Network {
     /// The number of values of a code.
     fn code_size(&self) -> usize;
+
+    /// Whether codes are standard normal where nothing is known of a row, so that rows can be drawn.
+    fn has_prior(&self) -> bool {
+        true
+    }
 
     /// The rows that codes, `[rows, code]`, stand for: `[rows, ..]`. One that knows the labels of rows declares the input
     /// [`y`](crate::supervised::TARGETS).

@@ -197,16 +197,6 @@ impl Model {
         &self.state
     }
 
-    /// The states of another program of the model: its own where they have a name of its own, the others as they start.
-    pub(crate) fn state_for(&self, program: &Executable) -> Result<State, Error> {
-        let mut state = State::new(program.plan(), 0)?;
-        let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
-        for name in names.iter().filter(|name| self.state.contains(name)) {
-            state.set(name, &self.state.get(name)?)?;
-        }
-        Ok(state)
-    }
-
     /// The number of elements of all parameters.
     pub fn parameter_count(&self) -> usize {
         self.predictor.parameter_count()
@@ -267,6 +257,16 @@ impl Model {
         let help = "give rows like those that it was trained on, or train it with a lower learning rate";
         Err(Error::invalid(data.name(), problem, help))
     }
+}
+
+/// The states of another program of a model: its weights where they have a name of its states, the others as they start.
+pub(crate) fn states_for(program: &Executable, weights: &State) -> Result<State, Error> {
+    let mut state = State::new(program.plan(), 0)?;
+    let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
+    for name in names.iter().filter(|name| weights.contains(name)) {
+        state.set(name, &weights.get(name)?)?;
+    }
+    Ok(state)
 }
 
 /// The first of some names.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use ir::{DType, Tensor};
@@ -261,7 +262,9 @@ fn models_are_trained_drawn_from_and_encoded_with_by_the_program() {
     assert!(error_of(&sample(&["--out", &file("a.jpg")])).contains("end it in .png or .npy"));
     let error = error_of(&nnc(&["sample", &denoising]));
     assert!(
-        error.contains("denoising: it makes no rows of codes; give one of vae, beta-vae, cvae, "),
+        error.contains(
+            "denoising: it does not say how codes are distributed; give one of vae, beta-vae, cvae, "
+        ),
         "{error}"
     );
 
@@ -327,6 +330,81 @@ fn codes_are_those_of_the_labels_that_are_given() {
     nnc::npy::npz::write(labelled.as_ref(), [("x", &x), ("y", &x)]).unwrap();
     let error = error_of(&encode(cvae, &["--input", &labelled]));
     assert!(error.ends_with("y is f32[360, 64]; give labels as i64[rows]"), "{error}");
+}
+
+/// The pictures in a folder, by name.
+fn pictures(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+    let is_picture = |name: &String| name.ends_with(".png") || name == "codes.svg";
+    let mut names: Vec<String> = names.filter(is_picture).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn pictures_of_epochs_change_no_bits_and_are_of_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let train = |model: &str, more: &[&str]| {
+        let arguments =
+            ["train", model, "--hidden", "16", "--code", "3", "--out", out.to_str().unwrap(), "--json"];
+        json_of(&nnc(&[&arguments[..], more].concat()))["weights_hash"].clone()
+    };
+    let plain = train("vae", &["--epochs", "5"]);
+    let last = ["reconstructions.png", "samples.png", "traversals.png"];
+    assert_eq!(pictures(&out), last);
+    let (averaged, drawn) = (["--average-weights", "0.9"], ["--pictures-every", "2", "--overwrite"]);
+    assert_eq!(train("vae", &[&["--epochs", "5"], &drawn[..]].concat()), plain);
+    let of_epochs = ["reconstructions-epoch-0002.png", "reconstructions-epoch-0004.png", last[0]];
+    let samples = ["samples-epoch-0002.png", "samples-epoch-0004.png", "samples.png", "traversals.png"];
+    assert_eq!(pictures(&out), [&of_epochs[..], &samples[..]].concat());
+    let read = |name: &str| std::fs::read(out.join(name)).unwrap();
+    assert_ne!(read(samples[0]), read(samples[1]));
+    // The run that takes its place, with checkpoints after which files of the old one go, has two epochs and no samples.
+    let checkpoints = ["--epochs", "2", "--checkpoint-every", "20", "--sparsity", "l1:0.01"];
+    train("sparse", &[&checkpoints[..], &averaged, &drawn].concat());
+    assert_eq!(pictures(&out), [of_epochs[0], last[0]]);
+    assert!(!out.join("vae.safetensors").exists());
+
+    let error = |model: &str, more: &[&str]| {
+        let out = folder.path().join("none");
+        let arguments = ["train", model, "--pictures-every", "1", "--out", out.to_str().unwrap()];
+        error_of(&nnc(&[&arguments[..], more].concat()))
+    };
+    let help = "leaves no pictures of epochs; leave it out, or train a model of codes (see `nnc list models`) on images";
+    for (model, data) in [("mlp", "digits"), ("vib", "digits"), ("vae", "synthetic:blobs")] {
+        let expected = format!("error: --pictures-every: {model} on {data} {help}");
+        assert_eq!(error(model, &["--data", data]), expected);
+    }
+}
+
+#[test]
+fn a_code_of_two_values_is_drawn_as_a_plane() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = |model: &str, code: &str, more: &[&str]| {
+        let out = folder.path().join(model).join(code);
+        let arguments =
+            ["train", model, "--epochs", "2", "--code", code, "--out", out.to_str().unwrap(), "--json"];
+        let json = json_of(&nnc(&[&arguments[..], more].concat()));
+        let names = pictures(&out);
+        let listed =
+            json["pictures"].as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned());
+        assert!(
+            listed.clone().all(|path| names.iter().any(|name| path.ends_with(name)))
+                && listed.count() == names.len()
+        );
+        names.into_iter().filter(|name| name == "plane.png" || name == "codes.svg").collect::<Vec<String>>()
+    };
+    for model in ["vae", "cvae", "autoencoder", "contractive"] {
+        assert_eq!(pictures(model, "2", &[]), ["codes.svg", "plane.png"], "{model}");
+        assert!(pictures(model, "3", &[]).is_empty());
+    }
+    assert_eq!(pictures("autoencoder", "2", &["--tied", "--overwrite"]), ["codes.svg", "plane.png"]);
+    assert_eq!(pictures("vib", "2", &[]), ["codes.svg"]);
+    assert_eq!(pictures("wgan-gp", "2", &[]), ["plane.png"]);
+    assert_eq!(pictures("beta-vae", "2", &["--data", "synthetic:blobs"]), ["codes.svg"]);
+    let svg = std::fs::read_to_string(folder.path().join("vae/2/codes.svg")).unwrap();
+    assert!(svg.contains("vae on digits") && svg.matches("<circle").count() >= 360);
 }
 
 /// A classifier of real digits tells the class that a generator was asked for.

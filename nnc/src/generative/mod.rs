@@ -3,12 +3,14 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `rows` | rows that a trained model makes of codes, and codes of rows |
+//! | [`plane`] | codes of two values that cover a plane |
 //! | [`modes`] | which modes of a mixture samples cover, and how near they are |
 //! | [`likelihood`] | the likelihood of rows under restricted Boltzmann machines, and under independent units |
 
 pub mod likelihood;
 pub mod modes;
+pub mod plane;
 mod rows;
 
 pub use modes::Modes;
-pub use rows::{code_size, decode, encode, sample};
+pub use rows::{Decoder, code_size, decode, encode, sample};

@@ -23,7 +23,7 @@ pub const AUTOENCODER: Architecture = Architecture {
     learns: Learns::Rows,
     row: flat,
     build: |row, _, options| network(autoencoder(row, options, None)),
-    generative: None,
+    generative: Some(|row, _, options| Arc::new(autoencoder(row, options, None))),
     game: None,
     sequences: None,
 };
