@@ -86,6 +86,8 @@ pub struct Outputs {
     pub players: Vec<(String, Value)>,
     /// What is reported besides: floats of rank 0, each a mean over the rows.
     pub metrics: Vec<(String, Value)>,
+    /// Whether labels `y` may be [`UNLABELLED`](crate::models::latent::UNLABELLED), which those of other networks may not.
+    pub takes_unlabelled: bool,
 }
 
 /// The name of the loss among the outputs of graphs.
@@ -118,6 +120,11 @@ impl Outputs {
     pub fn metric(mut self, name: impl Into<String>, value: Value) -> Outputs {
         self.metrics.push((name.into(), value));
         self
+    }
+
+    /// With labels that may be [`UNLABELLED`](crate::models::latent::UNLABELLED).
+    pub fn takes_unlabelled(self) -> Outputs {
+        Outputs { takes_unlabelled: true, ..self }
     }
 
     /// What is reported of examples: the loss (of a game without one, that of the last player), those of the players, and the

@@ -11,7 +11,7 @@ use nn::models::latent::{CODE, KL, RECONSTRUCTION, SQUARED_ERROR};
 use nn::models::{Autoencoder, Likelihood, Sparsity, Vae};
 use nn::{Activation, Adam, Context, Corruption, Loss, Supervised, TrainStep};
 use nnc::checkpoint::Checkpoint;
-use nnc::data::{Dataset, Targets, digits};
+use nnc::data::{Dataset, Loaded, Targets, digits, few_labels};
 use nnc::models::{ARCHITECTURES, Architecture, Learns, ModelOptions};
 use nnc::trainer::{Event, FitOptions, silent};
 use nnc::{Options, State, Trainer, TrainerOptions, compile};
@@ -23,6 +23,7 @@ fn models() -> impl Iterator<Item = (&'static Architecture, ModelOptions)> {
     ARCHITECTURES.iter().filter(own).map(|model| {
         let options = ModelOptions {
             hidden: vec![24],
+            channels: vec![3, 5],
             code: 6,
             tied: model.name == "autoencoder",
             noise: (model.name == "denoising").then_some(Corruption::SaltAndPepper { rate: 0.2 }),
@@ -32,6 +33,17 @@ fn models() -> impl Iterator<Item = (&'static Architecture, ModelOptions)> {
         };
         (model, options)
     })
+}
+
+/// Digits to train and to test such a model on; of one that takes few labels, few have one.
+fn data(model: &Architecture) -> (Loaded, Loaded) {
+    let (train, test) = digits();
+    let test = Loaded::Rows(test);
+    if !model.options.contains(&"labels") {
+        return (Loaded::Rows(train), test);
+    }
+    let rows = few_labels::balanced_rows(&train, 100, 0).unwrap();
+    (Loaded::FewLabels(few_labels::with_labels_of(&train, &rows).unwrap()), test)
 }
 
 fn trainer(model: &Architecture, own: &ModelOptions, threads: usize) -> Trainer {
@@ -52,9 +64,9 @@ fn trainer(model: &Architecture, own: &ModelOptions, threads: usize) -> Trainer 
 /// Broken off in the second epoch, through a file, on another number of threads.
 #[test]
 fn every_model_trains_to_the_same_bits_and_resumes() {
-    let (train, test) = digits();
     let folder = tempfile::tempdir().unwrap();
     for (model, options) in models() {
+        let (train, test) = data(model);
         let mut whole = trainer(model, &options, 1);
         let history = whole.fit(&train, Some(&test), &FitOptions::epochs(3), &mut silent).unwrap();
         let is_better = history.epochs[2].loss < history.epochs[0].loss;
@@ -438,12 +450,17 @@ fn digits_that_are_made_are_those_that_were_asked_for() {
 fn what_has_no_meaning_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["autoencoder", "--loss", "hinge"], "--loss: the model autoencoder has no such option"),
         (&["vae", "--noise", "masking:0.3"], "--noise: the model vae has no such option"),
         (&["denoising", "--noise", "mist:0.3"], "there is no noise of this kind"),
         (&["denoising", "--noise", "masking:3"], "give a deviation of at least 0, or a rate from 0 to 1"),
         (&["sparse", "--sparsity", "kl:1:2"], "give none, l1:WEIGHT or kl:WEIGHT:TARGET"),
+        (&["conv-autoencoder", "--channels", "4,0"], "--channels: it is 0; give at least 1"),
+        (&["conv-autoencoder", "--data", "synthetic:blobs"], "the model takes images"),
+        (&["ss-vae", "--alpha=-1"], "--alpha: it is -1; give a number of at least 0"),
+        (&["ss-vae", "--labels", "1437"], "1437 rows have"),
+        (&["mlp", "--labels", "100"], "--labels: the model mlp has no such option"),
         (&["vae", "--beta=-1"], "--beta: it is -1; give a number of at least 0"),
         (&["cvae", "--data", "synthetic:regression"], "cvae learns from labels, and the targets are values"),
         (

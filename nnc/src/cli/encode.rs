@@ -61,9 +61,9 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 fn loaded(model: &Model, source: &str, part: Part) -> Result<Dataset, Error> {
     match load(&source.parse::<Source>()?, model, part)? {
         Loaded::Rows(rows) => Ok(rows),
-        Loaded::Sequences(sequences) => {
+        others => {
             let problem = "it has a target at each step, and codes are of rows";
-            Err(Error::invalid(sequences.name(), problem, "give data with a target per row"))
+            Err(Error::invalid(others.name(), problem, "give data with a target per row"))
         }
     }
 }

@@ -56,7 +56,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
             let labels = rows.labels().filter(|_| evaluation.correct.is_some());
             (evaluation, labels.map(|labels| ConfusionMatrix::new(&outputs, labels, names)))
         }
-        Loaded::Sequences(sequences) => (model.evaluate(sequences)?, None),
+        others => (model.evaluate(others)?, None),
     };
     if let Some(path) = &args.confusion {
         let Some(matrix) = &matrix else {

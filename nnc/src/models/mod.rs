@@ -118,6 +118,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
     latent::VAE,
     latent::BETA_VAE,
     latent::CVAE,
+    latent::CONV_AUTOENCODER,
+    latent::SS_VAE,
     latent::VIB,
     adversarial::WGAN_GP,
     adversarial::CGAN,

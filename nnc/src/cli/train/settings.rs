@@ -120,6 +120,8 @@ impl Settings {
             ("--accumulate", Some(self.accumulate)),
             ("--patience", self.patience),
             ("--hidden", self.model.hidden.iter().copied().min()),
+            ("--channels", self.model.channels.iter().copied().min()),
+            ("--labels", self.model.labels),
             ("--layers", Some(self.model.layers)),
             ("--steps", Some(self.model.steps)),
             ("--code", Some(self.model.code)),
@@ -140,7 +142,8 @@ impl Settings {
             let problem = format!("it is {}", self.weight_decay);
             return Err(Error::invalid("--weight-decay", problem, "give a finite number of at least 0"));
         }
-        for (name, value) in [("--contraction", self.model.contraction), ("--beta", self.model.beta)] {
+        let ModelOptions { contraction, beta, alpha, .. } = self.model;
+        for (name, value) in [("--contraction", contraction), ("--beta", beta), ("--alpha", alpha)] {
             if value < 0.0 {
                 return Err(Error::invalid(name, format!("it is {value}"), "give a number of at least 0"));
             }
@@ -317,7 +320,7 @@ impl Settings {
 }
 
 /// The options that only some models have.
-const MODEL_OPTIONS: [&str; 16] = [
+const MODEL_OPTIONS: [&str; 19] = [
     "hidden",
     "activation",
     "dropout",
@@ -326,6 +329,7 @@ const MODEL_OPTIONS: [&str; 16] = [
     "layers",
     "bidirectional",
     "steps",
+    "channels",
     "code",
     "tied",
     "likelihood",
@@ -333,6 +337,8 @@ const MODEL_OPTIONS: [&str; 16] = [
     "sparsity",
     "contraction",
     "beta",
+    "labels",
+    "alpha",
     "critic-steps",
 ];
 
