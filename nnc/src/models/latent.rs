@@ -92,7 +92,7 @@ pub const CONV_AUTOENCODER: Architecture = Architecture {
     name: "conv-autoencoder",
     doc: "convolutions to a code of an image, and transposed ones back",
     options: &["channels", "activation", "code", "likelihood", "noise"],
-    defaults: "--channels 32,64 --code 16 --activation elu --epochs 60 --lr 0.003",
+    defaults: "--channels 24,48 --code 16 --activation elu --epochs 60 --lr 0.003",
     row: image,
     build: |row, _, options| network(conv_autoencoder(row, options)),
     generative: Some(|row, _, options| Arc::new(conv_autoencoder(row, options))),

@@ -105,7 +105,7 @@ impl Default for ModelOptions {
             layers: 1,
             bidirectional: false,
             steps: 64,
-            channels: vec![32, 64],
+            channels: vec![24, 48],
             code: 16,
             tied: false,
             likelihood: None,

@@ -96,7 +96,7 @@ pub struct Given {
     /// Of a text, the number of characters in a row, after which back-propagation is cut off [default: 64]
     #[arg(long, value_name = "N")]
     pub steps: Option<usize>,
-    /// The channels that convolutions make, one after the other [default: 32,64]
+    /// The channels that convolutions make, one after the other [default: 24,48]
     #[arg(long, value_name = "SIZES", value_delimiter = ',')]
     pub channels: Option<Vec<usize>>,
     /// The number of values of a code [default: 16]
