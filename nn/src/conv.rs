@@ -180,6 +180,11 @@ impl<const AXES: usize> ConvTranspose<AXES> {
         ConvTranspose { output_padding: [output_padding; AXES], ..self }
     }
 
+    /// The same, of each axis another.
+    pub fn output_padding_of(self, output_padding: [usize; AXES]) -> ConvTranspose<AXES> {
+        ConvTranspose { output_padding, ..self }
+    }
+
     /// From an element of the filters to the next, along each axis.
     pub fn dilation(self, dilation: usize) -> ConvTranspose<AXES> {
         ConvTranspose { conv: self.conv.dilation(dilation), ..self }

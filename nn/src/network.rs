@@ -57,10 +57,15 @@ impl<T: Network + ?Sized> Network for Arc<T> {
     }
 }
 
-/// A network that makes rows of codes, which are standard normal where nothing is known of a row.
+/// A network that makes rows of codes.
 pub trait Generative: Network {
     /// The number of values of a code.
     fn code_size(&self) -> usize;
+
+    /// Whether codes are standard normal where nothing is known of a row, so that rows can be drawn.
+    fn has_prior(&self) -> bool {
+        true
+    }
 
     /// The rows that codes, `[rows, code]`, stand for: `[rows, ..]`. One that knows the labels of rows declares the input
     /// [`y`](crate::supervised::TARGETS).
@@ -81,6 +86,8 @@ pub struct Outputs {
     pub players: Vec<(String, Value)>,
     /// What is reported besides: floats of rank 0, each a mean over the rows.
     pub metrics: Vec<(String, Value)>,
+    /// Whether labels `y` may be [`UNLABELLED`](crate::models::latent::UNLABELLED), which those of other networks may not.
+    pub takes_unlabelled: bool,
 }
 
 /// The name of the loss among the outputs of graphs.
@@ -113,6 +120,11 @@ impl Outputs {
     pub fn metric(mut self, name: impl Into<String>, value: Value) -> Outputs {
         self.metrics.push((name.into(), value));
         self
+    }
+
+    /// With labels that may be [`UNLABELLED`](crate::models::latent::UNLABELLED).
+    pub fn takes_unlabelled(self) -> Outputs {
+        Outputs { takes_unlabelled: true, ..self }
     }
 
     /// What is reported of examples: the loss (of a game without one, that of the last player), those of the players, and the

@@ -6,6 +6,7 @@ use nn::supervised::ROWS;
 use runtime::{Executable, State};
 
 use crate::data::sequences::Vocabulary;
+use crate::model::states_for;
 use crate::models::step_of;
 use crate::{Error, Model, Options, compile};
 
@@ -101,7 +102,7 @@ impl Generator {
         sampling.check()?;
         let graph = step_of(model.name(), model.description())?;
         let program = compile(&graph, options)?;
-        let state = model.state_for(&program)?;
+        let state = states_for(&program, model.state())?;
         let vocabulary = Vocabulary::of_names(model.name(), &model.description().data.outputs)?;
         let token = Tensor::zeros(&ir::Type::new(DType::I64, [1]));
         Ok(Generator { program, state, vocabulary, sampling, token, drawn: 0, has_read: false })

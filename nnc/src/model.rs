@@ -197,16 +197,6 @@ impl Model {
         &self.state
     }
 
-    /// The states of another program of the model: its own where they have a name of its own, the others as they start.
-    pub(crate) fn state_for(&self, program: &Executable) -> Result<State, Error> {
-        let mut state = State::new(program.plan(), 0)?;
-        let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
-        for name in names.iter().filter(|name| self.state.contains(name)) {
-            state.set(name, &self.state.get(name)?)?;
-        }
-        Ok(state)
-    }
-
     /// The number of elements of all parameters.
     pub fn parameter_count(&self) -> usize {
         self.predictor.parameter_count()
@@ -242,7 +232,8 @@ impl Model {
         self.normalisation().map_or(Ok(data.clone()), |normalisation| normalisation.apply(&data))
     }
 
-    fn check_targets(&self, data: &Dataset) -> Result<(), Error> {
+    /// Checks that a data set has the targets that the model was trained on.
+    pub(crate) fn check_targets(&self, data: &Dataset) -> Result<(), Error> {
         let names = data.targets().names();
         let is_classes = data.labels().is_some();
         let trained_on = &self.description.data;
@@ -266,6 +257,16 @@ impl Model {
         let help = "give rows like those that it was trained on, or train it with a lower learning rate";
         Err(Error::invalid(data.name(), problem, help))
     }
+}
+
+/// The states of another program of a model: its weights where they have a name of its states, the others as they start.
+pub(crate) fn states_for(program: &Executable, weights: &State) -> Result<State, Error> {
+    let mut state = State::new(program.plan(), 0)?;
+    let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
+    for name in names.iter().filter(|name| weights.contains(name)) {
+        state.set(name, &weights.get(name)?)?;
+    }
+    Ok(state)
 }
 
 /// The first of some names.

@@ -89,6 +89,14 @@ fn few_labels_compares_starts() {
 }
 
 #[test]
+fn digits_without_labels_help_a_classifier() {
+    let output = Command::new(example("semi_supervised")).arg("1").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let [alone, both] = ["the classifier alone", "with a variational"].map(|name| numbers(&text, name)[0]);
+    assert!(both > alone + 1.0, "{text}");
+}
+
+#[test]
 fn an_autoencoder_with_a_head_classifies_and_draws() {
     let text = printed("two_heads", &["two_heads.safetensors"]);
     assert!(numbers(&text, "")[0] > 90.0 && text.contains("image: f32[1, 64]"), "{text}");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use ir::{DType, Tensor};
@@ -10,7 +11,7 @@ use nn::models::latent::{CODE, KL, RECONSTRUCTION, SQUARED_ERROR};
 use nn::models::{Autoencoder, Likelihood, Sparsity, Vae};
 use nn::{Activation, Adam, Context, Corruption, Loss, Supervised, TrainStep};
 use nnc::checkpoint::Checkpoint;
-use nnc::data::{Dataset, Targets, digits};
+use nnc::data::{Dataset, Loaded, Targets, digits, few_labels};
 use nnc::models::{ARCHITECTURES, Architecture, Learns, ModelOptions};
 use nnc::trainer::{Event, FitOptions, silent};
 use nnc::{Options, State, Trainer, TrainerOptions, compile};
@@ -22,6 +23,7 @@ fn models() -> impl Iterator<Item = (&'static Architecture, ModelOptions)> {
     ARCHITECTURES.iter().filter(own).map(|model| {
         let options = ModelOptions {
             hidden: vec![24],
+            channels: vec![3, 5],
             code: 6,
             tied: model.name == "autoencoder",
             noise: (model.name == "denoising").then_some(Corruption::SaltAndPepper { rate: 0.2 }),
@@ -31,6 +33,17 @@ fn models() -> impl Iterator<Item = (&'static Architecture, ModelOptions)> {
         };
         (model, options)
     })
+}
+
+/// Digits to train and to test such a model on; of one that takes few labels, few have one.
+fn data(model: &Architecture) -> (Loaded, Loaded) {
+    let (train, test) = digits();
+    let test = Loaded::Rows(test);
+    if !model.options.contains(&"labels") {
+        return (Loaded::Rows(train), test);
+    }
+    let rows = few_labels::balanced_rows(&train, 100, 0).unwrap();
+    (Loaded::FewLabels(few_labels::with_labels_of(&train, &rows).unwrap()), test)
 }
 
 fn trainer(model: &Architecture, own: &ModelOptions, threads: usize) -> Trainer {
@@ -51,9 +64,9 @@ fn trainer(model: &Architecture, own: &ModelOptions, threads: usize) -> Trainer 
 /// Broken off in the second epoch, through a file, on another number of threads.
 #[test]
 fn every_model_trains_to_the_same_bits_and_resumes() {
-    let (train, test) = digits();
     let folder = tempfile::tempdir().unwrap();
     for (model, options) in models() {
+        let (train, test) = data(model);
         let mut whole = trainer(model, &options, 1);
         let history = whole.fit(&train, Some(&test), &FitOptions::epochs(3), &mut silent).unwrap();
         let is_better = history.epochs[2].loss < history.epochs[0].loss;
@@ -261,7 +274,9 @@ fn models_are_trained_drawn_from_and_encoded_with_by_the_program() {
     assert!(error_of(&sample(&["--out", &file("a.jpg")])).contains("end it in .png or .npy"));
     let error = error_of(&nnc(&["sample", &denoising]));
     assert!(
-        error.contains("denoising: it makes no rows of codes; give one of vae, beta-vae, cvae, "),
+        error.contains(
+            "denoising: it does not say how codes are distributed; give one of vae, beta-vae, cvae, "
+        ),
         "{error}"
     );
 
@@ -270,6 +285,138 @@ fn models_are_trained_drawn_from_and_encoded_with_by_the_program() {
     nnc::npy::write(rows.as_ref(), &tensor).unwrap();
     json_of(&nnc(&["encode", &denoising, "--input", &rows, "--out", &codes, "--json"]));
     assert_eq!(read(&codes).ty().to_string(), "f32[3, 3]");
+}
+
+/// A code of a row that is of a known class, given in each of the ways there are.
+#[test]
+fn codes_are_those_of_the_labels_that_are_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for model in ["cvae", "vib"] {
+        let arguments = ["train", model, "--epochs", "2", "--hidden", "16", "--code", "3"];
+        json_of(&nnc(&[&arguments[..], &["--json", "--out", &file(model)]].concat()));
+    }
+    let models = ["cvae", "vib"].map(|model| file(&format!("{model}/{model}.safetensors")));
+    let test = digits().1;
+    let (x, labels) = (test.reshaped([64]).unwrap().tensor(), test.labels().unwrap().to_vec());
+    let y = Tensor::new([labels.len()], labels).unwrap();
+    let (unlabelled, labelled, csv) = (file("x.npy"), file("xy.npz"), file("x.csv"));
+    nnc::npy::write(unlabelled.as_ref(), &x).unwrap();
+    nnc::npy::npz::write(labelled.as_ref(), [("x", &x), ("y", &y)]).unwrap();
+    let line: Vec<String> = test.row(0).iter().map(f32::to_string).collect();
+    std::fs::write(&csv, line.join(",")).unwrap();
+    let out = file("codes.npy");
+    let encode =
+        |model: &str, more: &[&str]| nnc(&[&["encode", model, "--out", &out, "--json"], more].concat());
+    let codes = |model: &str, more: &[&str]| {
+        json_of(&encode(model, more));
+        nnc::npy::read(out.as_ref()).unwrap()
+    };
+    for model in &models {
+        let own = codes(model, &["--data", "digits"]);
+        assert_eq!(own.ty().to_string(), "f32[360, 3]");
+        assert_eq!(codes(model, &["--input", &labelled]), own);
+    }
+    let [cvae, vib] = &models;
+    assert_eq!(codes(vib, &["--input", &unlabelled]), codes(vib, &["--data", "digits"]));
+    let [two, three] = ["2", "3"].map(|label| codes(cvae, &["--input", &unlabelled, "--label", label]));
+    assert_ne!(two, three);
+    assert_eq!(codes(cvae, &["--data", "digits", "--label", "3"]), three);
+    let first = |codes: &Tensor| codes.as_slice::<f32>().unwrap()[..3].to_vec();
+    let of_first = test.labels().unwrap()[0].to_string();
+    let own = first(&codes(cvae, &["--data", "digits"]));
+    let alone = first(&codes(cvae, &["--input", &csv, "--label", &of_first]));
+    // Sums are rounded otherwise in batches of other sizes.
+    assert!(own.iter().zip(&alone).all(|(a, b)| (a - b).abs() < 1e-5), "{own:?} and {alone:?}");
+
+    let error = error_of(&encode(cvae, &["--input", &csv]));
+    let help = "it holds no labels of its rows, which cvae wants to know; \
+                give --label K, an archive (.npz) with the labels as y, or --data SOURCE";
+    assert!(error.ends_with(help), "{error}");
+    let error = error_of(&encode(cvae, &["--input", &csv, "--label", "10"]));
+    assert!(error.contains("the label: it is 10; give from 0 to 9"), "{error}");
+    let error = error_of(&encode(vib, &["--input", &csv, "--label", "1"]));
+    assert!(error.contains("vib knows no labels, and 1 is asked for; leave it out"), "{error}");
+    let error = error_of(&encode(cvae, &["--data", "synthetic:blobs"]));
+    assert!(error.contains("and the model was trained on 10 classes"), "{error}");
+    nnc::npy::npz::write(labelled.as_ref(), [("x", &x), ("y", &x)]).unwrap();
+    let error = error_of(&encode(cvae, &["--input", &labelled]));
+    assert!(error.ends_with("y is f32[360, 64]; give labels as i64[rows]"), "{error}");
+}
+
+/// The pictures in a folder, by name.
+fn pictures(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+    let is_picture = |name: &String| name.ends_with(".png") || name == "codes.svg";
+    let mut names: Vec<String> = names.filter(is_picture).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn pictures_of_epochs_change_no_bits_and_are_of_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let train = |model: &str, more: &[&str]| {
+        let arguments =
+            ["train", model, "--hidden", "16", "--code", "3", "--out", out.to_str().unwrap(), "--json"];
+        json_of(&nnc(&[&arguments[..], more].concat()))["weights_hash"].clone()
+    };
+    let plain = train("vae", &["--epochs", "5"]);
+    let last = ["reconstructions.png", "samples.png", "traversals.png"];
+    assert_eq!(pictures(&out), last);
+    let (averaged, drawn) = (["--average-weights", "0.9"], ["--pictures-every", "2", "--overwrite"]);
+    assert_eq!(train("vae", &[&["--epochs", "5"], &drawn[..]].concat()), plain);
+    let of_epochs = ["reconstructions-epoch-0002.png", "reconstructions-epoch-0004.png", last[0]];
+    let samples = ["samples-epoch-0002.png", "samples-epoch-0004.png", "samples.png", "traversals.png"];
+    assert_eq!(pictures(&out), [&of_epochs[..], &samples[..]].concat());
+    let read = |name: &str| std::fs::read(out.join(name)).unwrap();
+    assert_ne!(read(samples[0]), read(samples[1]));
+    // The run that takes its place, with checkpoints after which files of the old one go, has two epochs and no samples.
+    let checkpoints = ["--epochs", "2", "--checkpoint-every", "20", "--sparsity", "l1:0.01"];
+    train("sparse", &[&checkpoints[..], &averaged, &drawn].concat());
+    assert_eq!(pictures(&out), [of_epochs[0], last[0]]);
+    assert!(!out.join("vae.safetensors").exists());
+
+    let error = |model: &str, more: &[&str]| {
+        let out = folder.path().join("none");
+        let arguments = ["train", model, "--pictures-every", "1", "--out", out.to_str().unwrap()];
+        error_of(&nnc(&[&arguments[..], more].concat()))
+    };
+    let help = "leaves no pictures of epochs; leave it out, or train a model of codes (see `nnc list models`) on images";
+    for (model, data) in [("mlp", "digits"), ("vib", "digits"), ("vae", "synthetic:blobs")] {
+        let expected = format!("error: --pictures-every: {model} on {data} {help}");
+        assert_eq!(error(model, &["--data", data]), expected);
+    }
+}
+
+#[test]
+fn a_code_of_two_values_is_drawn_as_a_plane() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = |model: &str, code: &str, more: &[&str]| {
+        let out = folder.path().join(model).join(code);
+        let arguments =
+            ["train", model, "--epochs", "2", "--code", code, "--out", out.to_str().unwrap(), "--json"];
+        let json = json_of(&nnc(&[&arguments[..], more].concat()));
+        let names = pictures(&out);
+        let listed =
+            json["pictures"].as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned());
+        assert!(
+            listed.clone().all(|path| names.iter().any(|name| path.ends_with(name)))
+                && listed.count() == names.len()
+        );
+        names.into_iter().filter(|name| name == "plane.png" || name == "codes.svg").collect::<Vec<String>>()
+    };
+    for model in ["vae", "cvae", "autoencoder", "contractive"] {
+        assert_eq!(pictures(model, "2", &[]), ["codes.svg", "plane.png"], "{model}");
+        assert!(pictures(model, "3", &[]).is_empty());
+    }
+    assert_eq!(pictures("autoencoder", "2", &["--tied", "--overwrite"]), ["codes.svg", "plane.png"]);
+    assert_eq!(pictures("vib", "2", &[]), ["codes.svg"]);
+    assert_eq!(pictures("wgan-gp", "2", &[]), ["plane.png"]);
+    assert_eq!(pictures("beta-vae", "2", &["--data", "synthetic:blobs"]), ["codes.svg"]);
+    let svg = std::fs::read_to_string(folder.path().join("vae/2/codes.svg")).unwrap();
+    assert!(svg.contains("vae on digits") && svg.matches("<circle").count() >= 360);
 }
 
 /// A classifier of real digits tells the class that a generator was asked for.
@@ -303,12 +450,17 @@ fn digits_that_are_made_are_those_that_were_asked_for() {
 fn what_has_no_meaning_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["autoencoder", "--loss", "hinge"], "--loss: the model autoencoder has no such option"),
         (&["vae", "--noise", "masking:0.3"], "--noise: the model vae has no such option"),
         (&["denoising", "--noise", "mist:0.3"], "there is no noise of this kind"),
         (&["denoising", "--noise", "masking:3"], "give a deviation of at least 0, or a rate from 0 to 1"),
         (&["sparse", "--sparsity", "kl:1:2"], "give none, l1:WEIGHT or kl:WEIGHT:TARGET"),
+        (&["conv-autoencoder", "--channels", "4,0"], "--channels: it is 0; give at least 1"),
+        (&["conv-autoencoder", "--data", "synthetic:blobs"], "the model takes images"),
+        (&["ss-vae", "--alpha=-1"], "--alpha: it is -1; give a number of at least 0"),
+        (&["ss-vae", "--labels", "1437"], "1437 rows have"),
+        (&["mlp", "--labels", "100"], "--labels: the model mlp has no such option"),
         (&["vae", "--beta=-1"], "--beta: it is -1; give a number of at least 0"),
         (&["cvae", "--data", "synthetic:regression"], "cvae learns from labels, and the targets are values"),
         (

@@ -22,7 +22,7 @@ pub use alexnet::AlexNet;
 pub use alphago_zero::AlphaGoZero;
 pub use denoising::DenoisingLayer;
 pub use gan::Gan;
-pub use latent::{Autoencoder, Likelihood, Sparsity, Vae, Vib};
+pub use latent::{Autoencoder, ConvAutoencoder, Likelihood, SemiSupervisedVae, Sparsity, Vae, Vib};
 pub use lenet::LeNet;
 pub use logistic::Logistic;
 pub use mlp::{Mlp, mlp};

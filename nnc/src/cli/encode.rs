@@ -1,12 +1,14 @@
 //! `nnc encode CHECKPOINT --input FILE`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ir::Tensor;
-use nn::models::latent::CODE;
-use nnc::{Error, Options};
+use nn::supervised::TARGETS;
+use nnc::data::{Dataset, Loaded, Source, Targets, rows};
+use nnc::generative::encode;
+use nnc::{Error, Model, Options};
 use serde_json::json;
 
+use super::eval::{Part, load};
 use super::output::Output;
 use super::results::{npy_bytes, read_rows};
 use super::target::TargetArg;
@@ -17,9 +19,19 @@ use super::{Status, streams};
 pub struct Args {
     /// A model that learns codes, or a checkpoint of one: autoencoder, vae, ..
     checkpoint: PathBuf,
-    /// The rows, as for `nnc predict`; - is stdin
-    #[arg(long, value_name = "FILE")]
-    input: PathBuf,
+    /// The rows, as for `nnc predict`; for a model that knows the labels of rows, an archive (.npz) that has these as y, or --label;
+    /// - is stdin
+    #[arg(long, value_name = "FILE", required_unless_present = "data", conflicts_with = "data")]
+    input: Option<PathBuf>,
+    /// The rows of a data set and their labels, as for `nnc eval`
+    #[arg(long, value_name = "SOURCE")]
+    data: Option<String>,
+    /// Which of its rows
+    #[arg(long, value_enum, default_value_t = Part::Test)]
+    part: Part,
+    /// The class of all rows, counted from 0, for a model that knows it [default: that of each row]
+    #[arg(long, value_name = "K")]
+    label: Option<usize>,
     /// Where to write the codes, an array [rows, code]
     #[arg(long, value_name = "FILE.npy", default_value = "codes.npy")]
     out: PathBuf,
@@ -34,15 +46,40 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let options = Options { threads: args.threads, ..args.target.options() };
     let model = nnc::load_with(&args.checkpoint, &options)?;
-    let rows = read_rows(&args.input)?;
-    let results = model.results(&rows)?;
-    let codes: Option<&Tensor> = results.iter().find(|(name, _)| name == CODE).map(|(_, codes)| codes);
-    let codes = codes.ok_or_else(|| {
-        let help = "give a model that has some: autoencoder, vae, vib, ..";
-        Error::invalid(model.name(), "it has no codes", help)
-    })?;
-    streams::write(&args.out, &npy_bytes(codes)?)?;
+    let rows = match (&args.input, &args.data) {
+        (Some(input), _) => rows_of(&model, input, args.label)?,
+        (None, data) => loaded(&model, data.as_deref().unwrap_or_default(), args.part)?,
+    };
+    let codes = encode(&model, &rows, args.label)?;
+    streams::write(&args.out, &npy_bytes(&codes)?)?;
     let json = || json!({ "model": super::model_json(&model), "rows": rows.len(), "file": args.out });
     output.result(json, || format!("codes {} written to {}", codes.ty(), args.out.display()))?;
     Ok(Status::Done)
+}
+
+/// The rows of a data set.
+fn loaded(model: &Model, source: &str, part: Part) -> Result<Dataset, Error> {
+    match load(&source.parse::<Source>()?, model, part)? {
+        Loaded::Rows(rows) => Ok(rows),
+        others => {
+            let problem = "it has a target at each step, and codes are of rows";
+            Err(Error::invalid(others.name(), problem, "give data with a target per row"))
+        }
+    }
+}
+
+/// The rows of a file, with their labels where the model wants those and none is given for all.
+fn rows_of(model: &Model, input: &Path, label: Option<usize>) -> Result<Dataset, Error> {
+    if label.is_some() || !model.inputs().any(|(name, _)| name == TARGETS) {
+        return read_rows(input);
+    }
+    let (bytes, name) = (streams::read(input)?, streams::name(input));
+    let Some(labels) = rows::labels(&bytes, &name)? else {
+        let problem = format!("it holds no labels of its rows, which {} wants to know", model.name());
+        let help = "give --label K, an archive (.npz) with the labels as y, or --data SOURCE";
+        return Err(Error::invalid(name, problem, help));
+    };
+    let rows = rows::decode(&bytes, &name)?;
+    let names = model.class_names().unwrap_or_default().to_vec();
+    Dataset::new(&name, rows.row_shape().clone(), rows.rows().to_vec(), Targets::Classes { labels, names })
 }

@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Part {
+pub enum Part {
     /// Those for training
     Train,
     /// Those for testing
@@ -56,7 +56,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
             let labels = rows.labels().filter(|_| evaluation.correct.is_some());
             (evaluation, labels.map(|labels| ConfusionMatrix::new(&outputs, labels, names)))
         }
-        Loaded::Sequences(sequences) => (model.evaluate(sequences)?, None),
+        others => (model.evaluate(others)?, None),
     };
     if let Some(path) = &args.confusion {
         let Some(matrix) = &matrix else {
@@ -90,7 +90,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 }
 
 /// The data in the form in which the model was trained on such.
-fn load(source: &Source, model: &Model, part: Part) -> Result<Loaded, Error> {
+pub fn load(source: &Source, model: &Model, part: Part) -> Result<Loaded, Error> {
     let there = &model.description().data;
     let steps = there.row_shape.first().copied().unwrap_or(0);
     if there.tokens.is_some_and(|tokens| tokens.is_text) {

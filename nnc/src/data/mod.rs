@@ -10,6 +10,7 @@
 //! | [`csv`] | tables with a column to predict |
 //! | [`dataset`] | rows with their targets |
 //! | [`mod@digits`] | the embedded handwritten digits |
+//! | [`few_labels`] | data of which few rows have labels |
 //! | [`idx`] | MNIST and its kin |
 //! | [`normalisation`] | the scaling of features |
 //! | [`npz`] | arrays of NumPy |
@@ -30,6 +31,7 @@ pub mod csv;
 pub mod dataset;
 #[cfg(feature = "data-csv")]
 pub mod digits;
+pub mod few_labels;
 #[cfg(feature = "data-csv")]
 pub(crate) mod gzip;
 #[cfg(feature = "data-csv")]

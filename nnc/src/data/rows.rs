@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+#[cfg(feature = "data-npy")]
+use ir::Elements;
 use ir::Shape;
 
 use super::{Dataset, Targets};
@@ -73,6 +75,37 @@ pub fn read(path: &Path) -> Result<Dataset, Error> {
 /// As [`read`].
 pub fn decode(bytes: &[u8], subject: &str) -> Result<Dataset, Error> {
     rows_of(Kind::of_bytes(bytes), bytes, subject)
+}
+
+/// The labels beside the rows in the bytes of an archive (.npz): its array `y`, of integers, `[rows]`. `None` where there is no such array,
+/// or the bytes are of another kind.
+///
+/// ```
+/// use nnc::ir::Tensor;
+/// let labels = Tensor::new([2], vec![3i64, 1]).expect("two");
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("rows.npz");
+/// nnc::npy::npz::write(&path, [("y", &labels)])?;
+/// assert_eq!(nnc::data::rows::labels(&std::fs::read(path)?, "rows.npz")?, Some(vec![3, 1]));
+/// assert_eq!(nnc::data::rows::labels(b"30,1.8", "rows.csv")?, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Where the archive is damaged, or `y` is of another type.
+#[cfg(feature = "data-npy")]
+pub fn labels(bytes: &[u8], subject: &str) -> Result<Option<Vec<i64>>, Error> {
+    if Kind::of_bytes(bytes) != Kind::Npz {
+        return Ok(None);
+    }
+    let arrays = crate::npy::npz::decode(bytes, subject)?;
+    let Some((_, y)) = arrays.iter().find(|(name, _)| name == "y") else { return Ok(None) };
+    let labels = match y.elements() {
+        Elements::I64(labels) if y.shape().rank() == 1 => labels.clone(),
+        Elements::I32(labels) if y.shape().rank() == 1 => labels.iter().copied().map(i64::from).collect(),
+        _ => return Err(Error::invalid(subject, format!("y is {}", y.ty()), "give labels as i64[rows]")),
+    };
+    Ok(Some(labels))
 }
 
 fn rows_of(kind: Kind, bytes: &[u8], subject: &str) -> Result<Dataset, Error> {

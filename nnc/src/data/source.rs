@@ -57,6 +57,8 @@ pub enum Loaded {
     Rows(Dataset),
     /// Sequences with a target at each step.
     Sequences(Sequences),
+    /// Rows of which few have a label, as [`few_labels`](super::few_labels) makes them; no source gives such.
+    FewLabels(Arrays),
 }
 
 impl Loaded {
@@ -65,6 +67,7 @@ impl Loaded {
         match self {
             Loaded::Rows(rows) => rows.name(),
             Loaded::Sequences(sequences) => sequences.name(),
+            Loaded::FewLabels(arrays) => arrays.name(),
         }
     }
 
@@ -73,6 +76,7 @@ impl Loaded {
         match self {
             Loaded::Rows(rows) => rows.len(),
             Loaded::Sequences(sequences) => sequences.len(),
+            Loaded::FewLabels(arrays) => arrays.len(),
         }
     }
 
@@ -87,19 +91,20 @@ impl Examples for Loaded {
         match self {
             Loaded::Rows(rows) => rows.arrays(),
             Loaded::Sequences(sequences) => sequences.arrays(),
+            Loaded::FewLabels(arrays) => arrays.clone(),
         }
     }
 
     fn dataset(&self) -> Option<&Dataset> {
         match self {
             Loaded::Rows(rows) => Some(rows),
-            Loaded::Sequences(_) => None,
+            Loaded::Sequences(_) | Loaded::FewLabels(_) => None,
         }
     }
 
     fn sequences(&self) -> Option<&Sequences> {
         match self {
-            Loaded::Rows(_) => None,
+            Loaded::Rows(_) | Loaded::FewLabels(_) => None,
             Loaded::Sequences(sequences) => Some(sequences),
         }
     }
@@ -108,6 +113,7 @@ impl Examples for Loaded {
         match self {
             Loaded::Rows(rows) => rows.order(batch, seed, epoch),
             Loaded::Sequences(sequences) => sequences.order(batch, seed, epoch),
+            Loaded::FewLabels(arrays) => arrays.order(batch, seed, epoch),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `rows` | rows that a trained model makes of codes |
+//! | `rows` | rows that a trained model makes of codes, and codes of rows |
+//! | [`plane`] | codes of two values that cover a plane |
 //! | [`modes`] | which modes of a mixture samples cover, and how near they are |
 //! | [`assess`](mod@assess) | what samples are worth beside the rows that a model has learnt from |
 //! | [`judge`] | the Fréchet distance, precision and recall, in the features of a classifier |
@@ -12,9 +13,10 @@ pub mod assess;
 pub mod judge;
 pub mod likelihood;
 pub mod modes;
+pub mod plane;
 mod rows;
 
 pub use assess::{Assessment, assess};
 pub use judge::{Features, Judge};
 pub use modes::Modes;
-pub use rows::{code_size, decode, sample};
+pub use rows::{Decoder, code_size, decode, encode, sample};

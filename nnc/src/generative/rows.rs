@@ -1,11 +1,15 @@
-//! Rows that a trained model makes of codes: samples, and what lies between and along codes.
+//! Rows that a trained model makes of codes, and codes that it makes of rows.
 
 use ir::{DType, Init, Tensor, Type};
 use nn::models::latent::CODE;
 use nn::network::generating_graph;
 use nn::supervised::{ROWS, TARGETS};
+use runtime::{Executable, State};
 
-use crate::models::generative_of;
+use crate::checkpoint::Description;
+use crate::data::{Dataset, Targets};
+use crate::model::states_for;
+use crate::models::{Architecture, generative_of};
 use crate::{Error, Model, Options, compile};
 
 /// The stream of the draws of codes, far from those of initial weights.
@@ -15,7 +19,7 @@ const STREAM: u32 = 0xC0DE_0000;
 /// those of `label`, or, where there is none, of each class in turn.
 ///
 /// # Errors
-/// Where the model makes no rows of codes, nothing is to be drawn, or there is no such class.
+/// Where the model makes no rows of codes that can be drawn, nothing is to be drawn, or there is no such class.
 pub fn sample(
     model: &Model,
     count: usize,
@@ -26,9 +30,8 @@ pub fn sample(
     if count == 0 {
         return Err(Error::invalid("the number of samples", "it is 0", "give at least 1"));
     }
-    let normal = Init::Normal { mean: 0.0, deviation: 1.0, stream: STREAM };
-    let codes = normal.materialize(&Type::new(DType::F32, [count, code_size(model)?]), seed);
-    decode(model, &codes, label, options)
+    let mut decoder = Decoder::new(model.name(), model.description(), count, options)?;
+    decoder.sample(model.state(), seed, label)
 }
 
 /// The rows that codes, `f32[rows, code]`, stand for; labels as for [`sample`].
@@ -42,21 +45,7 @@ pub fn decode(
     options: &Options,
 ) -> Result<Tensor, Error> {
     let rows = codes.shape().first().copied().unwrap_or(0);
-    let network = generative_of(model.name(), model.description())?;
-    let wanted = Type::new(DType::F32, [rows, network.code_size()]);
-    if codes.ty() != wanted {
-        let problem = format!("they are {}", codes.ty());
-        return Err(Error::invalid("codes", problem, format!("give {wanted}")));
-    }
-    let graph = generating_graph(model.name(), &*network, rows)?;
-    let mut program = compile(&graph, options)?;
-    let mut state = model.state_for(&program)?;
-    let labels = labels_of(model, rows, label, program.inputs().any(|(name, _)| name == TARGETS))?;
-    let labels = labels.iter().map(|labels| (TARGETS, labels));
-    let inputs: Vec<(&str, &Tensor)> = std::iter::once((CODE, codes)).chain(labels).collect();
-    program.run_named(&mut state, &inputs)?;
-    let made = program.output(ROWS).cloned();
-    made.ok_or_else(|| Error::invalid(model.name(), "it has made no rows", "train it again"))
+    Decoder::new(model.name(), model.description(), rows, options)?.decode(model.state(), codes, label)
 }
 
 /// The size of the codes that a model makes rows of.
@@ -67,27 +56,131 @@ pub fn code_size(model: &Model) -> Result<usize, Error> {
     Ok(generative_of(model.name(), model.description())?.code_size())
 }
 
-/// The label of each row, where the model knows them.
-fn labels_of(
-    model: &Model,
-    rows: usize,
-    label: Option<usize>,
-    are_known: bool,
-) -> Result<Option<Tensor>, Error> {
-    let classes = model.description().data.outputs.len();
-    match (are_known, label) {
-        (false, None) => Ok(None),
-        (false, Some(label)) => {
-            let problem = format!("{} knows no labels, and {label} is asked for", model.name());
+/// The codes of the rows of a data set, `f32[rows, code]`. A model that knows the labels of rows takes `label` for that of each row, or,
+/// where there is none, the targets of the data set.
+///
+/// # Errors
+/// Where the model has no codes, it knows no labels or not these, or rows are not like those that it was trained on.
+pub fn encode(model: &Model, data: &Dataset, label: Option<usize>) -> Result<Tensor, Error> {
+    let names = &model.description().data.outputs;
+    let are_known = model.inputs().any(|(name, _)| name == TARGETS);
+    check_label(model.name(), names.len(), are_known, label)?;
+    let results = match label {
+        Some(label) => {
+            let targets = Targets::Classes { labels: vec![label as i64; data.len()], names: names.clone() };
+            let rows = data.rows().to_vec();
+            model.results(&Dataset::new(data.name(), data.row_shape().clone(), rows, targets)?)?
+        }
+        None if are_known => {
+            model.check_targets(data)?;
+            model.results(data)?
+        }
+        None => model.results(data)?,
+    };
+    results.into_iter().find(|(name, _)| name == CODE).map(|(_, codes)| codes).ok_or_else(|| {
+        let help = "give a model that has some: autoencoder, vae, vib, ..";
+        Error::invalid(model.name(), "it has no codes", help)
+    })
+}
+
+/// What makes rows of codes: a program for so many at a time, compiled once, whose weights may change from call to call as they do in training.
+pub struct Decoder {
+    name: String,
+    codes: Type,
+    has_prior: bool,
+    classes: usize,
+    program: Executable,
+}
+
+impl Decoder {
+    /// That of `rows` codes, for a model of this name that is trained as described.
+    ///
+    /// # Errors
+    /// Where such a model makes no rows of codes.
+    pub fn new(
+        name: &str,
+        description: &Description,
+        rows: usize,
+        options: &Options,
+    ) -> Result<Decoder, Error> {
+        let network = generative_of(name, description)?;
+        Ok(Decoder {
+            name: name.to_owned(),
+            codes: Type::new(DType::F32, [rows, network.code_size()]),
+            has_prior: network.has_prior(),
+            classes: description.data.outputs.len(),
+            program: compile(&generating_graph(name, &*network, rows)?, options)?,
+        })
+    }
+
+    /// The number of values of a code.
+    pub fn code_size(&self) -> usize {
+        self.codes.shape[1]
+    }
+
+    /// Whether codes are standard normal where nothing is known of a row, so that rows can be drawn.
+    pub fn has_prior(&self) -> bool {
+        self.has_prior
+    }
+
+    /// Whether rows of a class can be asked for.
+    pub fn knows_labels(&self) -> bool {
+        self.program.inputs().any(|(name, _)| name == TARGETS)
+    }
+
+    /// The rows that codes, `f32[rows, code]`, stand for with these weights; labels as for [`sample`].
+    ///
+    /// # Errors
+    /// Where codes are of another size, there is no such class, or the weights are those of another model.
+    pub fn decode(&mut self, weights: &State, codes: &Tensor, label: Option<usize>) -> Result<Tensor, Error> {
+        if codes.ty() != self.codes {
+            let problem = format!("they are {}", codes.ty());
+            return Err(Error::invalid("codes", problem, format!("give {}", self.codes)));
+        }
+        let mut state = states_for(&self.program, weights)?;
+        let labels = self.labels(label)?;
+        let labels = labels.iter().map(|labels| (TARGETS, labels));
+        let inputs: Vec<(&str, &Tensor)> = std::iter::once((CODE, codes)).chain(labels).collect();
+        self.program.run_named(&mut state, &inputs)?;
+        let made = self.program.output(ROWS).cloned();
+        made.ok_or_else(|| Error::invalid(&self.name, "it has made no rows", "train it again"))
+    }
+
+    /// Rows of codes that are drawn, the same for the same seed and weights; labels as for [`sample`].
+    ///
+    /// # Errors
+    /// Where nothing says how codes are distributed; and as [`Decoder::decode`].
+    pub fn sample(&mut self, weights: &State, seed: u64, label: Option<usize>) -> Result<Tensor, Error> {
+        if !self.has_prior {
+            let help = format!("give one of {}", Architecture::that_draw_rows());
+            return Err(Error::invalid(&self.name, "it does not say how codes are distributed", help));
+        }
+        let normal = Init::Normal { mean: 0.0, deviation: 1.0, stream: STREAM };
+        self.decode(weights, &normal.materialize(&self.codes, seed), label)
+    }
+
+    /// The label of each row, where the model knows them.
+    fn labels(&self, label: Option<usize>) -> Result<Option<Tensor>, Error> {
+        let (classes, are_known) = (self.classes, self.knows_labels());
+        check_label(&self.name, classes, are_known, label)?;
+        let of_row = |row: usize| label.unwrap_or(row % classes.max(1)) as i64;
+        let rows = self.codes.shape[0];
+        let labels = are_known.then(|| Tensor::new([rows], (0..rows).map(of_row).collect()));
+        Ok(labels.map(|labels| labels.expect("there is one for each row")))
+    }
+}
+
+/// Checks a label that is asked for against those that a model knows.
+fn check_label(name: &str, classes: usize, are_known: bool, label: Option<usize>) -> Result<(), Error> {
+    match label {
+        Some(label) if !are_known => {
+            let problem = format!("{name} knows no labels, and {label} is asked for");
             Err(Error::invalid("the label", problem, "leave it out, or train a cvae"))
         }
-        (true, Some(label)) if label >= classes => {
+        Some(label) if label >= classes => {
             let problem = format!("it is {label}");
             Err(Error::invalid("the label", problem, format!("give from 0 to {}", classes.saturating_sub(1))))
         }
-        (true, label) => {
-            let of_row = |row: usize| label.unwrap_or(row % classes.max(1)) as i64;
-            Ok(Tensor::new([rows], (0..rows).map(of_row).collect()))
-        }
+        _ => Ok(()),
     }
 }

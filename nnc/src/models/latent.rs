@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ir::Shape;
-use nn::models::{Autoencoder, Likelihood, Sparsity, Vae, Vib};
+use nn::models::{Autoencoder, ConvAutoencoder, Likelihood, SemiSupervisedVae, Sparsity, Vae, Vib};
 use nn::{Activation, Corruption, Loss};
 
+use super::images::image;
 use super::vectors::flat;
 use super::{Architecture, Body, Learns, ModelOptions};
 
@@ -23,7 +24,7 @@ pub const AUTOENCODER: Architecture = Architecture {
     learns: Learns::Rows,
     row: flat,
     build: |row, _, options| network(autoencoder(row, options, None)),
-    generative: None,
+    generative: Some(|row, _, options| Arc::new(autoencoder(row, options, None))),
     game: None,
     sequences: None,
 };
@@ -86,6 +87,30 @@ pub const CVAE: Architecture = Architecture {
     ..VAE
 };
 
+/// An autoencoder of images.
+pub const CONV_AUTOENCODER: Architecture = Architecture {
+    name: "conv-autoencoder",
+    doc: "convolutions to a code of an image, and transposed ones back",
+    options: &["channels", "activation", "code", "likelihood", "noise"],
+    defaults: "--channels 24,48 --code 16 --activation elu --epochs 60 --lr 0.003",
+    row: image,
+    build: |row, _, options| network(conv_autoencoder(row, options)),
+    generative: Some(|row, _, options| Arc::new(conv_autoencoder(row, options))),
+    ..AUTOENCODER
+};
+
+/// A variational autoencoder that classifies.
+pub const SS_VAE: Architecture = Architecture {
+    name: "ss-vae",
+    doc: "a variational autoencoder with a classifier, for data of which few rows have labels",
+    options: &["hidden", "activation", "code", "likelihood", "beta", "labels", "alpha"],
+    defaults: "--hidden 256 --code 8 --activation relu --epochs 100 --lr 0.003",
+    learns: Learns::Labels,
+    build: |row, classes, options| network(ss_vae(row, classes, options)),
+    generative: Some(|row, classes, options| Arc::new(ss_vae(row, classes, options))),
+    ..VAE
+};
+
 /// The variational information bottleneck.
 pub const VIB: Architecture = Architecture {
     name: "vib",
@@ -115,14 +140,10 @@ fn network(network: impl nn::Network + 'static) -> Body {
 
 fn autoencoder(row: &Shape, options: &ModelOptions, code_activation: Option<Activation>) -> Autoencoder {
     let sizes = [&[row.elements()], &options.hidden[..], &[options.code]].concat();
-    let loss = match likelihood(options) {
-        Likelihood::Bernoulli => Loss::BinaryCrossEntropy,
-        Likelihood::Gaussian => Loss::SquaredError,
-    };
     Autoencoder {
         code_activation,
         is_tied: options.tied,
-        loss,
+        loss: loss(options),
         noise: options.noise.unwrap_or(Corruption::None),
         sparsity: options.sparsity.unwrap_or(Sparsity::None),
         contraction: options.contraction,
@@ -130,10 +151,31 @@ fn autoencoder(row: &Shape, options: &ModelOptions, code_activation: Option<Acti
     }
 }
 
+fn conv_autoencoder(row: &Shape, options: &ModelOptions) -> ConvAutoencoder {
+    let image = [0, 1, 2].map(|axis| row.get(axis).copied().unwrap_or(1));
+    ConvAutoencoder {
+        loss: loss(options),
+        noise: options.noise.unwrap_or(Corruption::None),
+        ..ConvAutoencoder::new(image, &options.channels, options.code, options.activation)
+    }
+}
+
+fn ss_vae(row: &Shape, classes: usize, options: &ModelOptions) -> SemiSupervisedVae {
+    SemiSupervisedVae { vae: vae(row, classes, options), alpha: options.alpha }
+}
+
 fn vae(row: &Shape, classes: usize, options: &ModelOptions) -> Vae {
     let (hidden, code) = (&options.hidden, options.code);
     let plain = Vae::new(row.elements(), hidden, code, options.activation, likelihood(options));
     Vae { beta: options.beta, classes, ..plain }
+}
+
+/// That of the values which a decoder gives by themselves.
+fn loss(options: &ModelOptions) -> Loss {
+    match likelihood(options) {
+        Likelihood::Bernoulli => Loss::BinaryCrossEntropy,
+        Likelihood::Gaussian => Loss::SquaredError,
+    }
 }
 
 /// That of values from 0 to 1, unless another is chosen.

@@ -118,6 +118,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
     latent::VAE,
     latent::BETA_VAE,
     latent::CVAE,
+    latent::CONV_AUTOENCODER,
+    latent::SS_VAE,
     latent::VIB,
     adversarial::GAN,
     adversarial::FGAN,
@@ -190,6 +192,18 @@ impl Architecture {
         Ok(build(tokens, outputs, steps, options))
     }
 
+    /// Whether rows can be drawn from it: it makes some of codes that are standard normal where nothing is known of a row.
+    pub fn draws_rows(&self) -> bool {
+        let of_image = |build: BuildGenerative| build(&Shape::from([1, 2, 2]), 1, &ModelOptions::default());
+        self.generative.is_some_and(|build| of_image(build).has_prior())
+    }
+
+    /// The names of the models that rows can be drawn from, in words.
+    pub(crate) fn that_draw_rows() -> String {
+        let names = ARCHITECTURES.iter().filter(|it| it.draws_rows()).map(|it| it.name);
+        names.collect::<Vec<_>>().join(", ")
+    }
+
     /// The shape in which it takes rows of this shape: those of vectors along one axis, images as
     /// `[channels, height, width]`.
     ///
@@ -223,8 +237,7 @@ pub fn network_of(name: &str, description: &Description) -> Result<Arc<dyn Netwo
 pub fn generative_of(name: &str, description: &Description) -> Result<Arc<dyn Generative>, Error> {
     let architecture = Architecture::find(name)?;
     let Some(build) = architecture.generative else {
-        let named = ARCHITECTURES.iter().filter(|it| it.generative.is_some()).map(|it| it.name);
-        let help = format!("give one of {}", named.collect::<Vec<_>>().join(", "));
+        let help = format!("give one of {}", Architecture::that_draw_rows());
         return Err(Error::invalid(name, "it makes no rows of codes", help));
     };
     let options = options_of(name, description)?;

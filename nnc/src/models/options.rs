@@ -34,6 +34,8 @@ pub struct ModelOptions {
     pub bidirectional: bool,
     /// The number of characters in a row of a text.
     pub steps: usize,
+    /// The channels of convolutions, from those of the largest images on.
+    pub channels: Vec<usize>,
     /// The number of values of a code.
     pub code: usize,
     /// Whether a decoder has the weights of its encoder.
@@ -51,10 +53,13 @@ pub struct ModelOptions {
     pub contraction: f64,
     /// How much the divergence of codes from their prior counts.
     pub beta: f64,
+    /// The number of training rows that keep their labels; `None` for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<usize>,
+    /// How much the cross entropy of a row with a label counts.
+    pub alpha: f64,
     /// The steps of a critic for one of the generator.
     pub critic_steps: usize,
-    /// The channels of convolutions, from those of the largest images on.
-    pub channels: Vec<usize>,
     /// Which divergence from the data samples are to make small.
     #[serde(with = "as_text", skip_serializing_if = "Option::is_none")]
     pub divergence: Option<Divergence>,
@@ -106,6 +111,7 @@ impl Default for ModelOptions {
             layers: 1,
             bidirectional: false,
             steps: 64,
+            channels: vec![24, 48],
             code: 16,
             tied: false,
             likelihood: None,
@@ -113,8 +119,9 @@ impl Default for ModelOptions {
             sparsity: None,
             contraction: 0.0,
             beta: 1.0,
+            labels: None,
+            alpha: 10.0,
             critic_steps: 1,
-            channels: vec![16, 32],
             divergence: None,
             orthogonality: 0.0,
         }

@@ -15,6 +15,8 @@ mod panel;
 #[cfg(feature = "plots")]
 pub mod pictures;
 #[cfg(feature = "plots")]
+mod scatter_plot;
+#[cfg(feature = "plots")]
 mod style;
 mod summary;
 mod table;
@@ -30,6 +32,8 @@ pub use history_plot::history_plot;
 pub use mosaic::{Tile, mosaic};
 #[cfg(feature = "plots")]
 pub use panel::{Axis, Corner, Line, Panel, Scale, Stroke};
+#[cfg(feature = "plots")]
+pub use scatter_plot::scatter_plot;
 #[cfg(feature = "plots")]
 pub use style::{Color, PALETTE};
 pub use summary::{Memory, ModelSummary};

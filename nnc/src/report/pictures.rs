@@ -5,7 +5,7 @@ use ir::{Shape, Tensor};
 use super::{Tile, mosaic};
 use crate::Error;
 
-/// The rows of a grid of samples have so many pictures.
+/// A line of [`grid`] has so many pictures.
 const COLUMNS: usize = 10;
 
 /// `[channels, height, width]` of rows that are images; `None` of others.
@@ -22,8 +22,16 @@ pub fn image_shape(row: &Shape) -> Option<[usize; 3]> {
 /// # Errors
 /// Where there are none, or they are of another size.
 pub fn grid(rows: &Tensor, image: [usize; 3]) -> Result<Vec<u8>, Error> {
+    grid_of(rows, image, COLUMNS)
+}
+
+/// The same with so many to a line, at least one.
+///
+/// # Errors
+/// As [`grid`].
+pub fn grid_of(rows: &Tensor, image: [usize; 3], columns: usize) -> Result<Vec<u8>, Error> {
     let tiles = tiles(rows, image)?;
-    mosaic(&tiles.chunks(COLUMNS).map(|line| vec![line.to_vec()]).collect::<Vec<_>>())
+    mosaic(&tiles.chunks(columns.max(1)).map(|line| vec![line.to_vec()]).collect::<Vec<_>>())
 }
 
 /// Several lists of rows, one below the other: rows, and what a model makes of them.

@@ -297,8 +297,14 @@ impl Trainer {
         self.predictor.adopt(&mut self.state, self.options.seed)
     }
 
-    /// The weights with which the network is used: where the optimizer keeps averages of them, these.
-    fn state_in_use(&self) -> &State {
+    /// The network as it is used and evaluated. Its programs belong to it, and work on [`Trainer::state_in_use`].
+    pub fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
+    /// The weights with which the network is used: where the optimizer keeps averages of them, these, as they were when it was last used
+    /// (predicted with, evaluated or saved), which it is at the end of each epoch with held-out rows.
+    pub fn state_in_use(&self) -> &State {
         self.averaged.as_ref().unwrap_or(&self.state)
     }
 

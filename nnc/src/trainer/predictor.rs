@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ir::{DType, Element, Graph, Shape, Tensor, Type, Value};
+use nn::models::latent::UNLABELLED;
 use nn::network::{LOSS, evaluation_graph, needed_part};
 use nn::sequence::LENGTHS;
 use nn::supervised::{PREDICTION, ROWS, TARGETS};
-use nn::{Context, Network};
+use nn::{Context, Network, Outputs};
 use runtime::{Executable, Pool, State};
 
 use super::Evaluation;
@@ -46,6 +47,8 @@ pub struct Predictor {
     evaluated: Interface,
     states: Vec<(String, Type)>,
     parameter_count: usize,
+    /// Whether rows may be without a label.
+    takes_unlabelled: bool,
     options: Options,
     pool: Arc<Pool>,
     /// Those that no thread runs, by the size of the batch and by what they are for.
@@ -90,13 +93,14 @@ impl Predictor {
     /// started.
     pub fn new(name: &str, network: impl Network + 'static, options: &Options) -> Result<Predictor, Error> {
         let mut cx = Context::new(name);
-        let results = network.build(&mut cx, 1)?.results;
+        let Outputs { results, takes_unlabelled, .. } = network.build(&mut cx, 1)?;
         let results: Vec<String> = results.into_iter().map(|(name, _)| name).collect();
         let parameters = cx.parameters().iter();
         let parameter_count = parameters.map(|parameter| cx.shape(parameter.value).elements()).sum();
         let owned = name.to_owned();
         let graphs = move |rows| Ok(evaluation_graph(&owned, &network, rows)?);
-        Predictor::of_graphs(name, Box::new(graphs), &results, parameter_count, options)
+        let predictor = Predictor::of_graphs(name, Box::new(graphs), &results, parameter_count, options)?;
+        Ok(Predictor { takes_unlabelled, ..predictor })
     }
 
     /// What a template gives graphs of, of which the outputs of these names are results.
@@ -138,6 +142,7 @@ impl Predictor {
             evaluated,
             states,
             parameter_count,
+            takes_unlabelled: false,
             options: options.clone(),
             pool: Arc::new(Pool::new(options.threads)?),
             idle: Mutex::default(),
@@ -332,15 +337,14 @@ impl Predictor {
     pub(super) fn check_labels(&self, subject: &str, labels: &[i64]) -> Result<(), Error> {
         let outputs = self.outputs();
         let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < outputs);
-        match labels.iter().position(|label| !is_class(label)).filter(|_| self.predicts()) {
+        let is_sound = |label: &i64| is_class(label) || (self.takes_unlabelled && *label == UNLABELLED);
+        match labels.iter().position(|label| !is_sound(label)).filter(|_| self.predicts()) {
             None => Ok(()),
             Some(row) => {
                 let problem = format!("the label of row {row} is {}", labels[row]);
-                Err(Error::invalid(
-                    subject,
-                    problem,
-                    format!("give labels from 0 to {}", outputs.saturating_sub(1)),
-                ))
+                let none = if self.takes_unlabelled { ", or -1 where there is none" } else { "" };
+                let help = format!("give labels from 0 to {}{none}", outputs.saturating_sub(1));
+                Err(Error::invalid(subject, problem, help))
             }
         }
     }

@@ -8,7 +8,9 @@ use ir::{DType, Error, Value};
 
 use super::{CODE, RECONSTRUCTION, SQUARED_ERROR};
 use crate::supervised::ROWS;
-use crate::{Activation, Context, Corruption, Layer, Linear, Loss, Network, Nonlinearity, Outputs, init};
+use crate::{
+    Activation, Context, Corruption, Generative, Layer, Linear, Loss, Network, Nonlinearity, Outputs, init,
+};
 
 /// An autoencoder: dense layers that make a code of a row, and dense layers that make the row of the code again (G. Hinton and R.
 /// Salakhutdinov, "Reducing the dimensionality of data with neural networks", 2006).
@@ -185,7 +187,7 @@ impl Autoencoder {
 }
 
 /// A layer whose weight starts as Glorot and Bengio have it, and whose bias starts at 0.
-fn dense(inputs: usize, outputs: usize) -> Linear {
+pub(super) fn dense(inputs: usize, outputs: usize) -> Linear {
     Linear::new(inputs, outputs).weight_init(init::glorot_uniform(inputs, outputs)).bias_init(init::zeros())
 }
 
@@ -195,16 +197,53 @@ impl Network for Autoencoder {
         let seen = self.noise.forward(cx, x)?;
         let code = self.encode(cx, seen)?;
         let decoded = self.decode(cx, code)?;
-        let mut loss = self.loss.mean(cx, decoded, x)?;
-        let is_logit = self.loss == Loss::BinaryCrossEntropy;
-        let reconstruction = if is_logit { cx.sigmoid(decoded)? } else { decoded };
-        let squared_error = cx.eval((reconstruction - x).square().mean_all())?;
-        if cx.is_training()
-            && let Some(penalty) = self.penalties(cx, seen, code)?
-        {
-            loss = cx.add(loss, penalty)?;
+        let outputs = outputs(cx, &self.loss, x, [code, decoded])?;
+        let penalty = if cx.is_training() { self.penalties(cx, seen, code)? } else { None };
+        match (outputs.loss, penalty) {
+            (Some(loss), Some(penalty)) => Ok(outputs.loss(cx.add(loss, penalty)?)),
+            _ => Ok(outputs),
         }
-        let outputs = Outputs::new().result(RECONSTRUCTION, reconstruction).result(CODE, code).loss(loss);
-        Ok(outputs.metric(SQUARED_ERROR, squared_error))
     }
+}
+
+impl Generative for Autoencoder {
+    fn code_size(&self) -> usize {
+        self.sizes.last().copied().unwrap_or(0)
+    }
+
+    fn has_prior(&self) -> bool {
+        false
+    }
+
+    fn generate(&self, cx: &mut Context, code: Value) -> Result<Value, Error> {
+        if self.is_tied {
+            for (sizes, number) in self.sizes.windows(2).zip(1..) {
+                let init = init::glorot_uniform(sizes[0], sizes[1]);
+                cx.scope(format!("encoder.fc{number}"), |cx| {
+                    cx.parameter("weight", [sizes[1], sizes[0]], init)
+                })?;
+            }
+        }
+        let decoded = self.decode(cx, code)?;
+        reconstruction(cx, &self.loss, decoded)
+    }
+}
+
+/// What an autoencoder makes of rows `x`, of which it has made a code, and of that what is decoded.
+pub(super) fn outputs(
+    cx: &mut Context,
+    loss: &Loss,
+    x: Value,
+    [code, decoded]: [Value; 2],
+) -> Result<Outputs, Error> {
+    let mean = loss.mean(cx, decoded, x)?;
+    let reconstruction = reconstruction(cx, loss, decoded)?;
+    let squared_error = cx.eval((reconstruction - x).square().mean_all())?;
+    let outputs = Outputs::new().result(RECONSTRUCTION, reconstruction).result(CODE, code).loss(mean);
+    Ok(outputs.metric(SQUARED_ERROR, squared_error))
+}
+
+/// The values of rows, where those that are decoded may be logits.
+pub(super) fn reconstruction(cx: &mut Context, loss: &Loss, decoded: Value) -> Result<Value, Error> {
+    if *loss == Loss::BinaryCrossEntropy { cx.sigmoid(decoded) } else { Ok(decoded) }
 }

@@ -6,18 +6,24 @@
 //! | `likelihood` | what the last layer of a decoder says of a row |
 //! | `gaussian` | codes that are drawn, and how far their distribution is from the prior |
 //! | `autoencoder` | plain, tied, denoising, sparse and contractive autoencoders |
+//! | `conv_autoencoder` | autoencoders of images |
 //! | `vae` | variational autoencoders, and those that know labels |
+//! | `semi_supervised` | variational autoencoders that classify, with few labels |
 //! | `vib` | the variational information bottleneck |
 
 mod autoencoder;
+mod conv_autoencoder;
 mod gaussian;
 mod likelihood;
+mod semi_supervised;
 mod vae;
 mod vib;
 
 pub use autoencoder::{Autoencoder, Sparsity};
+pub use conv_autoencoder::ConvAutoencoder;
 pub use gaussian::Gaussian;
 pub use likelihood::Likelihood;
+pub use semi_supervised::{SemiSupervisedVae, UNLABELLED};
 pub use vae::Vae;
 pub use vib::Vib;
 

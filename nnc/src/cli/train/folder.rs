@@ -8,6 +8,7 @@ use nnc::Error;
 use nnc::models::ARCHITECTURES;
 
 use super::Args;
+use super::pictures::is_picture;
 
 /// Where runs are that have no `--out`.
 const RUNS: &str = "runs";
@@ -131,7 +132,7 @@ fn is_of_run(name: &str) -> bool {
     let is_model = |stem: &str| ARCHITECTURES.iter().any(|model| model.name == stem);
     match name.strip_suffix(".safetensors") {
         Some(stem) => is_model(stem) || is_checkpoint_stem(stem),
-        None => ["history.csv", "history.svg", "confusion.svg"].contains(&name),
+        None => ["history.csv", "history.svg", "confusion.svg"].contains(&name) || is_picture(name),
     }
 }
 
@@ -151,7 +152,9 @@ mod tests {
 
     #[test]
     fn files_of_runs_are_known_by_their_names() {
-        for name in ["mlp.safetensors", "checkpoint-20.safetensors", "history.csv", "confusion.svg"] {
+        for name in
+            ["mlp.safetensors", "checkpoint-20.safetensors", "history.csv", "confusion.svg", "samples.png"]
+        {
             assert!(is_of_run(name), "{name}");
         }
         for name in ["mine.safetensors", "checkpoint-a.safetensors", "mlp.csv", "notes.txt", ".nnc-run.lock"]

@@ -100,6 +100,9 @@ pub struct Given {
     /// Of a text, the number of characters in a row, after which back-propagation is cut off [default: 64]
     #[arg(long, value_name = "N")]
     pub steps: Option<usize>,
+    /// The channels of convolutions, from those of the largest images on [default: 24,48]
+    #[arg(long, value_name = "SIZES", value_delimiter = ',')]
+    pub channels: Option<Vec<usize>>,
     /// The number of values of a code [default: 16]
     #[arg(long, value_name = "N")]
     pub code: Option<usize>,
@@ -126,12 +129,15 @@ pub struct Given {
     /// How much the divergence of codes from their prior counts in the loss [default: 1]
     #[arg(long, value_name = "WEIGHT", allow_hyphen_values = true, value_parser = finite)]
     pub beta: Option<f64>,
+    /// The number of training rows that keep their labels, of each class as many, chosen by the seed [default: all]
+    #[arg(long, value_name = "N")]
+    pub labels: Option<usize>,
+    /// How much the cross entropy of a row with a label counts beside the bound of its likelihood [default: 10]
+    #[arg(long, value_name = "WEIGHT", allow_hyphen_values = true, value_parser = finite)]
+    pub alpha: Option<f64>,
     /// The steps of a critic for one of the generator [default: 1]
     #[arg(long, value_name = "N")]
     pub critic_steps: Option<usize>,
-    /// The channels of convolutions, from those of the largest images on [default: 16,32]
-    #[arg(long, value_name = "SIZES", value_delimiter = ',')]
-    pub channels: Option<Vec<usize>>,
     /// Which divergence from the data samples are to make small: kl, reverse-kl, pearson, hellinger or gan [default: gan]
     #[arg(long, value_name = "NAME", value_parser = str::parse::<Divergence>)]
     #[serde(with = "as_text")]
@@ -206,6 +212,7 @@ mod tests {
                 ("layers", given.layers.is_some()),
                 ("bidirectional", given.bidirectional.is_some()),
                 ("steps", given.steps.is_some()),
+                ("channels", given.channels.is_some()),
                 ("code", given.code.is_some()),
                 ("tied", given.tied.is_some()),
                 ("likelihood", given.likelihood.is_some()),
@@ -213,8 +220,9 @@ mod tests {
                 ("sparsity", given.sparsity.is_some()),
                 ("contraction", given.contraction.is_some()),
                 ("beta", given.beta.is_some()),
+                ("labels", given.labels.is_some()),
+                ("alpha", given.alpha.is_some()),
                 ("critic-steps", given.critic_steps.is_some()),
-                ("channels", given.channels.is_some()),
                 ("divergence", given.divergence.is_some()),
                 ("orthogonality", given.orthogonality.is_some()),
             ] {

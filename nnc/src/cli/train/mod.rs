@@ -38,11 +38,15 @@ use display::Display;
 use folder::{RunFolder, is_checkpoint};
 use given::Given;
 use outcome::{OutFiles, Outcome};
+use pictures::Pictures;
 use prepare::Prepared;
 use settings::Settings;
 
 /// What the option of this name says is kept in checkpoints.
 const CHECKPOINT_EVERY: &str = "checkpoint-every";
+
+/// What the option of this name says is kept there, too.
+const PICTURES_EVERY: &str = "pictures-every";
 
 /// Arguments of `nnc train`.
 #[derive(clap::Args)]
@@ -55,6 +59,10 @@ pub struct Args {
     /// run that is resumed has done]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_every: Option<u64>,
+    /// Of a model that learns codes of images, draw what it makes of rows, and by itself, after so many epochs each [default: at the end
+    /// alone, or what the run that is resumed has done]
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
+    pictures_every: Option<u64>,
     /// Go on from this checkpoint, or from the newest in this folder, to the same bits as without the break
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
@@ -121,14 +129,29 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         }
     };
     let (saved, mut free) = settings.saved(model);
-    let checkpoint_every = args.checkpoint_every.or_else(|| checkpoint.and_then(saved_interval));
-    free.extend(checkpoint_every.map(|every| (CHECKPOINT_EVERY.to_owned(), every.into())));
+    let mut interval = |name: &str, given: Option<u64>| {
+        let every = given.or_else(|| saved_interval(checkpoint?, name));
+        free.extend(every.map(|every| (name.to_owned(), every.into())));
+        every
+    };
+    let checkpoint_every = interval(CHECKPOINT_EVERY, args.checkpoint_every);
+    let pictures_every = interval(PICTURES_EVERY, args.pictures_every);
     let description = Description { settings: saved, free, normalisation, data: Identity::of(&all) };
-    trainer.describe(description);
+    trainer.describe(description.clone());
     if let Some(checkpoint) = checkpoint {
         resume(&mut trainer, checkpoint, args, output)?;
     }
 
+    let has_pictures = matches!(model.learns, Learns::Rows | Learns::Labels);
+    let mut pictures = match test.dataset().filter(|_| has_pictures) {
+        Some(test) => Some(Pictures::new(&trainer, &description, test, &folder.path, &compile)?),
+        None => None,
+    };
+    if pictures_every.is_some() && !pictures.as_ref().is_some_and(|it| it.has_some_of_epochs(&trainer)) {
+        let problem = format!("{} on {} leaves no pictures of epochs", model.name, test.name());
+        let help = "leave it out, or train a model of codes (see `nnc list models`) on images";
+        return Err(Error::invalid(format!("--{PICTURES_EVERY}"), problem, help));
+    }
     let files = OutFiles::prepare(&folder.path, model.name)?;
     let _lock = lock.map_or_else(|| FolderLock::take(&folder.path, Purpose::Run), Ok)?;
     folder.check()?;
@@ -145,32 +168,38 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 
     let shown = held_out.as_ref().unwrap_or(&test);
     let mut display = Display::new(epochs);
-    let mut removed = Ok(());
-    let fitted = trainer.fit(&train, Some(shown), &fit, &mut |event, _| {
+    let mut written = Ok(());
+    let fitted = trainer.fit(&train, Some(shown), &fit, &mut |event, trainer| {
         display.show(event, output);
-        if matches!(event, Event::Checkpoint(_)) && removed.is_ok() {
-            removed = folder.remove_old(is_checkpoint);
+        if written.is_ok() {
+            written = match (event, &mut pictures) {
+                (Event::Checkpoint(_), pictures) => folder.remove_old(|path| {
+                    is_checkpoint(path) || pictures.as_ref().is_some_and(|it| it.has_written(path))
+                }),
+                (Event::Epoch { number, .. }, Some(pictures)) if is_due(*number, pictures_every) => {
+                    pictures.of_epoch(trainer, *number)
+                }
+                _ => Ok(()),
+            };
         }
-        if removed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     display.clear();
     let history = fitted?;
-    removed?;
+    written?;
 
     let (outputs, tested) = trainer.predict_and_evaluate(&test)?;
     let matrix = |(labels, names): (&[i64], &[String])| ConfusionMatrix::new(&outputs, labels, names);
     let is_classified = |_: &(&[i64], &[String])| tested.correct.is_some();
     let confusion = prepare::labels(&test).filter(is_classified).map(matrix);
     trainer.save(&files.weights)?;
-    let of_codes = train.dataset().zip(test.dataset());
-    let (pictures, assessment) =
-        match of_codes.filter(|_| matches!(model.learns, Learns::Rows | Learns::Labels)) {
-            Some((train, test)) => {
-                let model = nnc::load_with(&files.weights, &compile)?;
-                (pictures::write(&model, test, &files, &compile)?, assess(&model, train, test, &compile)?)
-            }
-            None => (Vec::new(), None),
-        };
+    let shown = pictures.as_mut().map_or(Ok(Vec::new()), |pictures| pictures.of_model(&trainer))?;
+    let assessment = match train.dataset().zip(test.dataset()) {
+        Some((train, test)) if matches!(model.learns, Learns::Rows | Learns::Labels) => {
+            assess(&nnc::load_with(&files.weights, &compile)?, train, test, &compile)?
+        }
+        _ => None,
+    };
     let hash = trainer.weights_hash()?;
     let outcome = Outcome {
         model: model.name,
@@ -185,19 +214,27 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         confusion: confusion.as_ref(),
         hash: &hash,
         files: &files,
-        pictures: &pictures,
+        pictures: &shown,
         assessment: assessment.as_ref(),
     };
     outcome.write()?;
-    folder.remove_old(|path| files.is_written(path, confusion.is_some(), &pictures))?;
+    folder.remove_old(|path| {
+        files.is_written(path, confusion.is_some())
+            || pictures.as_ref().is_some_and(|it| it.has_written(path))
+    })?;
     output.result(|| outcome.json(), || outcome.text())?;
     Ok(Status::Done)
 }
 
-/// How many steps a run has between checkpoints, by one of them.
-fn saved_interval(checkpoint: &Checkpoint) -> Option<u64> {
+/// How many steps or epochs a run has between what this option asks for, by one of its checkpoints.
+fn saved_interval(checkpoint: &Checkpoint, option: &str) -> Option<u64> {
     let free = &checkpoint.metadata.description.free;
-    free.get(CHECKPOINT_EVERY)?.as_u64().filter(|&every| every > 0)
+    free.get(option)?.as_u64().filter(|&every| every > 0)
+}
+
+/// Whether this epoch is one of those that come after so many each.
+fn is_due(epoch: usize, every: Option<u64>) -> bool {
+    every.is_some_and(|every| (epoch as u64).is_multiple_of(every))
 }
 
 /// The checkpoint at `path`, or the newest whole one in the folder there, and its file.

@@ -9,6 +9,7 @@ use nnc::trainer::{ConfusionMatrix, Evaluation, History};
 use nnc::{Error, Trainer, files, report};
 use serde_json::{Value, json};
 
+use super::pictures::PICTURES;
 use super::settings::Settings;
 
 /// The files that training leaves.
@@ -20,8 +21,6 @@ pub struct OutFiles {
     plot: PathBuf,
     history: PathBuf,
     confusion: PathBuf,
-    /// Those of [`super::pictures`].
-    pub pictures: [PathBuf; 3],
 }
 
 impl OutFiles {
@@ -36,19 +35,21 @@ impl OutFiles {
             let path = folder.join(name);
             files::check_replaceable(&path).map(|()| path)
         };
+        for name in PICTURES {
+            file(name)?;
+        }
         Ok(OutFiles {
             weights: file(&format!("{model}.safetensors"))?,
             plot: file("history.svg")?,
             history: file("history.csv")?,
             confusion: file("confusion.svg")?,
-            pictures: [file("reconstructions.png")?, file("samples.png")?, file("traversals.png")?],
             folder: folder.to_owned(),
         })
     }
 
-    /// Whether a finished run writes the file at `path`, one of classes where `has_classes`, with these pictures.
-    pub fn is_written(&self, path: &Path, has_classes: bool, pictures: &[PathBuf]) -> bool {
-        [&self.weights, &self.plot, &self.history].into_iter().chain(pictures).any(|file| file == path)
+    /// Whether a finished run writes the file at `path`, one of classes where `has_classes`; pictures besides.
+    pub fn is_written(&self, path: &Path, has_classes: bool) -> bool {
+        [&self.weights, &self.plot, &self.history].into_iter().any(|file| file == path)
             || (has_classes && self.confusion == path)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nn::Network;
 use nnc::Error;
-use nnc::data::{Dataset, Examples, Loaded, Normalisation, Sequences};
+use nnc::data::{Dataset, Examples, Loaded, Normalisation, Sequences, few_labels};
 use nnc::models::Architecture;
 use nnc::trainer::shuffle::permutation;
 
@@ -37,7 +37,7 @@ pub fn prepare(
         (Loaded::Rows(all), Loaded::Rows(test)) => of_rows(model, settings, all, test),
         (Loaded::Sequences(all), test) => of_sequences(model, settings, all, test),
         (_, test) => {
-            let problem = "to train on there are rows, to test on sequences";
+            let problem = "to train on and to test on there are other kinds of rows";
             Err(Error::invalid(test.name(), problem, "give data of one kind"))
         }
     }
@@ -71,7 +71,14 @@ fn of_rows(
     settings.choose_likelihood(model, train.rows())?;
     let row = model.row_of(train.row_shape())?;
     let network = model.network(&row, train.outputs(), &settings.model, loss);
-    Ok(Prepared { train: Loaded::Rows(train), held_out, test, normalisation, network })
+    let train = match settings.model.labels {
+        None => Loaded::Rows(train),
+        Some(count) => {
+            let rows = few_labels::balanced_rows(&train, count, settings.seed)?;
+            Loaded::FewLabels(few_labels::with_labels_of(&train, &rows)?)
+        }
+    };
+    Ok(Prepared { train, held_out, test, normalisation, network })
 }
 
 fn of_sequences(

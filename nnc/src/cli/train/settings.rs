@@ -122,10 +122,11 @@ impl Settings {
             ("--accumulate", Some(self.accumulate)),
             ("--patience", self.patience),
             ("--hidden", self.model.hidden.iter().copied().min()),
+            ("--channels", self.model.channels.iter().copied().min()),
+            ("--labels", self.model.labels),
             ("--layers", Some(self.model.layers)),
             ("--steps", Some(self.model.steps)),
             ("--code", Some(self.model.code)),
-            ("--channels", self.model.channels.iter().copied().min()),
             ("--critic-steps", Some(self.model.critic_steps)),
         ];
         for (name, value) in at_least_1 {
@@ -156,6 +157,7 @@ impl Settings {
         let at_least_0 = [
             ("--contraction", self.model.contraction),
             ("--beta", self.model.beta),
+            ("--alpha", self.model.alpha),
             ("--orthogonality", self.model.orthogonality),
         ];
         for (name, value) in at_least_0 {
@@ -335,7 +337,7 @@ impl Settings {
 }
 
 /// The options that only some models have.
-const MODEL_OPTIONS: [&str; 19] = [
+const MODEL_OPTIONS: [&str; 21] = [
     "hidden",
     "activation",
     "dropout",
@@ -344,6 +346,7 @@ const MODEL_OPTIONS: [&str; 19] = [
     "layers",
     "bidirectional",
     "steps",
+    "channels",
     "code",
     "tied",
     "likelihood",
@@ -351,8 +354,9 @@ const MODEL_OPTIONS: [&str; 19] = [
     "sparsity",
     "contraction",
     "beta",
+    "labels",
+    "alpha",
     "critic-steps",
-    "channels",
     "divergence",
     "orthogonality",
 ];
