@@ -101,7 +101,7 @@ impl Generator {
         sampling.check()?;
         let graph = step_of(model.name(), model.description())?;
         let program = compile(&graph, options)?;
-        let state = model.state_for(&program)?;
+        let state = model.state_for(&program, 0)?;
         let vocabulary = Vocabulary::of_names(model.name(), &model.description().data.outputs)?;
         let token = Tensor::zeros(&ir::Type::new(DType::I64, [1]));
         Ok(Generator { program, state, vocabulary, sampling, token, drawn: 0, has_read: false })

@@ -197,9 +197,9 @@ impl Model {
         &self.state
     }
 
-    /// The states of another program of the model: its own where they have a name of its own, the others as they start.
-    pub(crate) fn state_for(&self, program: &Executable) -> Result<State, Error> {
-        let mut state = State::new(program.plan(), 0)?;
+    /// The states of another program of the model: its own where they have a name of its own, the others as they start from a seed.
+    pub(crate) fn state_for(&self, program: &Executable, seed: u64) -> Result<State, Error> {
+        let mut state = State::new(program.plan(), seed)?;
         let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
         for name in names.iter().filter(|name| self.state.contains(name)) {
             state.set(name, &self.state.get(name)?)?;

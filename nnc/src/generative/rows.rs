@@ -50,7 +50,7 @@ pub fn decode(
     }
     let graph = generating_graph(model.name(), &*network, rows)?;
     let mut program = compile(&graph, options)?;
-    let mut state = model.state_for(&program)?;
+    let mut state = model.state_for(&program, 0)?;
     let labels = labels_of(model, rows, label, program.inputs().any(|(name, _)| name == TARGETS))?;
     let labels = labels.iter().map(|labels| (TARGETS, labels));
     let inputs: Vec<(&str, &Tensor)> = std::iter::once((CODE, codes)).chain(labels).collect();

@@ -23,6 +23,7 @@ pub const WGAN_GP: Architecture = Architecture {
     row: flat,
     build: |row, _, options| body(plain(row, options)),
     generative: Some(|row, _, options| Arc::new(plain(row, options))),
+    sampler: None,
     game: Some(players),
     sequences: None,
 };
@@ -43,8 +44,8 @@ fn body(network: impl Network + 'static) -> Body {
     Body::Network(Arc::new(network))
 }
 
-fn players(options: &ModelOptions, [generator, critic]: [TrainStep; 2]) -> [Player; 2] {
-    OBJECTIVE.players(generator, critic, options.critic_steps)
+fn players(options: &ModelOptions, step: &dyn Fn() -> TrainStep) -> Vec<Player> {
+    OBJECTIVE.players(step(), step(), options.critic_steps).into()
 }
 
 /// Dense layers from `inputs` to `values`, which are probabilities where rows are.

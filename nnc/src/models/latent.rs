@@ -24,6 +24,7 @@ pub const AUTOENCODER: Architecture = Architecture {
     row: flat,
     build: |row, _, options| network(autoencoder(row, options, None)),
     generative: None,
+    sampler: None,
     game: None,
     sequences: None,
 };
@@ -64,6 +65,7 @@ pub const VAE: Architecture = Architecture {
     row: flat,
     build: |row, _, options| network(vae(row, 0, options)),
     generative: Some(|row, _, options| Arc::new(vae(row, 0, options))),
+    sampler: None,
     game: None,
     sequences: None,
 };
@@ -105,6 +107,7 @@ pub const VIB: Architecture = Architecture {
         })
     },
     generative: None,
+    sampler: None,
     game: None,
     sequences: None,
 };

@@ -35,6 +35,27 @@ pub fn lines(lists: &[&Tensor], image: [usize; 3]) -> Result<Vec<u8>, Error> {
     mosaic(&lines.into_iter().map(|line| vec![line]).collect::<Vec<_>>())
 }
 
+/// The first so many rows of weights, `f32[units, values]`, as images of this shape in a grid of ten to a line: what each unit looks for.
+/// White is 0; each has a scale of its own. Those of three channels are in colour.
+///
+/// # Errors
+/// Where there are none, or they are of another size.
+pub fn filters(weights: &Tensor, most: usize, image: [usize; 3]) -> Result<Vec<u8>, Error> {
+    let [channels, height, width] = image;
+    let values = weights.as_slice::<f32>().unwrap_or_default();
+    let tiles: Vec<Tile> = match channels {
+        1 => {
+            let of_unit = |values: &[f32]| {
+                let greatest = values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+                Tile::signed(values, [height, width], greatest)
+            };
+            values.chunks_exact(height * width).take(most).map(of_unit).collect()
+        }
+        _ => tiles(weights, image)?.into_iter().take(most).collect(),
+    };
+    mosaic(&tiles.chunks(COLUMNS).map(|line| vec![line.to_vec()]).collect::<Vec<_>>())
+}
+
 fn tiles(rows: &Tensor, image: [usize; 3]) -> Result<Vec<Tile>, Error> {
     let pixels: usize = image.iter().product();
     let values = rows.as_slice::<f32>().unwrap_or_default();

@@ -7,7 +7,7 @@ use nn::models::{Likelihood, Sparsity};
 use nnc::data::Augment;
 use nnc::data::source::SourceKind;
 use nnc::models::options::as_text;
-use nnc::models::{Architecture, CellName};
+use nnc::models::{Architecture, CellName, ChainName};
 use serde::{Deserialize, Serialize};
 
 use super::names::{ClassWeights, LossName, Normalise, OptimizerName, ScheduleName};
@@ -125,6 +125,17 @@ pub struct Given {
     /// The steps of a critic for one of the generator [default: 1]
     #[arg(long, value_name = "N")]
     pub critic_steps: Option<usize>,
+    /// Where the chains of a Boltzmann machine start: cd (at the rows of the batch) or pcd (where they ended in the step before)
+    /// [default: cd]
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<ChainName>)]
+    pub chain: Option<ChainName>,
+    /// The steps of these chains for one of training [default: 1]
+    #[arg(long, value_name = "K")]
+    pub cd_steps: Option<usize>,
+    /// The epochs of each layer by itself, before those of --epochs in which all are trained together; each has a schedule of
+    /// its own [default: 30]
+    #[arg(long, value_name = "N")]
+    pub pretrain_epochs: Option<usize>,
     /// Normalise hidden values over the batch
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub batch_norm: Option<bool>,
@@ -200,6 +211,9 @@ mod tests {
                 ("contraction", given.contraction.is_some()),
                 ("beta", given.beta.is_some()),
                 ("critic-steps", given.critic_steps.is_some()),
+                ("chain", given.chain.is_some()),
+                ("cd-steps", given.cd_steps.is_some()),
+                ("pretrain-epochs", given.pretrain_epochs.is_some()),
             ] {
                 assert!(!is_given || model.options.contains(&name), "{}: --{name}", model.name);
             }

@@ -20,7 +20,7 @@ pub struct OutFiles {
     history: PathBuf,
     confusion: PathBuf,
     /// Those of [`super::pictures`].
-    pub pictures: [PathBuf; 3],
+    pub pictures: [PathBuf; 5],
 }
 
 impl OutFiles {
@@ -40,7 +40,13 @@ impl OutFiles {
             plot: file("history.svg")?,
             history: file("history.csv")?,
             confusion: file("confusion.svg")?,
-            pictures: [file("reconstructions.png")?, file("samples.png")?, file("traversals.png")?],
+            pictures: [
+                file("reconstructions.png")?,
+                file("samples.png")?,
+                file("traversals.png")?,
+                file("filters.png")?,
+                file("chains.png")?,
+            ],
             folder: folder.to_owned(),
         })
     }

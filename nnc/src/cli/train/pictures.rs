@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use ir::{DType, Scalar, Tensor, Type};
 use nn::models::latent::RECONSTRUCTION;
 use nnc::data::Dataset;
-use nnc::generative::{code_size, decode, sample};
-use nnc::report::pictures::{grid, image_shape, lines};
+use nnc::generative::{CHAIN_STEPS, code_size, decode, draw, draws, sample};
+use nnc::report::pictures::{filters, grid, image_shape, lines};
 use nnc::{Error, Model, Options, files};
 
 use super::outcome::OutFiles;
@@ -19,6 +19,10 @@ const SAMPLES: usize = 100;
 /// A code is moved along each of its first so many axes, over so many places, from -2 to 2 standard deviations.
 const AXES: usize = 10;
 const PLACES: usize = 11;
+/// The weights of the first layer of models whose units look at whole images, `[hidden, values]`.
+const FILTERS: [&str; 2] = ["weight", "layer1.weight"];
+/// Chains are shown after 1, 2, 4, .. steps, up to 2 to this power.
+const DOUBLINGS: u32 = 10;
 
 /// Draws what there is to be seen of a finished model on rows for testing, which are scaled as it takes them; the files.
 ///
@@ -31,7 +35,7 @@ pub fn write(
     options: &Options,
 ) -> Result<Vec<PathBuf>, Error> {
     let Some(image) = image_shape(test.row_shape()) else { return Ok(Vec::new()) };
-    let [reconstructions, samples, traversals] = &out.pictures;
+    let [reconstructions, samples, traversals, units, chains] = &out.pictures;
     let mut written = Vec::new();
     let mut save = |path: &PathBuf, picture: Vec<u8>| {
         written.push(path.clone());
@@ -51,6 +55,17 @@ pub fn write(
             .map(|axis| decode(model, &along(axis, size), Some(0).filter(|_| knows_labels(model)), options))
             .collect::<Result<_, Error>>()?;
         save(traversals, lines(&rows.iter().collect::<Vec<_>>(), image)?)?;
+    }
+    let pixels = image.iter().product::<usize>();
+    let weights = FILTERS.iter().filter_map(|name| model.state().get(name).ok());
+    if let Some(weights) = weights.into_iter().find(|it| it.shape().get(1) == Some(&pixels)) {
+        save(units, filters(&weights, SAMPLES, image)?)?;
+    }
+    if draws(model) {
+        save(samples, grid(&draw(model, SAMPLES, CHAIN_STEPS, 0, options)?, image)?)?;
+        let after = |doublings| draw(model, SHOWN, 1_usize << doublings, 0, options);
+        let states: Vec<Tensor> = (0..=DOUBLINGS).map(after).collect::<Result<_, Error>>()?;
+        save(chains, lines(&states.iter().collect::<Vec<_>>(), image)?)?;
     }
     Ok(written)
 }
