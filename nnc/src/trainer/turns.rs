@@ -17,7 +17,7 @@ enum Who {
     /// The optimizer of a network with one loss.
     Alone(Box<dyn Optimizer>),
     /// A player of a game.
-    Player(Player),
+    Player(Box<Player>),
 }
 
 /// One of those who have turns, with the programs of its step.
@@ -85,13 +85,13 @@ impl Turn {
 
     /// The turns of a player.
     pub fn of_player(player: Player) -> Turn {
-        Turn::new(Who::Player(player))
+        Turn::new(Who::Player(Box::new(player)))
     }
 
     fn optimizer(&self) -> &dyn Optimizer {
         match &self.who {
             Who::Alone(optimizer) => optimizer,
-            Who::Player(player) => player,
+            Who::Player(player) => &**player,
         }
     }
 
@@ -99,7 +99,7 @@ impl Turn {
     pub fn player(&self) -> Option<&str> {
         match &self.who {
             Who::Alone(_) => None,
-            Who::Player(player) => Some(player.name()),
+            Who::Player(player) => Some(Player::name(player)),
         }
     }
 

@@ -105,7 +105,10 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     settings.check_batch(train.len())?;
     let Some(folder) = &mut folder else {
         let summary = ModelSummary::new(&network, settings.batch)?;
-        let summary = summary.with_training(&network, &settings.optimizer())?;
+        let summary = match model.game {
+            None => summary.with_training(&network, &settings.optimizer())?,
+            Some(_) => summary, // each player has a step of its own
+        };
         output.result(|| summary.json(), || summary.to_string())?;
         return Ok(Status::Done);
     };

@@ -59,7 +59,8 @@ pub fn write(
     let pixels = image.iter().product::<usize>();
     let weights = FILTERS.iter().filter_map(|name| model.state().get(name).ok());
     if let Some(weights) = weights.into_iter().find(|it| it.shape().get(1) == Some(&pixels)) {
-        save(units, filters(&weights, SAMPLES, image)?)?;
+        let all = model.predictor().with_rows_that_fit(test)?.tensor();
+        save(units, filters(&weights, &all, SAMPLES, image)?)?;
     }
     if draws(model) {
         save(samples, grid(&draw(model, SAMPLES, CHAIN_STEPS, 0, options)?, image)?)?;
