@@ -178,7 +178,8 @@ pub fn turn_graph(name: &str, network: &dyn Network, rows: usize, player: &Playe
 /// Where one is missing or there twice, there is none, or no player has a step.
 pub fn check_players(name: &str, network: &dyn Network, players: &[Player]) -> Result<(), Error> {
     let mut cx = Context::training(name);
-    let outputs = network.build(&mut cx, 1)?;
+    // Of one row there is no variance, which some layers need.
+    let outputs = network.build(&mut cx, 2)?;
     let given = |name: &str| players.iter().filter(|player| player.name() == name).count();
     if let Some((missing, _)) = outputs.players.iter().find(|(player, _)| given(player) == 0) {
         let problem = format!("player `{missing}` of the network is not given");

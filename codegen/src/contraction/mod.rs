@@ -151,6 +151,8 @@ impl ContractionPlan<'_> {
 
 /// Vectors of Cranelift have four lanes of `f32`.
 const LANES: usize = 4;
+/// Columns that are apart are packed, if a contraction with so many rows in all reads them.
+const LEAST_ROWS_TO_PACK: usize = 4;
 /// Packing pays from this many tiles on that read a panel.
 const TILES_TO_PACK: usize = 8;
 /// It pays where the rows of a panel are more than this many times as far apart as they are long.
@@ -165,7 +167,8 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     let rows = contraction.row.map_or(1, |axis| nest.extent(axis));
     let columns = nest.extent(contraction.column);
     let is_contiguous = contraction.right.offset.coefficient(contraction.column) == 1;
-    if columns < LANES || (!is_contiguous && rows < 4) {
+    let lines: usize = contraction.lines.iter().map(|&axis| nest.extent(axis)).product();
+    if columns < LANES || (!is_contiguous && lines * rows < LEAST_ROWS_TO_PACK) {
         return None;
     }
     let is_matrix_product = is_matrix_product(&contraction, &loops);
@@ -209,7 +212,6 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<ContractionPlan<'a>> 
     let is_long = depth * panel * ELEMENT > target.l1_bytes;
     let least_step = if is_long { spread * panel } else { spread * panel + 1 };
     let is_scattered = loops.last().is_some_and(|depth| right_step(depth) >= least_step);
-    let lines: usize = contraction.lines.iter().map(|&axis| nest.extent(axis)).product();
     let tiles = lines * rows.div_ceil(tile_rows);
     let is_packed = order == Order::Panels && (!is_contiguous || (tiles >= TILES_TO_PACK && is_scattered));
     let spills = primitives(nest, &contraction.epilogue) > SHORT_EPILOGUE;

@@ -10,8 +10,9 @@ use passes::{Pass, Program};
 use serde_json::{Value, json};
 
 use super::output::Output;
+use super::program::{self, Wanted};
 use super::target::TargetArg;
-use super::{Status, program, streams};
+use super::{Status, streams};
 
 /// Arguments of `nnc dump`.
 #[derive(clap::Args)]
@@ -28,6 +29,9 @@ pub struct Args {
     /// The whole training step of a model instead of its inference
     #[arg(long)]
     train: bool,
+    /// Of a game, the player whose step is wanted [default: the first]
+    #[arg(long, value_name = "NAME", requires = "train")]
+    player: Option<String>,
     /// The batch of a model
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
@@ -76,7 +80,8 @@ impl FromStr for View {
 
 /// Prints a program at a stage.
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
-    let module = program::load(&args.program, args.train, args.batch as usize)?;
+    let wanted = if args.train { Wanted::Training(args.player.as_deref()) } else { Wanted::Inference };
+    let module = program::load(&args.program, &wanted, args.batch as usize)?;
     let format = if output.is_json { Format::Json } else { args.format };
     let options = Options { optimize: !args.no_optimize, ..args.target.options() };
     let text = match args.stage {

@@ -129,8 +129,14 @@ pub const ARCHITECTURES: &[Architecture] = &[
     layerwise::RBM,
     layerwise::DBN,
     layerwise::STACKED_AUTOENCODER,
+    adversarial::GAN,
+    adversarial::FGAN,
+    adversarial::WGAN,
     adversarial::WGAN_GP,
     adversarial::CGAN,
+    adversarial::BIGAN,
+    adversarial::DCGAN,
+    adversarial::BIGGAN,
 ];
 
 impl Architecture {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use ir::names::choices;
 use nn::Corruption;
+use nn::models::gan::Divergence;
 use nn::models::{Likelihood, Sparsity};
 use nn::rnn::{Cell, ElmanCell, GruCell, JordanCell, LstmCell, MguCell, PeepholeCell};
 use nn::{Activation, Nonlinearity};
@@ -58,6 +59,13 @@ pub struct ModelOptions {
     pub cd_steps: usize,
     /// The epochs of each layer before all are trained together.
     pub pretrain_epochs: usize,
+    /// The channels of convolutions, from those of the largest images on.
+    pub channels: Vec<usize>,
+    /// Which divergence from the data samples are to make small.
+    #[serde(with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<Divergence>,
+    /// How much the orthogonality of a generator's weights counts.
+    pub orthogonality: f64,
 }
 
 /// What has a text of its own, as that text.
@@ -115,6 +123,9 @@ impl Default for ModelOptions {
             chain: ChainName::Cd,
             cd_steps: 1,
             pretrain_epochs: 30,
+            channels: vec![16, 32],
+            divergence: None,
+            orthogonality: 0.0,
         }
     }
 }

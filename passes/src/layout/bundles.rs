@@ -44,6 +44,11 @@ impl Bundles {
         if self.borders.contains(&0) { 0 } else { self.borders.len() - 1 }
     }
 
+    /// Whether axes of a shape of as many elements are in one bundle, because others see them as one.
+    pub fn merge_axes_of(&self, shape: &Shape) -> bool {
+        borders(shape).iter().any(|border| !self.borders.contains(border))
+    }
+
     /// The extent of a bundle.
     pub fn extent(&self, bundle: usize) -> usize {
         self.borders[bundle] / self.borders[bundle + 1]

@@ -1,10 +1,11 @@
 //! Which bundles of which slots are the same axis of the model, and what it is.
 //!
-//! Bundles that one loop of a kernel runs along are the same axis. An index with several loops in it, `i + k - 1`, is that of
-//! a window: the longest of them runs along places of an image, the others along taps of a filter, wherever else they go.
+//! Bundles that one loop of a kernel runs along are the same axis. An index with several loops in it, `i + k - 1`, one of which is
+//! summed over, is that of a window: the longest of them runs along places of an image, the others along taps of a filter,
+//! wherever else they go.
 //! Channels are the other axes of what has taps. Only speed depends on these being right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ir::{AxisId, BufferId, Indices, Inst, Kernel, Plan, Step, Stmt};
 
@@ -106,6 +107,7 @@ impl Classes {
     fn add_kernel(&mut self, kernel: &Kernel, node: &dyn Fn(BufferId, usize) -> Option<Node>) {
         let mut along: BTreeMap<AxisId, Vec<Node>> = BTreeMap::new();
         let mut taps: Vec<AxisId> = Vec::new();
+        let reduced = reduced_axes(&kernel.body);
         accesses(&kernel.body, &mut |buffer, indices| {
             for (axis, index) in indices.iter().enumerate() {
                 let Some(node) = node(buffer, axis).filter(|_| index.var.is_none()) else { continue };
@@ -119,7 +121,7 @@ impl Classes {
                 loops.sort_by_key(|&axis| std::cmp::Reverse(kernel.extent(axis)));
                 let Some((&longest, others)) = loops.split_first() else { continue };
                 along.entry(longest).or_default().push(node);
-                if !others.is_empty() {
+                if !others.is_empty() && loops.iter().any(|axis| reduced.contains(axis)) {
                     self.mark(node, Kind::Place);
                     taps.extend(others);
                 }
@@ -132,6 +134,20 @@ impl Classes {
             self.mark(*node, Kind::Tap);
         }
     }
+}
+
+/// The axes that are summed over.
+pub fn reduced_axes(body: &[Stmt]) -> BTreeSet<AxisId> {
+    let mut reduced = BTreeSet::new();
+    for stmt in body {
+        if let Stmt::Reduce { axes, .. } = stmt {
+            reduced.extend(axes);
+        }
+        if let Stmt::For { body, .. } | Stmt::Reduce { body, .. } = stmt {
+            reduced.append(&mut reduced_axes(body));
+        }
+    }
+    reduced
 }
 
 /// Calls `visit` for each access to memory.

@@ -6,11 +6,16 @@
 //! element once. So it pays where convolutions multiply each element of what is converted with enough others; one
 //! conversion of an input serves all kernels that read it.
 
+use std::collections::BTreeSet;
+
 use ir::{
-    Access, Affine, AxisId, Index, Indices, Inst, Kernel, KernelId, Place, Plan, ReduceOp, ScalarFn, Slot,
-    SlotId, Step, Stmt, StoreMode, Type,
+    Access, Affine, AxisId, Buffer, BufferId, Index, Indices, Inst, Kernel, KernelId, Place, Plan, ReduceOp,
+    ScalarFn, Slot, SlotId, Step, Stmt, StoreMode, Type,
 };
 use smallvec::{SmallVec, smallvec};
+
+use super::bundles::Bundles;
+use super::classes::{accesses, reduced_axes};
 
 /// Conversions pay from this many multiply-adds on per element. A conversion moves 8 bytes per element, as long as tiles
 /// take for 16 multiply-adds where memory gives 16 bytes a nanosecond; without it a multiply-add takes some 20 times as
@@ -23,10 +28,10 @@ const LEAST_INPUT_CHANNELS: usize = 16;
 /// An output is where there are so many: tiles are no narrower.
 const LEAST_OUTPUT_CHANNELS: usize = 4;
 
-/// Inserts the conversions that pay: inputs are copied first thing, and outputs are copied from what they become.
-/// `channels` is, of slots that convolutions want in another order than row-major, the extent of what lies side by side in
+/// Inserts the conversions that pay: inputs are copied first thing, outputs are copied from what they become, and images that
+/// others see flattened, whose axes stay as they are, from and to a slot whose axes need not. `channels` is, of slots that convolutions want in another order than row-major, the extent of what lies side by side in
 /// that order, and 0 of the others.
-pub fn insert_conversions(plan: &mut Plan, channels: &[usize]) {
+pub fn insert_conversions(plan: &mut Plan, bundles: &[Bundles], channels: &[usize]) {
     let work = multiply_adds_of_slots(plan);
     let pays = |plan: &Plan, slot: SlotId, least: usize| {
         let elements = plan.slot(slot).ty.shape.elements();
@@ -53,6 +58,76 @@ pub fn insert_conversions(plan: &mut Plan, channels: &[usize]) {
         let kernel = copy_kernel(plan, &plan.slot(input).ty.clone());
         plan.steps.insert(at, Step::Call { kernel, slots: smallvec![input, converted] });
     }
+    convert_flattened(plan, bundles);
+}
+
+/// Copies images of convolutions that others see flattened from and to slots of their own.
+fn convert_flattened(plan: &mut Plan, bundles: &[Bundles]) {
+    for mut step in std::mem::take(&mut plan.steps) {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        if let Step::Call { kernel, slots } = &mut step {
+            let kernel = plan.kernel(*kernel);
+            let (work, images) = (multiply_adds(kernel), images(kernel));
+            let is_flattened = |(slot, (id, buffer)): (SlotId, (BufferId, &Buffer))| {
+                let is_bound =
+                    bundles.get(slot.0 as usize).is_some_and(|it| it.merge_axes_of(&buffer.ty.shape));
+                is_bound
+                    && matches!(plan.slot(slot).place, Place::Unplaced | Place::Input)
+                    && work >= LEAST_MULTIPLY_ADDS * buffer.ty.shape.elements()
+                    && images.contains(&id)
+            };
+            let flattened: Vec<(usize, Access, Type)> =
+                (slots.iter().copied().zip(kernel.parameters()).enumerate())
+                    .filter(|(_, parameter)| is_flattened(*parameter))
+                    .map(|(at, (_, (_, buffer)))| (at, buffer.access, buffer.ty.clone()))
+                    .collect();
+            for (at, access, ty) in flattened {
+                let slot = slots[at];
+                slots[at] = converted_slot(plan, slot);
+                plan.slots[slots[at].0 as usize].ty = ty.clone();
+                let kernel = copy_kernel(plan, &ty);
+                if access == Access::Read {
+                    before.push(Step::Call { kernel, slots: smallvec![slot, slots[at]] });
+                } else {
+                    after.push(Step::Call { kernel, slots: smallvec![slots[at], slot] });
+                }
+            }
+        }
+        plan.steps.extend(before.into_iter().chain([step]).chain(after));
+    }
+}
+
+/// The buffers of a convolution that are images: its operand, in which places are read as windows, its result, and what is like it. None
+/// where there are few output channels, those of the filter alone.
+fn images(kernel: &Kernel) -> Vec<BufferId> {
+    let reduced = reduced_axes(&kernel.body);
+    let mut windows = BTreeSet::new();
+    let (mut of_operand, mut of_filter) = (BTreeSet::new(), BTreeSet::new());
+    let mut others: Vec<(BufferId, BTreeSet<AxisId>)> = Vec::new();
+    let mut images = Vec::new();
+    accesses(&kernel.body, &mut |buffer, indices| {
+        let is_long = |axis: &AxisId| kernel.extent(*axis) > 1;
+        let axes_of =
+            |index: &Index| index.affine.terms().iter().map(|term| term.0).filter(is_long).collect();
+        let axes: Vec<Vec<AxisId>> = indices.iter().map(axes_of).collect();
+        let all = axes.concat();
+        if axes.iter().any(|axes| axes.len() > 1) {
+            windows.extend(axes.into_iter().filter(|axes| axes.len() > 1).flatten());
+            of_operand.extend(all);
+            images.push(buffer);
+        } else if all.iter().any(|axis| reduced.contains(axis)) {
+            of_filter.extend(all);
+        } else {
+            others.push((buffer, all.into_iter().collect()));
+        }
+    });
+    let channels = of_filter.difference(&of_operand).map(|&axis| kernel.extent(axis)).product::<usize>();
+    if windows.is_empty() || channels < LEAST_OUTPUT_CHANNELS {
+        return Vec::new();
+    }
+    let has_places = |axes: &BTreeSet<AxisId>| axes.intersection(&windows).next().is_some();
+    images.extend(others.into_iter().filter(|(_, axes)| has_places(axes)).map(|(buffer, _)| buffer));
+    images
 }
 
 /// A slot for an input in another order.

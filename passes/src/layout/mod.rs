@@ -8,7 +8,7 @@
 //! Each slot has one order of axes: the kernels that write it write it so, and those that read it read it so. What the user
 //! sees keeps its order: inputs, outputs, constants; states are known to the user in their own order, and say in which they
 //! lie. So nothing is converted but inputs and outputs, where convolutions have enough work on them. A reshape that moves
-//! nothing binds the axes that it merges: they stay side by side. What a loop of the plan touches stays as it is, parts of slots
+//! nothing binds the axes that it merges: they stay side by side, and images of convolutions are converted for it, too. What a loop of the plan touches stays as it is, parts of slots
 //! and what they are of included.
 //!
 //! 1. `bundles`: the axes of each slot that all kernels agree on.
@@ -45,7 +45,7 @@ pub fn layout(mut plan: Plan) -> Plan {
         Some(&last) if !is_identity(order) => bundles.extent(last),
         _ => 0,
     });
-    insert_conversions(&mut plan, &channels.collect::<Vec<usize>>());
+    insert_conversions(&mut plan, &bundles, &channels.collect::<Vec<usize>>());
     let (bundles, mut orders) = wanted_orders(&plan);
     for (slot, order) in orders.iter_mut().enumerate() {
         if !is_free(&plan.slots[slot].place) {

@@ -2,6 +2,10 @@
 //! from below: `D >= E_P[T(x)] - E_Q[f*(T(x))]` for every function `T` (S. Nowozin et al., "f-GAN: training generative neural
 //! samplers using variational divergence minimization", 2016, equation 4).
 
+use std::fmt;
+use std::str::FromStr;
+
+use ir::names::choices;
 use ir::{Error, Value};
 
 use super::objective::softplus;
@@ -39,6 +43,17 @@ impl Divergence {
         Divergence::SquaredHellinger,
         Divergence::Gan,
     ];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Divergence::KullbackLeibler => "kl",
+            Divergence::ReverseKullbackLeibler => "reverse-kl",
+            Divergence::PearsonChiSquared => "pearson",
+            Divergence::SquaredHellinger => "hellinger",
+            Divergence::Gan => "gan",
+        }
+    }
 
     /// `g(v)` of each element.
     ///
@@ -82,6 +97,23 @@ impl Divergence {
             Divergence::SquaredHellinger => cx.eval(v.exp() - 1.0),
             Divergence::Gan => softplus(cx, v),
         }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Divergence {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Divergence, Error> {
+        Divergence::ALL.into_iter().find(|divergence| divergence.name() == text).ok_or_else(|| {
+            let help = choices(text, "the divergences are", Divergence::ALL.map(Divergence::name));
+            Error::new(text, "there is no divergence of this name", help)
+        })
     }
 }
 

@@ -6,16 +6,25 @@
 //! | [`objective`] | what the two make small |
 //! | [`divergence`] | f-divergences with their conjugates, for f-GAN |
 //! | `penalty` | the gradient penalty |
+//! | `orthogonal` | the penalty of BigGAN on a generator's weights |
+//! | `conv` | networks of images |
+//! | [`bigan`] | a game with an encoder |
 
+pub mod bigan;
+mod conv;
 pub mod divergence;
 pub mod objective;
+mod orthogonal;
 mod penalty;
 
 use ir::ops::Distribution::Normal;
 use ir::{DType, Error, Shape, Value};
 
+pub use bigan::BiGan;
+pub use conv::{ConvDiscriminator, ConvGenerator};
 pub use divergence::Divergence;
 pub use objective::Objective;
+pub use orthogonal::orthogonality;
 use penalty::gradient_penalty;
 
 use crate::supervised::TARGETS;
@@ -67,6 +76,8 @@ pub struct Gan<G, D> {
     pub objective: Objective,
     /// Whether both know the class of each row; see [`Gan::conditional`].
     pub is_conditional: bool,
+    /// How much [`orthogonality`] of the generator's weights counts in its loss; 0 for none. The paper's weight is 1e-4.
+    pub orthogonality: f64,
 }
 
 impl<G: Layer, D: Layer> Gan<G, D> {
@@ -78,7 +89,8 @@ impl<G: Layer, D: Layer> Gan<G, D> {
         discriminator: D,
         objective: Objective,
     ) -> Gan<G, D> {
-        Gan { row: row.into(), latent, generator, discriminator, objective, is_conditional: false }
+        let row = row.into();
+        Gan { row, latent, generator, discriminator, objective, is_conditional: false, orthogonality: 0.0 }
     }
 
     /// With the class of each row known to both (M. Mirza and S. Osindero, "Conditional generative adversarial nets", 2014): the
@@ -116,7 +128,11 @@ impl<G: Layer, D: Layer> Gan<G, D> {
             let penalty = gradient_penalty(cx, real, made, &judge)?;
             lost_by_critic = cx.eval(lost_by_critic + penalty * weight)?;
         }
-        let lost_by_generator = self.objective.generator_loss(cx, of_made)?;
+        let mut lost_by_generator = self.objective.generator_loss(cx, of_made)?;
+        if self.orthogonality > 0.0 {
+            let penalty = orthogonality(cx, GENERATOR)?;
+            lost_by_generator = cx.eval(lost_by_generator + penalty * self.orthogonality)?;
+        }
         let outputs = Outputs::new()
             .loss(distance)
             .player(DISCRIMINATOR, lost_by_critic)

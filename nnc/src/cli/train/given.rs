@@ -3,6 +3,7 @@
 use clap::Parser;
 use nn::Corruption;
 use nn::Nonlinearity;
+use nn::models::gan::Divergence;
 use nn::models::{Likelihood, Sparsity};
 use nnc::data::Augment;
 use nnc::data::source::SourceKind;
@@ -51,6 +52,9 @@ pub struct Given {
     /// How fast weights decay [default: 0; of adamw 0.01]
     #[arg(long, allow_hyphen_values = true, value_parser = finite)]
     pub weight_decay: Option<f64>,
+    /// The decay of the average of gradients that adam and its like follow [default: the optimizer's own, 0.9]
+    #[arg(long, value_name = "DECAY", allow_hyphen_values = true, value_parser = finite)]
+    pub beta1: Option<f64>,
     /// The greatest norm of all gradients together
     #[arg(long, value_name = "NORM", allow_hyphen_values = true, value_parser = finite, conflicts_with = "clip_value")]
     pub clip: Option<f64>,
@@ -136,6 +140,16 @@ pub struct Given {
     /// its own [default: 30]
     #[arg(long, value_name = "N")]
     pub pretrain_epochs: Option<usize>,
+    /// The channels of convolutions, from those of the largest images on [default: 16,32]
+    #[arg(long, value_name = "SIZES", value_delimiter = ',')]
+    pub channels: Option<Vec<usize>>,
+    /// Which divergence from the data samples are to make small: kl, reverse-kl, pearson, hellinger or gan [default: gan]
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<Divergence>)]
+    #[serde(with = "as_text")]
+    pub divergence: Option<Divergence>,
+    /// How much it counts that the weights of a generator be orthogonal [default: 0]
+    #[arg(long, value_name = "WEIGHT", allow_hyphen_values = true, value_parser = finite)]
+    pub orthogonality: Option<f64>,
     /// Normalise hidden values over the batch
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub batch_norm: Option<bool>,
@@ -214,6 +228,9 @@ mod tests {
                 ("chain", given.chain.is_some()),
                 ("cd-steps", given.cd_steps.is_some()),
                 ("pretrain-epochs", given.pretrain_epochs.is_some()),
+                ("channels", given.channels.is_some()),
+                ("divergence", given.divergence.is_some()),
+                ("orthogonality", given.orthogonality.is_some()),
             ] {
                 assert!(!is_given || model.options.contains(&name), "{}: --{name}", model.name);
             }

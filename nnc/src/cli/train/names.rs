@@ -54,8 +54,14 @@ impl OptimizerName {
         if matches!(self, OptimizerName::Adamw | OptimizerName::Lamb) { 0.01 } else { 0.0 }
     }
 
-    /// The rule with these settings.
-    pub fn build(self, rate: f64, weight_decay: f64) -> Box<dyn Optimizer> {
+    /// Whether it follows an average of gradients whose decay is `beta1`.
+    pub fn has_beta1(self) -> bool {
+        use OptimizerName::{Adam, Adamax, Adamw, Lamb, Lion};
+        matches!(self, Adam | Adamw | Adamax | Lamb | Lion)
+    }
+
+    /// The rule with these settings; `beta1` is the rule's own where there is none.
+    pub fn build(self, rate: f64, weight_decay: f64, beta1: Option<f64>) -> Box<dyn Optimizer> {
         let sgd = Sgd::new(rate).weight_decay(weight_decay);
         match self {
             OptimizerName::Sgd => Box::new(sgd),
@@ -64,11 +70,26 @@ impl OptimizerName {
             OptimizerName::Average => Box::new(sgd.average(MOMENTUM)),
             OptimizerName::Rmsprop => Box::new(RmsProp::new(rate).weight_decay(weight_decay)),
             OptimizerName::Adagrad => Box::new(Adagrad::new(rate).weight_decay(weight_decay)),
-            OptimizerName::Adam => Box::new(Adam::new(rate).weight_decay(weight_decay)),
-            OptimizerName::Adamw => Box::new(AdamW::new(rate).weight_decay(weight_decay)),
-            OptimizerName::Adamax => Box::new(AdaMax::new(rate).weight_decay(weight_decay)),
-            OptimizerName::Lamb => Box::new(Lamb::new(rate).weight_decay(weight_decay)),
-            OptimizerName::Lion => Box::new(Lion::new(rate).weight_decay(weight_decay)),
+            OptimizerName::Adam => {
+                let adam = Adam::new(rate).weight_decay(weight_decay);
+                Box::new(Adam { beta1: beta1.unwrap_or(adam.beta1), ..adam })
+            }
+            OptimizerName::Adamw => {
+                let AdamW(adam) = AdamW::new(rate).weight_decay(weight_decay);
+                Box::new(AdamW(Adam { beta1: beta1.unwrap_or(adam.beta1), ..adam }))
+            }
+            OptimizerName::Adamax => {
+                let adamax = AdaMax::new(rate).weight_decay(weight_decay);
+                Box::new(AdaMax { beta1: beta1.unwrap_or(adamax.beta1), ..adamax })
+            }
+            OptimizerName::Lamb => {
+                let Lamb(adam) = Lamb::new(rate).weight_decay(weight_decay);
+                Box::new(Lamb(Adam { beta1: beta1.unwrap_or(adam.beta1), ..adam }))
+            }
+            OptimizerName::Lion => {
+                let lion = Lion::new(rate).weight_decay(weight_decay);
+                Box::new(Lion { beta1: beta1.unwrap_or(lion.beta1), ..lion })
+            }
         }
     }
 }

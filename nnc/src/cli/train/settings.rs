@@ -36,6 +36,7 @@ pub struct Settings {
     pub schedule: ScheduleName,
     pub warmup: u64,
     pub weight_decay: f64,
+    pub beta1: Option<f64>,
     pub clip: Option<f64>,
     pub clip_value: Option<f64>,
     pub average_weights: Option<f64>,
@@ -64,7 +65,7 @@ impl Settings {
         let mut all = names_and_values(&Given::suiting(model));
         all.extend(suiting_data(model, &given)?);
         if given.contains_key("optimizer") {
-            all.retain(|name, _| name != "lr" && name != "weight-decay"); // these suit another one
+            all.retain(|name, _| !["lr", "weight-decay", "beta1"].contains(&name.as_str())); // these suit another one
         }
         if let Some(saved) = saved {
             all = saved.settings.clone().into_iter().chain(saved.free.clone()).collect();
@@ -107,6 +108,7 @@ impl Settings {
             schedule: given.schedule.unwrap_or(ScheduleName::Cosine),
             warmup: given.warmup.unwrap_or(0),
             weight_decay: given.weight_decay.unwrap_or_else(|| optimizer.default_decay()),
+            beta1: given.beta1,
             clip: given.clip,
             clip_value: given.clip_value,
             average_weights: given.average_weights,
@@ -129,6 +131,7 @@ impl Settings {
             ("--layers", Some(self.model.layers)),
             ("--steps", Some(self.model.steps)),
             ("--code", Some(self.model.code)),
+            ("--channels", self.model.channels.iter().copied().min()),
             ("--critic-steps", Some(self.model.critic_steps)),
             ("--cd-steps", Some(self.model.cd_steps)),
         ];
@@ -147,7 +150,22 @@ impl Settings {
             let problem = format!("it is {}", self.weight_decay);
             return Err(Error::invalid("--weight-decay", problem, "give a finite number of at least 0"));
         }
-        for (name, value) in [("--contraction", self.model.contraction), ("--beta", self.model.beta)] {
+        if let Some(beta1) = self.beta1 {
+            if !self.optimizer.has_beta1() {
+                let problem = "the optimizer has no such average";
+                return Err(Error::invalid("--beta1", problem, "leave it out, or choose adam"));
+            }
+            if !(0.0..1.0).contains(&beta1) {
+                let help = "give a number of at least 0 and below 1";
+                return Err(Error::invalid("--beta1", format!("it is {beta1}"), help));
+            }
+        }
+        let at_least_0 = [
+            ("--contraction", self.model.contraction),
+            ("--beta", self.model.beta),
+            ("--orthogonality", self.model.orthogonality),
+        ];
+        for (name, value) in at_least_0 {
             if value < 0.0 {
                 return Err(Error::invalid(name, format!("it is {value}"), "give a number of at least 0"));
             }
@@ -284,8 +302,8 @@ impl Settings {
 
     /// The optimizer with what is done to gradients before it.
     pub fn optimizer(&self) -> TrainStep {
-        let step =
-            TrainStep::new(self.optimizer.build(self.lr, self.weight_decay)).accumulate(self.accumulate);
+        let step = TrainStep::new(self.optimizer.build(self.lr, self.weight_decay, self.beta1))
+            .accumulate(self.accumulate);
         let step = match self.average_weights {
             Some(decay) => step.average_weights(decay),
             None => step,
@@ -331,7 +349,7 @@ impl Settings {
 }
 
 /// The options that only some models have.
-const MODEL_OPTIONS: [&str; 19] = [
+const MODEL_OPTIONS: [&str; 22] = [
     "hidden",
     "activation",
     "dropout",
@@ -351,6 +369,9 @@ const MODEL_OPTIONS: [&str; 19] = [
     "chain",
     "cd-steps",
     "pretrain-epochs",
+    "channels",
+    "divergence",
+    "orthogonality",
 ];
 
 /// What suits the data that are given, of the options that the model has.
