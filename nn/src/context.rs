@@ -8,6 +8,7 @@
 mod draws;
 mod labels;
 mod loops;
+mod turns;
 mod weights;
 
 use std::collections::BTreeMap;
@@ -66,6 +67,8 @@ pub struct Context {
     depth: usize,
     /// The name of the optimizer that builds its step, where it has one.
     optimizer: Option<String>,
+    /// The player of a game whose step the graph is, where it is one.
+    player: Option<String>,
     /// Whether layers find parameters and buffers that are there already.
     is_shared: bool,
     /// Whether these are what the step makes of them.
@@ -124,6 +127,7 @@ impl Context {
             calls: Vec::new(),
             depth: 0,
             optimizer: None,
+            player: None,
             is_shared: false,
             is_updated: false,
             labels: None,

@@ -10,12 +10,15 @@
 //! ([`Outputs::loss`](crate::Outputs::loss)), are what epochs are judged by; no player moves along it, and the first player's steps
 //! report it, so that those of the others need not compute it. A game without one is judged by the loss of the last player.
 
+use std::ops::{Bound, Range, RangeBounds};
+
 use ir::{Error, Graph};
 
 use crate::network::{self, Network};
-use crate::{Context, Gradient, Optimizer, TrainStep};
+use crate::{Context, Gradient, Optimizer, Schedule, TrainStep};
 
-/// A player of a game: an [`Optimizer`] of some parameters, whose states have its name, and how many steps it has each round.
+/// A player of a game: an [`Optimizer`] of some parameters, whose states have its name, and when it has turns: how many steps each
+/// round, and in which epochs.
 ///
 /// ```
 /// use nn::{Adam, Player, RmsProp};
@@ -23,19 +26,24 @@ use crate::{Context, Gradient, Optimizer, TrainStep};
 /// let generator = Player::new("generator", Adam::new(1e-4)).moves("generator.*");
 /// assert_eq!((critic.name(), critic.steps_per_round()), ("critic", 5));
 /// assert_eq!(generator.steps_per_round(), 1);
+/// let classifier = Player::new("classifier", Adam::new(1e-3)).epochs(20..);
+/// assert!(classifier.has_turns_in(20) && !classifier.has_turns_in(19));
 /// ```
 pub struct Player {
     name: String,
     steps: usize,
+    epochs: Range<usize>,
+    schedule: Option<Schedule>,
     step: TrainStep,
 }
 
 impl Player {
-    /// A player that moves all parameters, by one step each round. The optimizer may be a [`TrainStep`] with bounds and groups; its
+    /// A player that moves all parameters, by one step each round of all epochs. The optimizer may be a [`TrainStep`] with bounds and groups; its
     /// name is the player's.
     pub fn new(name: impl Into<String>, optimizer: impl Optimizer + 'static) -> Player {
         let name = name.into();
-        Player { step: TrainStep::new(optimizer).named(name.clone()), name, steps: 1 }
+        let step = TrainStep::new(optimizer).named(name.clone());
+        Player { name, steps: 1, epochs: 0..usize::MAX, schedule: None, step }
     }
 
     /// For the parameters of names like `pattern`, in which a `*` stands for any characters, and like those given before.
@@ -48,6 +56,27 @@ impl Player {
         Player { steps, ..self }
     }
 
+    /// With turns in these epochs alone, counted from 0.
+    pub fn epochs(self, epochs: impl RangeBounds<usize>) -> Player {
+        let start = match epochs.start_bound() {
+            Bound::Included(&first) => first,
+            Bound::Excluded(&before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match epochs.end_bound() {
+            Bound::Included(&last) => last.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => usize::MAX,
+        };
+        Player { epochs: start..end, ..self }
+    }
+
+    /// With a learning rate that changes by this schedule, counted from the first step of its first epoch, in the place of the one
+    /// that the run has.
+    pub fn schedule(self, schedule: Schedule) -> Player {
+        Player { schedule: Some(schedule), ..self }
+    }
+
     /// Its name, which is that of its loss among the outputs of the network.
     pub fn name(&self) -> &str {
         &self.name
@@ -56,6 +85,21 @@ impl Player {
     /// How many steps it has each round.
     pub fn steps_per_round(&self) -> usize {
         self.steps
+    }
+
+    /// The epochs in which it has turns, counted from 0; up to `usize::MAX` where nothing ends them.
+    pub fn its_epochs(&self) -> Range<usize> {
+        self.epochs.clone()
+    }
+
+    /// Whether it has turns in this epoch.
+    pub fn has_turns_in(&self, epoch: usize) -> bool {
+        self.steps > 0 && self.epochs.contains(&epoch)
+    }
+
+    /// Its own schedule, where it has one.
+    pub fn its_schedule(&self) -> Option<Schedule> {
+        self.schedule
     }
 }
 

@@ -88,7 +88,7 @@ pub use game::Player;
 pub use layer::{Layer, Sequential};
 pub use linear::Linear;
 pub use loss::Loss;
-pub use network::{Generative, Network, Outputs};
+pub use network::{Generative, Network, Outputs, Sampler};
 pub use norm::{BatchNorm, LayerNorm};
 pub use optimizer::{
     AdaMax, Adagrad, Adam, AdamW, Clip, Gradient, Group, Lamb, Lion, Optimizer, RmsProp, Sgd, TrainStep,

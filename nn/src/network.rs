@@ -75,6 +75,15 @@ pub trait Generative: Network {
     fn generate(&self, cx: &mut Context, code: Value) -> Result<Value, Error>;
 }
 
+/// A network that draws rows by chains within the program, as [Boltzmann machines](crate::models::rbm) do.
+pub trait Sampler: Network {
+    /// A row at the end of each of so many chains after so many steps: `[chains, ..]`.
+    ///
+    /// # Errors
+    /// Where there is nothing to draw, or the network says nothing of how likely rows are.
+    fn draw_rows(&self, cx: &mut Context, chains: usize, steps: usize) -> Result<Value, Error>;
+}
+
 /// What a network makes of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outputs {
@@ -196,7 +205,7 @@ pub(crate) fn turn_graph(
     rows: usize,
     player: &Player,
 ) -> Result<Graph, Error> {
-    let mut cx = Context::training(format!("{name}_{}", player.name()));
+    let mut cx = Context::training(format!("{name}_{}", player.name())).in_turn_of(player.name());
     let outputs = network.build(&mut cx, rows)?;
     let Some(position) = outputs.players.iter().position(|(name, _)| name == player.name()) else {
         let problem = format!("it has no player `{}`", player.name());
@@ -287,6 +296,29 @@ pub fn generating_graph(name: &str, network: &dyn Generative, rows: usize) -> Re
     let rows = network.generate(&mut cx, code)?;
     cx.output(crate::supervised::ROWS, rows)?;
     Ok(cx.finish())
+}
+
+/// The rows that a network draws, `f32[chains, ..]`, as the output `x`. They depend on the seed of its states.
+///
+/// ```
+/// use nn::{models::Rbm, network::drawing_graph};
+/// let graph = drawing_graph("rbm", &Rbm::new(64, 100), 10, 1000)?;
+/// assert_eq!(graph.ty(graph.outputs[0].value).to_string(), "f32[10, 64]");
+/// # Ok::<(), ir::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`Sampler::draw_rows`].
+pub fn drawing_graph(name: &str, network: &dyn Sampler, chains: usize, steps: usize) -> Result<Graph, Error> {
+    if chains == 0 || steps == 0 {
+        let problem = format!("{chains} chains of {steps} steps are asked for");
+        return Err(Error::new(name, problem, "give at least one of each"));
+    }
+    // In use, each run would have the same draws.
+    let mut cx = Context::training(name);
+    let rows = network.draw_rows(&mut cx, chains, steps)?;
+    cx.output(crate::supervised::ROWS, rows)?;
+    Ok(needed_part(&cx.finish()))
 }
 
 /// The part of a graph that its outputs and updates depend on, in the same order: inputs and states that they do not are

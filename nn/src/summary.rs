@@ -31,7 +31,8 @@ pub struct Row {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The layers in order. Those that only hold others have no row.
+    /// The layers in order. Those that only hold others have no row. Parameters that a network makes outside of layers follow, a row for
+    /// each, whose output is the parameter.
     pub rows: Vec<Row>,
 }
 
@@ -66,6 +67,15 @@ impl Summary {
                 multiply_adds: own.iter().map(|&id| multiply_adds(cx.graph(), id)).sum(),
             });
         }
+        let is_of_layer = |node: NodeId| calls.iter().any(|call| call.nodes.contains(&node.0));
+        let others = cx.parameters().iter().filter(|parameter| !is_of_layer(parameter.value.node));
+        table.extend(others.map(|parameter| Row {
+            scope: parameter.name.clone(),
+            layer: "parameter".to_owned(),
+            output: cx.ty(parameter.value).clone(),
+            parameters: cx.shape(parameter.value).elements(),
+            multiply_adds: 0,
+        }));
         Ok(Summary { rows: table })
     }
 

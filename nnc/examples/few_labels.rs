@@ -25,7 +25,7 @@ fn main() -> Result<(), Error> {
     let sigmoid = FineTuning::new(&SIZES);
     let relu = FineTuning { activation: Activation::Relu, learning_rate: 1e-3, ..sigmoid.clone() };
     let masking = Corruption::Masking { rate: 0.3 };
-    let of_relu = Method::Autoencoder { activation: Activation::Relu, corruption: masking };
+    let of_relu = Method::Autoencoder { activation: Activation::Relu.into(), corruption: masking };
     let of_relu = Pretraining { learning_rate: 1e-3, epochs: 50, ..Pretraining::new(&SIZES[..3], of_relu) };
     let starts = [
         ("random, relu", None, &relu),

@@ -102,7 +102,7 @@ impl Generator {
         sampling.check()?;
         let graph = step_of(model.name(), model.description())?;
         let program = compile(&graph, options)?;
-        let state = states_for(&program, model.state())?;
+        let state = states_for(&program, model.state(), 0)?;
         let vocabulary = Vocabulary::of_names(model.name(), &model.description().data.outputs)?;
         let token = Tensor::zeros(&ir::Type::new(DType::I64, [1]));
         Ok(Generator { program, state, vocabulary, sampling, token, drawn: 0, has_read: false })

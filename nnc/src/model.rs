@@ -259,9 +259,9 @@ impl Model {
     }
 }
 
-/// The states of another program of a model: its weights where they have a name of its states, the others as they start.
-pub(crate) fn states_for(program: &Executable, weights: &State) -> Result<State, Error> {
-    let mut state = State::new(program.plan(), 0)?;
+/// The states of another program of a model: its weights where they have a name of its states, the others as they start from a seed.
+pub(crate) fn states_for(program: &Executable, weights: &State, seed: u64) -> Result<State, Error> {
+    let mut state = State::new(program.plan(), seed)?;
     let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
     for name in names.iter().filter(|name| weights.contains(name)) {
         state.set(name, &weights.get(name)?)?;

@@ -225,7 +225,7 @@ fn dump_refuses_what_it_cannot_show() {
     let folder = Folder::new();
     let error = folder.refusal("dump nlp");
     let problem = "error: nlp: there is no model or file of this name; did you mean `mlp`? the models are mlp, logistic, perceptron, lenet, ";
-    let help = ", wgan-gp, cgan; or give a workload of `nnc list workloads`, or a .nnir file\n";
+    let help = ", dcgan, biggan; or give a workload of `nnc list workloads`, or a .nnir file\n";
     assert!(error.starts_with(problem) && error.ends_with(help), "{error}");
     assert!(folder.refusal("dump mlp --stage fuse").contains("the stages are source"));
     assert!(folder.refusal("dump mlp --after fuze").contains("the passes are autodiff"));

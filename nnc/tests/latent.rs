@@ -29,6 +29,7 @@ fn models() -> impl Iterator<Item = (&'static Architecture, ModelOptions)> {
             noise: (model.name == "denoising").then_some(Corruption::SaltAndPepper { rate: 0.2 }),
             sparsity: (model.name == "sparse").then_some(Sparsity::Kl { weight: 0.1, target: 0.1 }),
             contraction: if model.name == "contractive" { 0.1 } else { 0.0 },
+            pretrain_epochs: 1,
             ..ModelOptions::default()
         };
         (model, options)
@@ -55,8 +56,8 @@ fn trainer(model: &Architecture, own: &ModelOptions, threads: usize) -> Trainer 
     match model.game {
         None => Trainer::new(model.name, network, Adam::new(0.003), options).unwrap(),
         Some(players) => {
-            let steps = [(); 2].map(|()| TrainStep::new(Adam::new(0.003)));
-            Trainer::of_game(model.name, network, players(own, steps), options).unwrap()
+            let players = players(own, &|| TrainStep::new(Adam::new(0.003)));
+            Trainer::of_game(model.name, network, players, options).unwrap()
         }
     }
 }
@@ -70,7 +71,9 @@ fn every_model_trains_to_the_same_bits_and_resumes() {
         let mut whole = trainer(model, &options, 1);
         let history = whole.fit(&train, Some(&test), &FitOptions::epochs(3), &mut silent).unwrap();
         let is_better = history.epochs[2].loss < history.epochs[0].loss;
-        assert!(is_better || model.game.is_some(), "{}: {history:?}", model.name);
+        // That of a machine says how far apart rows and samples are.
+        let may_rise = model.game.is_some() || model.sampler.is_some();
+        assert!(is_better || may_rise, "{}: {history:?}", model.name);
         let mut broken = trainer(model, &options, 2);
         let mut stop = |event: &Event, trainer: &Trainer| match event {
             Event::Step(_) if trainer.run().steps == 41 => ControlFlow::Break(()),

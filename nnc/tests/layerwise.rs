@@ -6,15 +6,17 @@
 use ir::Tensor;
 use nn::models::rbm::Chain;
 use nn::models::{Mlp, VisibleUnits};
-use nn::{Activation, Adam, Corruption, Loss, Supervised};
+use nn::{Activation, Adam, Corruption, Loss, Nonlinearity, Supervised};
 use nnc::data::{Dataset, digits};
 use nnc::layerwise::few_labels::{FineTuning, accuracies};
 use nnc::layerwise::{Method, Pretrained, Pretraining, pretrain};
 use nnc::{Options, Trainer, TrainerOptions};
 
 const MACHINES: Method = Method::Rbm { chain: Chain::Contrastive { steps: 1 } };
-const DENOISING: Method =
-    Method::Autoencoder { activation: Activation::Sigmoid, corruption: Corruption::Masking { rate: 0.3 } };
+const DENOISING: Method = Method::Autoencoder {
+    activation: Nonlinearity::Activation(Activation::Sigmoid),
+    corruption: Corruption::Masking { rate: 0.3 },
+};
 
 fn rows_of_digits() -> (Dataset, Dataset) {
     let (train, test) = digits();
@@ -84,6 +86,7 @@ fn samples_of_a_belief_network_look_like_digits() {
     println!("means of pixels are off by {off:.3}, those of noise by {half:.3}");
     assert!(off < half / 3.0, "means of pixels are off by {off:.3}, those of noise by {half:.3}");
     assert_eq!(layers.sample(500, 200, 3, &Options { threads: 2, ..Options::default() }).unwrap(), samples);
+    assert_ne!(layers.sample(500, 200, 4, &Options::default()).unwrap(), samples);
 }
 
 #[test]
@@ -92,20 +95,20 @@ fn what_cannot_be_trained_or_drawn_is_an_error() {
     let layers = |sizes: &[usize]| Pretraining { batch: 2, epochs: 1, ..Pretraining::new(sizes, DENOISING) };
     assert_eq!(
         message(pretrain(&rows, &layers(&[3]))),
-        "pre-training: the sizes are [3]; give the size of a row and of at least one layer"
+        "layer-wise stack: the sizes are [3]; give the size of a row and of at least one layer"
     );
     let error = message(pretrain(&rows, &layers(&[5, 2])));
-    assert!(error.starts_with("layer1: rows of `x` are f32[3], the model takes f32[5]"), "{error}");
+    assert!(error.starts_with("pretraining: rows of `x` are f32[3], the model takes f32[5]"), "{error}");
     let autoencoders = pretrain(&rows, &layers(&[3, 2])).unwrap();
     assert_eq!(
         message(autoencoders.sample(1, 1, 0, &Options::default())),
-        "sampling: the layers are autoencoders; train layers by `Method::Rbm`, which say how likely each state is"
+        "layer-wise stack: its layers are autoencoders; train layers by `Method::Rbm`, which say how likely each state is"
     );
     let machines = Pretraining { units: VisibleUnits::Gaussian, method: MACHINES, ..layers(&[3, 2]) };
     let machines = pretrain(&rows, &machines).unwrap();
     assert_eq!(
         message(machines.sample(0, 1, 0, &Options::default())),
-        "sampling: 0 chains of 1 steps; ask for at least one of each"
+        "samples: 0 chains of 1 steps are asked for; give at least one of each"
     );
     let (train, test) = rows_of_digits();
     let tuning = FineTuning::new(&[64, 10]);

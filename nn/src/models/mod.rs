@@ -4,9 +4,9 @@
 
 mod alexnet;
 mod alphago_zero;
-mod denoising;
 pub mod gan;
 pub mod latent;
+pub mod layerwise;
 mod lenet;
 mod logistic;
 mod mlp;
@@ -20,9 +20,9 @@ use ir::Value;
 
 pub use alexnet::AlexNet;
 pub use alphago_zero::AlphaGoZero;
-pub use denoising::DenoisingLayer;
 pub use gan::Gan;
 pub use latent::{Autoencoder, ConvAutoencoder, Likelihood, SemiSupervisedVae, Sparsity, Vae, Vib};
+pub use layerwise::LayerwiseStack;
 pub use lenet::LeNet;
 pub use logistic::Logistic;
 pub use mlp::{Mlp, mlp};

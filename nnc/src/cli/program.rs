@@ -68,7 +68,7 @@ fn graph(model: &Architecture, wanted: &Wanted<'_>, batch: usize) -> Result<Grap
     let Wanted::Training(player) = wanted else {
         return Ok(inference_graph(model.name, &network, batch)?);
     };
-    let players = model.game.map(|game| game(&options, [(); 2].map(|()| TrainStep::new(Adam::default()))));
+    let players = model.game.map(|game| game(&options, &|| TrainStep::new(Adam::default())));
     let Some(players) = players else {
         if let Some(player) = player {
             let problem = format!("{} is no game, and has no players", model.name);

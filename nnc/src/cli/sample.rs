@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use ir::Shape;
-use nnc::generative::sample;
+use ir::{Shape, Tensor};
+use nnc::generative::{CHAIN_STEPS, Chains, draw, sample};
 use nnc::report::pictures::{grid, image_shape};
-use nnc::{Error, Options};
+use nnc::{Error, Model, Options};
 use serde_json::json;
 
 use super::output::Output;
@@ -16,7 +16,7 @@ use super::{Status, streams};
 /// Arguments of `nnc sample`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model that makes rows of codes, or a checkpoint of one: vae, cvae, wgan-gp, cgan, ..
+    /// A model that makes rows, or a checkpoint of one: vae, cvae, rbm, dbn, wgan-gp, cgan, ..
     checkpoint: PathBuf,
     /// The number of rows
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -27,6 +27,9 @@ pub struct Args {
     /// The class of the rows, counted from 0 [default: each in turn]
     #[arg(long, value_name = "K")]
     label: Option<usize>,
+    /// The steps of the chain of each row, of models that draw by chains [default: 1000]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
     /// Where to write them: .png, where they are images, or .npy
     #[arg(long, value_name = "FILE", default_value = "samples.png")]
     out: PathBuf,
@@ -41,7 +44,7 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let options = Options { threads: args.threads, ..args.target.options() };
     let model = nnc::load_with(&args.checkpoint, &options)?;
-    let rows = sample(&model, args.count, args.seed, args.label, &options)?;
+    let rows = rows(&model, args, &options)?;
     let bytes = match args.out.extension().and_then(|ending| ending.to_str()) {
         Some("npy") => npy_bytes(&rows)?,
         Some("png") => {
@@ -61,4 +64,18 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let json = || json!({ "model": super::model_json(&model), "rows": args.count, "seed": args.seed, "file": args.out });
     output.result(json, || format!("{} rows written to {}", args.count, args.out.display()))?;
     Ok(Status::Done)
+}
+
+/// The rows that are asked for.
+fn rows(model: &Model, args: &Args, options: &Options) -> Result<Tensor, Error> {
+    let wrong = |option: &str, problem: &str| {
+        Err(Error::invalid(option, format!("{} {problem}", model.name()), "leave it out"))
+    };
+    let draws = Chains::of(model.name(), model.description(), options)?.is_some();
+    match (draws, args.label, args.steps) {
+        (true, Some(_), _) => wrong("--label", "knows no labels of the rows that it draws"),
+        (true, None, steps) => draw(model, args.count, steps.unwrap_or(CHAIN_STEPS), args.seed, options),
+        (false, _, Some(_)) => wrong("--steps", "draws no rows by chains"),
+        (false, label, None) => sample(model, args.count, args.seed, label, options),
+    }
 }

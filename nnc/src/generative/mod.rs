@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `rows` | rows that a trained model makes of codes, and codes of rows |
+//! | `chains` | rows that a trained model draws by chains |
 //! | [`plane`] | codes of two values that cover a plane |
 //! | [`modes`] | which modes of a mixture samples cover, and how near they are |
 //! | [`assess`](mod@assess) | what samples are worth beside the rows that a model has learnt from |
@@ -10,6 +11,7 @@
 //! | [`likelihood`] | the likelihood of rows under restricted Boltzmann machines, and under independent units |
 
 pub mod assess;
+mod chains;
 pub mod judge;
 pub mod likelihood;
 pub mod modes;
@@ -17,6 +19,7 @@ pub mod plane;
 mod rows;
 
 pub use assess::{Assessment, assess};
+pub use chains::{CHAIN_STEPS, Chains, draw};
 pub use judge::{Features, Judge};
 pub use modes::Modes;
 pub use rows::{Decoder, code_size, decode, encode, sample};

@@ -137,7 +137,7 @@ impl Decoder {
             let problem = format!("they are {}", codes.ty());
             return Err(Error::invalid("codes", problem, format!("give {}", self.codes)));
         }
-        let mut state = states_for(&self.program, weights)?;
+        let mut state = states_for(&self.program, weights, 0)?;
         let labels = self.labels(label)?;
         let labels = labels.iter().map(|labels| (TARGETS, labels));
         let inputs: Vec<(&str, &Tensor)> = std::iter::once((CODE, codes)).chain(labels).collect();

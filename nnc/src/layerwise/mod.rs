@@ -1,41 +1,25 @@
-//! Greedy layer-wise training: each layer learns, without labels, from what the layer below makes of the rows, and a network of these layers
-//! is then trained as a whole (G. Hinton, S. Osindero and Y.-W. Teh, "A fast learning algorithm for deep belief nets", 2006; Y. Bengio et al.,
-//! "Greedy layer-wise training of deep networks", 2007).
+//! Layers that are trained one after another without labels ([`nn::models::layerwise`]), for a network of one's own to start from. A
+//! classifier on top of them, trained in the same run, is `nnc train dbn` or `nnc train stacked-autoencoder`.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `belief_network` | samples of stacked Boltzmann machines |
 //! | [`few_labels`] | what this start is worth where few rows have labels |
 
-mod belief_network;
 pub mod few_labels;
 
 use ir::Tensor;
-use nn::models::rbm::{CODE, Chain, RECONSTRUCTION_ERROR};
-use nn::models::{DenoisingLayer, Rbm, VisibleUnits};
+use nn::models::VisibleUnits;
+use nn::models::layerwise::layer_name;
+pub use nn::models::layerwise::{LayerwiseStack, Method};
+use nn::models::rbm::{Chain, RECONSTRUCTION_ERROR};
+use nn::network::drawing_graph;
 use nn::supervised::ROWS;
-use nn::{Activation, Adam, Corruption};
+use nn::{Activation, Adam, Corruption, TrainStep};
+use runtime::State;
 
 use crate::data::Arrays;
 use crate::trainer::{FitOptions, silent};
-use crate::{Error, Options, Trainer, TrainerOptions};
-
-/// What a layer is while it is trained.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Method {
-    /// A restricted Boltzmann machine: together a deep belief network.
-    Rbm {
-        /// Where samples come from.
-        chain: Chain,
-    },
-    /// An autoencoder of one layer with tied weights: stacked autoencoders, denoising where there is a corruption.
-    Autoencoder {
-        /// What follows each layer; what is reconstructed is from 0 to 1 where it is the sigmoid.
-        activation: Activation,
-        /// The noise on what a layer takes.
-        corruption: Corruption,
-    },
-}
+use crate::{Error, Options, Trainer, TrainerOptions, compile};
 
 /// How layers are trained one after another.
 #[derive(Clone, Debug)]
@@ -52,7 +36,7 @@ pub struct Pretraining {
     pub batch: usize,
     /// The learning rate of [`Adam`].
     pub learning_rate: f64,
-    /// What the initial weights, the order of rows and all draws depend on; each layer has a seed of its own.
+    /// What the initial weights, the order of rows and all draws depend on.
     pub seed: u64,
     /// How programs are compiled.
     pub compile: Options,
@@ -83,7 +67,7 @@ impl Pretraining {
     /// rate of 0.002.
     pub fn denoising(sizes: &[usize]) -> Pretraining {
         let corruption = Corruption::Masking { rate: 0.2 };
-        let method = Method::Autoencoder { activation: Activation::Sigmoid, corruption };
+        let method = Method::Autoencoder { activation: Activation::Sigmoid.into(), corruption };
         Pretraining { epochs: 50, learning_rate: 2e-3, ..Pretraining::new(sizes, method) }
     }
 }
@@ -97,17 +81,15 @@ pub struct PretrainedLayer {
     pub hidden_bias: Tensor,
     /// `f32[visible]`
     pub visible_bias: Tensor,
-    /// What its reconstructions lack, on what it has been trained on: see [`Rbm`] and [`DenoisingLayer`].
+    /// What its reconstructions lack, on what it has been trained on: see [`LayerwiseStack`].
     pub reconstruction_error: f64,
 }
 
 /// Layers that have been trained, the lowest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pretrained {
-    /// What the values of a row are.
-    pub units: VisibleUnits,
-    /// What layers are.
-    pub method: Method,
+    /// The network of which these are the weights.
+    pub stack: LayerwiseStack,
     /// The layers.
     pub layers: Vec<PretrainedLayer>,
 }
@@ -119,7 +101,7 @@ pub struct Pretrained {
 /// use nnc::layerwise::{Method, Pretraining, pretrain};
 /// use nnc::prelude::*;
 /// let (train, _) = nnc::data::synthetic::blobs(3, 4, 300, 0)?.split_off_every_fifth();
-/// let method = Method::Autoencoder { activation: Activation::Tanh, corruption: Corruption::Gaussian { deviation: 0.1 } };
+/// let method = Method::Autoencoder { activation: Activation::Tanh.into(), corruption: Corruption::Gaussian { deviation: 0.1 } };
 /// let layers = Pretraining { units: nn::models::VisibleUnits::Gaussian, ..Pretraining::new(&[4, 8, 6], method) };
 /// let pretrained = pretrain(&train.tensor(), &layers)?;
 /// let network = Supervised::new([4], Mlp::new(&[4, 8, 6, 3], Activation::Tanh), Loss::cross_entropy());
@@ -132,81 +114,29 @@ pub struct Pretrained {
 /// # Errors
 /// Where there are fewer than two sizes, rows are of another type than the first, or training fails (see [`Trainer::fit`]).
 pub fn pretrain(rows: &Tensor, pretraining: &Pretraining) -> Result<Pretrained, Error> {
-    let Pretraining { sizes, units, method, .. } = pretraining;
-    if sizes.len() < 2 {
-        let problem = format!("the sizes are {sizes:?}");
-        return Err(Error::invalid(
-            "pre-training",
-            problem,
-            "give the size of a row and of at least one layer",
-        ));
-    }
-    let mut rows = rows.clone();
-    let mut layers = Vec::new();
-    for (number, sizes) in sizes.windows(2).enumerate() {
-        let units = if number == 0 { *units } else { method.code_units() };
-        let (layer, code) = train_layer(&rows, (sizes[0], sizes[1]), units, pretraining, number as u64)?;
-        layers.push(layer);
-        rows = code;
-    }
-    Ok(Pretrained { units: *units, method: *method, layers })
-}
-
-impl Method {
-    /// What the code of a layer is to the next one.
-    fn code_units(self) -> VisibleUnits {
-        match self {
-            Method::Rbm { .. } | Method::Autoencoder { activation: Activation::Sigmoid, .. } => {
-                VisibleUnits::Binary
-            }
-            Method::Autoencoder { .. } => VisibleUnits::Gaussian,
-        }
-    }
-}
-
-/// A layer, and what it makes of the rows.
-fn train_layer(
-    rows: &Tensor,
-    (visible, hidden): (usize, usize),
-    units: VisibleUnits,
-    pretraining: &Pretraining,
-    number: u64,
-) -> Result<(PretrainedLayer, Tensor), Error> {
-    let Pretraining { method, epochs, batch, learning_rate, seed, compile, .. } = pretraining;
-    let seed = seed.wrapping_add(number.wrapping_mul(LAYER_INCREMENT));
+    let Pretraining { sizes, units, method, epochs, batch, learning_rate, seed, compile } = pretraining;
+    let stack = LayerwiseStack { units: *units, ..LayerwiseStack::new(sizes, *method) };
+    let players = stack.players(*epochs, || TrainStep::new(Adam::new(*learning_rate)));
     let options =
-        TrainerOptions { batch: *batch, seed, compile: compile.clone(), ..TrainerOptions::default() };
-    let name = format!("layer{}", number + 1);
-    let adam = Adam::new(*learning_rate);
-    let mut trainer = match *method {
-        Method::Rbm { chain } => {
-            let rbm = Rbm { units, chain, ..Rbm::new(visible, hidden) };
-            Trainer::new(&name, rbm, adam, options)?
-        }
-        Method::Autoencoder { activation, corruption } => {
-            let layer =
-                DenoisingLayer { units, activation, corruption, ..DenoisingLayer::new(visible, hidden) };
-            Trainer::new(&name, layer, adam, options)?
-        }
+        TrainerOptions { batch: *batch, seed: *seed, compile: compile.clone(), ..TrainerOptions::default() };
+    let mut trainer = Trainer::of_game("pretraining", stack.clone(), players, options)?;
+    let arrays = Arrays::new("pretraining", [(ROWS, rows.clone())])?;
+    trainer.fit(&arrays, None, &FitOptions::epochs(epochs * stack.layer_count()), &mut silent)?;
+    let metrics = trainer.evaluate(&arrays)?.metrics;
+    let layer = |number: usize| {
+        let name = layer_name(number);
+        let error = metrics.get(&format!("{name}_{RECONSTRUCTION_ERROR}"));
+        let state = |what: &str| trainer.state().get(&format!("{name}.{what}"));
+        Ok(PretrainedLayer {
+            weight: state("weight")?,
+            hidden_bias: state("hidden_bias")?,
+            visible_bias: state("visible_bias")?,
+            reconstruction_error: *error.expect("each kind of layer reports it"),
+        })
     };
-    let arrays = Arrays::new(&name, [(ROWS, rows.clone())])?;
-    trainer.fit(&arrays, None, &FitOptions::epochs(*epochs), &mut silent)?;
-    let error = trainer.evaluate(&arrays)?.metrics.get(RECONSTRUCTION_ERROR).copied();
-    let results = trainer.results(&arrays)?;
-    let code = results.into_iter().find(|(name, _)| name == CODE).map(|(_, code)| code);
-    let state = trainer.state();
-    let layer = PretrainedLayer {
-        weight: state.get("weight")?,
-        hidden_bias: state.get("hidden_bias")?,
-        visible_bias: state.get("visible_bias")?,
-        reconstruction_error: error.expect("each kind of layer reports it"),
-    };
-    Ok((layer, code.expect("each kind of layer has a code")))
+    let layers = (0..stack.layer_count()).map(layer).collect::<Result<_, Error>>()?;
+    Ok(Pretrained { stack, layers })
 }
-
-/// What the seed moves by from layer to layer. It is no multiple of that by which keys move from step to step, so that layers share no draws
-/// (the first 64 bits of the fraction of sqrt(3)).
-const LAYER_INCREMENT: u64 = 0xBB67_AE85_84CA_A73B;
 
 impl Pretrained {
     /// The weights from which an [`Mlp`](nn::models::Mlp) starts, of which the first layers have these sizes: `fc1.weight`, `fc1.bias` and so
@@ -229,5 +159,27 @@ impl Pretrained {
             state.set(&name, &tensor)?;
         }
         Ok(())
+    }
+
+    /// The means of the visible units of `count` samples of stacked Boltzmann machines, `f32[count, visible]`: each after `steps` steps of
+    /// a chain in the uppermost machine. They depend on the seed and on nothing else.
+    ///
+    /// # Errors
+    /// Where the layers are no Boltzmann machines, or there is nothing to draw.
+    pub fn sample(&self, count: usize, steps: usize, seed: u64, options: &Options) -> Result<Tensor, Error> {
+        let mut program = compile(&drawing_graph("samples", &self.stack, count, steps)?, options)?;
+        let mut state = State::new(program.plan(), seed)?;
+        for (number, layer) in self.layers.iter().enumerate() {
+            let PretrainedLayer { weight, hidden_bias, visible_bias, .. } = layer;
+            let named = [("weight", weight), ("hidden_bias", hidden_bias), ("visible_bias", visible_bias)];
+            for (name, tensor) in named {
+                let name = format!("{}.{name}", layer_name(number));
+                if state.contains(&name) {
+                    state.set(&name, tensor)?;
+                }
+            }
+        }
+        program.run(&mut state, &[])?;
+        Ok(program.outputs()[0].clone())
     }
 }

@@ -34,7 +34,8 @@ pub const GAN: Architecture = Architecture {
     row: flat,
     build: |row, _, options| body(dense(row, options, Objective::NonSaturating)),
     generative: Some(|row, _, options| Arc::new(dense(row, options, Objective::NonSaturating))),
-    game: Some(|options, steps| players(Objective::NonSaturating, options, steps)),
+    sampler: None,
+    game: Some(|options, step| players(Objective::NonSaturating, options, step)),
     sequences: None,
 };
 
@@ -45,7 +46,7 @@ pub const FGAN: Architecture = Architecture {
     options: &["hidden", "activation", "code", "likelihood", "batch-norm", "critic-steps", "divergence"],
     build: |row, _, options| body(dense(row, options, divergence(options))),
     generative: Some(|row, _, options| Arc::new(dense(row, options, divergence(options)))),
-    game: Some(|options, steps| players(divergence(options), options, steps)),
+    game: Some(|options, step| players(divergence(options), options, step)),
     ..GAN
 };
 
@@ -56,7 +57,7 @@ pub const WGAN: Architecture = Architecture {
     defaults: "--hidden 128,128 --code 16 --activation leaky_relu --batch-norm --critic-steps 5 --epochs 400 --batch 64 --optimizer rmsprop --lr 0.0005",
     build: |row, _, options| body(dense(row, options, CLIPPING)),
     generative: Some(|row, _, options| Arc::new(dense(row, options, CLIPPING))),
-    game: Some(|options, steps| players(CLIPPING, options, steps)),
+    game: Some(|options, step| players(CLIPPING, options, step)),
     ..GAN
 };
 
@@ -67,7 +68,7 @@ pub const WGAN_GP: Architecture = Architecture {
     defaults: "--hidden 128,128 --code 16 --activation leaky_relu --critic-steps 5 --epochs 400 --batch 64 --lr 0.0005",
     build: |row, _, options| body(dense(row, options, PENALTY)),
     generative: Some(|row, _, options| Arc::new(dense(row, options, PENALTY))),
-    game: Some(|options, steps| players(PENALTY, options, steps)),
+    game: Some(|options, step| players(PENALTY, options, step)),
     ..GAN
 };
 
@@ -87,9 +88,9 @@ pub const BIGAN: Architecture = Architecture {
     doc: "a generator and an encoder, which is to be its inverse, against a discriminator of pairs of rows and codes",
     build: |row, _, options| body(bidirectional(row, options)),
     generative: Some(|row, _, options| Arc::new(bidirectional(row, options))),
-    game: Some(|options, steps| {
-        let [critic, generator] = players(Objective::NonSaturating, options, steps);
-        [critic, generator.moves(format!("{ENCODER}.*"))]
+    game: Some(|options, step| {
+        let [critic, generator] = Objective::NonSaturating.players(step(), step(), options.critic_steps);
+        vec![critic, generator.moves(format!("{ENCODER}.*"))]
     }),
     ..GAN
 };
@@ -115,7 +116,7 @@ pub const BIGGAN: Architecture = Architecture {
     learns: Learns::Labels,
     build: |row, classes, options| body(big(row, classes, options)),
     generative: Some(|row, classes, options| Arc::new(big(row, classes, options))),
-    game: Some(|options, steps| players(Objective::Hinge, options, steps)),
+    game: Some(|options, step| players(Objective::Hinge, options, step)),
     ..DCGAN
 };
 
@@ -123,8 +124,8 @@ fn body(network: impl Network + 'static) -> Body {
     Body::Network(Arc::new(network))
 }
 
-fn players(objective: Objective, options: &ModelOptions, [generator, critic]: [TrainStep; 2]) -> [Player; 2] {
-    objective.players(generator, critic, options.critic_steps)
+fn players(objective: Objective, options: &ModelOptions, step: &dyn Fn() -> TrainStep) -> Vec<Player> {
+    objective.players(step(), step(), options.critic_steps).into()
 }
 
 fn divergence(options: &ModelOptions) -> Objective {

@@ -28,6 +28,7 @@ const fn tower(name: &'static str, doc: &'static str, build: super::Build) -> Ar
         row: images::image,
         build,
         generative: None,
+        sampler: None,
         game: None,
         sequences: None,
     }

@@ -23,6 +23,7 @@ pub const LENET: Architecture = Architecture {
     row: image,
     build: |_, outputs, _| LeNet::new(outputs).into(),
     generative: None,
+    sampler: None,
     game: None,
     sequences: None,
 };
@@ -41,6 +42,7 @@ pub const ALEXNET: Architecture = Architecture {
         AlexNet { hidden, dropout: options.dropout, ..whole }.into()
     },
     generative: None,
+    sampler: None,
     game: None,
     sequences: None,
 };
@@ -105,6 +107,7 @@ const fn vgg_row(name: &'static str, doc: &'static str, build: Build) -> Archite
         row: image,
         build,
         generative: None,
+        sampler: None,
         game: None,
         sequences: None,
     }
@@ -121,6 +124,7 @@ const fn resnet_row(name: &'static str, doc: &'static str, build: Build) -> Arch
         row: image,
         build,
         generative: None,
+        sampler: None,
         game: None,
         sequences: None,
     }

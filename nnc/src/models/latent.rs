@@ -25,6 +25,7 @@ pub const AUTOENCODER: Architecture = Architecture {
     row: flat,
     build: |row, _, options| network(autoencoder(row, options, None)),
     generative: Some(|row, _, options| Arc::new(autoencoder(row, options, None))),
+    sampler: None,
     game: None,
     sequences: None,
 };
@@ -65,6 +66,7 @@ pub const VAE: Architecture = Architecture {
     row: flat,
     build: |row, _, options| network(vae(row, 0, options)),
     generative: Some(|row, _, options| Arc::new(vae(row, 0, options))),
+    sampler: None,
     game: None,
     sequences: None,
 };
@@ -130,6 +132,7 @@ pub const VIB: Architecture = Architecture {
         })
     },
     generative: None,
+    sampler: None,
     game: None,
     sequences: None,
 };

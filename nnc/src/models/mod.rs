@@ -8,6 +8,7 @@
 //! | [`boards`] | models of boards, which have several results |
 //! | [`adversarial`] | models that learn to make rows in a game |
 //! | [`latent`] | models that learn a code of rows |
+//! | [`layerwise`] | Boltzmann machines, and layers that are trained one after another |
 //! | [`sequences`] | models that read a row step by step |
 //! | [`options`] | what a user can choose of a model |
 
@@ -15,6 +16,7 @@ pub mod adversarial;
 pub mod boards;
 pub mod images;
 pub mod latent;
+pub mod layerwise;
 pub mod options;
 pub mod sequences;
 pub mod vectors;
@@ -24,12 +26,12 @@ use std::sync::Arc;
 use ir::names::choices;
 use ir::{Graph, Shape};
 use nn::sequence::LOGITS;
-use nn::{Context, Generative, Layer, Loss, Network, Player, Supervised, TrainStep};
+use nn::{Context, Generative, Layer, Loss, Network, Player, Sampler, Supervised, TrainStep};
 
 use crate::Error;
 use crate::checkpoint::Description;
 use crate::data::sequences::Tokens;
-pub use options::{CellName, ModelOptions};
+pub use options::{CellName, ChainName, ModelOptions};
 
 /// A model by its name: how it is built, without weights.
 pub struct Architecture {
@@ -49,7 +51,9 @@ pub struct Architecture {
     pub build: Build,
     /// The same model as one that makes rows of codes; `None` where it makes none.
     pub generative: Option<BuildGenerative>,
-    /// The players, where it is a game of a generator and a critic, from what each does with its gradients: that of the generator first.
+    /// The same model as one that draws rows by chains; `None` where it draws none.
+    pub sampler: Option<BuildSampler>,
+    /// The players, where it is a game.
     pub game: Option<Players>,
     /// The model for rows of tokens with a class to be told at each step; `None` where it is none of sequences.
     pub sequences: Option<BuildSequences>,
@@ -68,11 +72,14 @@ pub enum Learns {
     Several,
 }
 
-/// What makes the players of a game, the critic first, of what the generator does with its gradients and what the critic does.
-pub type Players = fn(&ModelOptions, [TrainStep; 2]) -> [Player; 2];
+/// What makes the players of a game, from what gives each what it does with its gradients.
+pub type Players = fn(&ModelOptions, &dyn Fn() -> TrainStep) -> Vec<Player>;
 
 /// What builds a model that makes rows of a shape, of so many classes.
 pub type BuildGenerative = fn(&Shape, usize, &ModelOptions) -> Arc<dyn Generative>;
+
+/// What builds a model that draws rows of a shape, of so many classes.
+pub type BuildSampler = fn(&Shape, usize, &ModelOptions) -> Arc<dyn Sampler>;
 
 /// What builds a model for rows of a shape, with so many outputs.
 pub type Build = fn(&Shape, usize, &ModelOptions) -> Body;
@@ -121,6 +128,9 @@ pub const ARCHITECTURES: &[Architecture] = &[
     latent::CONV_AUTOENCODER,
     latent::SS_VAE,
     latent::VIB,
+    layerwise::RBM,
+    layerwise::DBN,
+    layerwise::STACKED_AUTOENCODER,
     adversarial::GAN,
     adversarial::FGAN,
     adversarial::WGAN,
@@ -172,6 +182,12 @@ impl Architecture {
                 Arc::new(Supervised::new(row.clone(), layer, loss))
             }
         }
+    }
+
+    /// How many epochs go before those of `--epochs`: those in which layers are trained one after another.
+    pub fn pretraining_epochs(&self, options: &ModelOptions) -> usize {
+        let has_layers = self.options.contains(&"pretrain-epochs");
+        if has_layers { options.pretrain_epochs * options.hidden.len() } else { 0 }
     }
 
     /// The network for sequences like these.
@@ -235,14 +251,32 @@ pub fn network_of(name: &str, description: &Description) -> Result<Arc<dyn Netwo
 /// # Errors
 /// Where it makes none, there is no model of this name, or the settings are none of its.
 pub fn generative_of(name: &str, description: &Description) -> Result<Arc<dyn Generative>, Error> {
-    let architecture = Architecture::find(name)?;
-    let Some(build) = architecture.generative else {
+    let Some(build) = Architecture::find(name)?.generative else {
         let help = format!("give one of {}", Architecture::that_draw_rows());
         return Err(Error::invalid(name, "it makes no rows of codes", help));
     };
-    let options = options_of(name, description)?;
-    let row = architecture.row_of(&Shape::from(&description.data.row_shape[..]))?;
-    Ok(build(&row, description.data.outputs.len(), &options))
+    let (row, outputs, options) = trained_with(name, description)?;
+    Ok(build(&row, outputs, &options))
+}
+
+/// The model of this name as one that draws rows by chains, as it was trained with these settings.
+///
+/// # Errors
+/// Where it draws none, there is no model of this name, or the settings are none of its.
+pub fn sampler_of(name: &str, description: &Description) -> Result<Arc<dyn Sampler>, Error> {
+    let Some(build) = Architecture::find(name)?.sampler else {
+        let named = ARCHITECTURES.iter().filter(|it| it.sampler.is_some()).map(|it| it.name);
+        let help = format!("give one of {}", named.collect::<Vec<_>>().join(", "));
+        return Err(Error::invalid(name, "it draws no rows by chains", help));
+    };
+    let (row, outputs, options) = trained_with(name, description)?;
+    Ok(build(&row, outputs, &options))
+}
+
+/// The shape of rows, the number of outputs and the options of a model that was trained with these settings.
+fn trained_with(name: &str, description: &Description) -> Result<(Shape, usize, ModelOptions), Error> {
+    let row = Architecture::find(name)?.row_of(&Shape::from(&description.data.row_shape[..]))?;
+    Ok((row, description.data.outputs.len(), options_of(name, description)?))
 }
 
 /// The program of one step of a model of this name that was trained on a text: a character, `x` of `i64[1]`, gives `logits`, and

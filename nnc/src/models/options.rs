@@ -60,6 +60,12 @@ pub struct ModelOptions {
     pub alpha: f64,
     /// The steps of a critic for one of the generator.
     pub critic_steps: usize,
+    /// Where the chains of a Boltzmann machine start.
+    pub chain: ChainName,
+    /// Their steps for one of training.
+    pub cd_steps: usize,
+    /// The epochs of each layer before all are trained together.
+    pub pretrain_epochs: usize,
     /// Which divergence from the data samples are to make small.
     #[serde(with = "as_text", skip_serializing_if = "Option::is_none")]
     pub divergence: Option<Divergence>,
@@ -122,8 +128,37 @@ impl Default for ModelOptions {
             labels: None,
             alpha: 10.0,
             critic_steps: 1,
+            chain: ChainName::Cd,
+            cd_steps: 1,
+            pretrain_epochs: 30,
             divergence: None,
             orthogonality: 0.0,
+        }
+    }
+}
+
+/// Where the chains start by which a Boltzmann machine is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChainName {
+    /// At the rows of the batch: contrastive divergence.
+    Cd,
+    /// Where they ended in the step before: persistent contrastive divergence.
+    Pcd,
+}
+
+impl FromStr for ChainName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<ChainName, Error> {
+        match text {
+            "cd" => Ok(ChainName::Cd),
+            "pcd" => Ok(ChainName::Pcd),
+            _ => Err(Error::invalid(
+                text,
+                "there are no chains of this name",
+                choices(text, "they are", ["cd", "pcd"]),
+            )),
         }
     }
 }
@@ -216,6 +251,14 @@ mod tests {
             let text = serde_json::to_string(&options).unwrap();
             assert_eq!(serde_json::from_str::<ModelOptions>(&text).unwrap(), options);
         }
+    }
+
+    #[test]
+    fn chains_are_found_by_their_names() {
+        assert_eq!("pcd".parse::<ChainName>().unwrap(), ChainName::Pcd);
+        assert_eq!(serde_json::to_value(ChainName::Cd).unwrap(), "cd");
+        let error = "cdd".parse::<ChainName>().unwrap_err().to_string();
+        assert!(error.starts_with("cdd: there are no chains of this name; did you mean `cd`?"), "{error}");
     }
 
     #[test]

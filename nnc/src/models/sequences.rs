@@ -25,6 +25,7 @@ pub const RNN: Architecture = Architecture {
     row: steps,
     build: |row, outputs, options| RowReader::new(recurrent(values_per_step(row), options), outputs).into(),
     generative: None,
+    sampler: None,
     game: None,
     sequences: Some(|tokens, outputs, steps, options| {
         Arc::new(sequence_model(tokens, outputs, steps, options))

@@ -22,6 +22,7 @@ pub const MLP: Architecture = Architecture {
         Mlp { dropout, batch_norm, ..Mlp::new(&sizes, activation) }.into()
     },
     generative: None,
+    sampler: None,
     game: None,
     sequences: None,
 };
@@ -36,6 +37,7 @@ pub const LOGISTIC: Architecture = Architecture {
     row: flat,
     build: |row, outputs, _| Logistic::new(row.elements(), outputs).into(),
     generative: None,
+    sampler: None,
     game: None,
     sequences: None,
 };
@@ -50,6 +52,7 @@ pub const PERCEPTRON: Architecture = Architecture {
     row: flat,
     build: |row, outputs, _| Perceptron::new(row.elements(), outputs).into(),
     generative: None,
+    sampler: None,
     game: None,
     sequences: None,
 };

@@ -140,6 +140,12 @@ impl Axis {
 }
 
 impl Line {
+    /// The part of it from here on along the horizontal axis.
+    pub(super) fn from(mut self, start: f64) -> Line {
+        self.points.retain(|point| point.0 >= start);
+        self
+    }
+
     /// A line through these points, of which those that are not finite are left out.
     pub fn new(name: &str, color: Color, points: impl IntoIterator<Item = (f64, f64)>) -> Line {
         let is_finite = |point: &(f64, f64)| point.0.is_finite() && point.1.is_finite();

@@ -35,7 +35,7 @@ impl Trainer {
     /// # Errors
     /// Where examples do not fit the network or are fewer than a batch, there are no images to augment, the numbers overflow
     /// ([`super::NotFinite`]; the states are then those before the step), the schedule gives a learning rate that is negative or not finite,
-    /// the folder for checkpoints holds those of another run that has not ended, or one cannot be written.
+    /// no player of a game has a turn in one of the epochs, the folder for checkpoints holds those of another run that has not ended, or one cannot be written.
     pub fn fit<E: Examples>(
         &mut self,
         train: &E,
@@ -43,6 +43,9 @@ impl Trainer {
         options: &FitOptions,
         callback: &mut Callback,
     ) -> Result<History, Error> {
+        for epoch in self.run.history.epochs.len()..options.epochs {
+            self.turn_in(epoch, 0)?;
+        }
         if self.description.is_none() {
             self.description = Some(Description::of(train));
         }
@@ -107,8 +110,9 @@ impl Trainer {
         let mut batches = Batches::augmented(session.train, order, *batch, compile.threads, augment)?;
         let mut start = Instant::now();
         while let Some(batch) = batches.next_batch() {
-            let (turn, steps) = (self.turn_after(self.run.steps), self.run.steps);
-            let factor = session.options.schedule.factor(steps) * scale;
+            let (turn, steps) = (self.turn_after(self.run.steps)?, self.run.steps);
+            let schedule = &session.options.schedule;
+            let factor = self.turns[turn].factor(schedule, steps, session.clock.steps_per_epoch()) * scale;
             let before = self.turns[turn].set_learning_rate(&mut self.state, factor, steps + 1)?;
             let result = match self.run_step(&batch.tensors()) {
                 Ok(result) => result,
@@ -119,7 +123,7 @@ impl Trainer {
             };
             self.run.add_step(&result, batch.len());
             session.clock.add_step(batch.len(), start.elapsed());
-            let progress = session.clock.progress(&self.run);
+            let progress = session.clock.progress(&self.run, self.player_of_phase());
             let is_end_of_epoch = progress.is_end_of_epoch;
             let flow = (session.callback)(&Event::Step(progress), self);
             let every = session.options.checkpoints.as_ref().map(|checkpoints| checkpoints.every);
@@ -138,16 +142,17 @@ impl Trainer {
     fn end_epoch(&mut self, session: &mut Session) -> Result<ControlFlow<()>, Error> {
         self.check_states()?;
         let evaluation = session.held_out.map(|held_out| self.evaluate(held_out)).transpose()?;
-        let last = self.turn_after(self.run.steps.saturating_sub(1));
+        let last = self.turn_after(self.run.steps.saturating_sub(1))?;
         let rate = self.turns[last].learning_rate(&self.state);
-        let is_best = self.run.end_epoch(rate, evaluation);
+        let is_judged = self.is_judged(self.run.history.epochs.len());
+        let is_best = self.run.end_epoch(rate, evaluation, is_judged);
         if is_best && session.options.keep_best {
             self.run.history.best_epoch = Some(self.run.history.epochs.len());
             self.best = self.kept_weights()?;
         }
         let (number, epoch) = (self.run.history.epochs.len(), self.run.history.epochs.last());
         let epoch = epoch.expect("an epoch has just ended");
-        let flow = (session.callback)(&Event::Epoch { number, epoch, is_best }, self);
+        let flow = (session.callback)(&Event::Epoch { number, epoch, is_judged, is_best }, self);
         let every = session.options.checkpoints.as_ref().map(|checkpoints| checkpoints.every);
         let is_due = |every| self.run.steps.is_multiple_of(every) || (is_best && session.options.keep_best);
         if every.is_some_and(is_due) && !self.is_done(session.options) {
@@ -180,7 +185,8 @@ impl Trainer {
     /// By how much the learning rate has been lowered because the loss did not fall: a function of the history.
     fn plateau_scale(&self, options: &FitOptions) -> f64 {
         let Some(mut plateau) = options.plateau else { return 1.0 };
-        let values = self.run.history.epochs.iter().map(super::Epoch::value);
+        let judged = (0..).zip(&self.run.history.epochs).filter(|(epoch, _)| self.is_judged(*epoch));
+        let values = judged.map(|(_, epoch)| epoch.value());
         values.fold(1.0, |_, value| plateau.observe(value))
     }
 

@@ -115,8 +115,12 @@ impl Trainer {
     }
 
     /// A trainer of a game: each batch is the turn of one player, in the order in which they are given, each for as many steps as it
-    /// has each round; whose it is follows from the number of steps done so far. The loss of an epoch is that of the game,
-    /// and the losses of the players are among its metrics, each averaged over the steps that report it (see [`nn::game`]).
+    /// has each round of its epochs; whose it is follows from the number of the epoch and of steps done so far. The loss of an epoch is that
+    /// of the game, and the losses of the players are among its metrics, each averaged over the steps that report it (see
+    /// [`nn::game`]).
+    ///
+    /// Players may have epochs one after the other ([`Player::epochs`]). Then the game is judged in the last of these phases alone: the
+    /// best epoch, which `patience`, `plateau` and `keep_best` go by, is one of those in which no player's turns are yet to begin.
     ///
     /// ```
     /// use ir::{DType, ops::Distribution::Normal};
@@ -184,17 +188,6 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// The number of the turn after so many steps.
-    fn turn_after(&self, steps: u64) -> usize {
-        let steps_per_round: Vec<usize> = self.turns.iter().map(Turn::steps).collect();
-        game::turn_of(steps, &steps_per_round).expect("someone has a step in each round")
-    }
-
-    /// The name of the player whose turn the next step is; `None` where the network is no game.
-    pub fn next_player(&self) -> Option<&str> {
-        self.turns[self.turn_after(self.run.steps)].player()
-    }
-
     /// Says what checkpoints and saved models state of the run. Where nobody says it, it is that of the examples that it is first
     /// trained on.
     pub fn describe(&mut self, description: Description) {
@@ -202,7 +195,7 @@ impl Trainer {
     }
 
     /// One step on a batch: an array `[rows, ..]` for each input of the network, by name. Returns the loss and the metrics before the
-    /// step. It is no part of a [`Run`].
+    /// step. It is no part of a [`Run`], and ends no epoch: of a game it is a step of a player who has turns in the first.
     ///
     /// # Errors
     /// Where an array is missing or of another type, a class is out of range, or an input, the loss or the norm by which gradients
@@ -237,7 +230,7 @@ impl Trainer {
     /// where the step is not finite (see [`network::training_graph`]).
     fn run_step(&mut self, batch: &[&Tensor]) -> Result<StepResult, Error> {
         let rows = batch.first().and_then(|array| array.shape().first().copied()).unwrap_or(0);
-        let number = self.turn_after(self.run.steps);
+        let number = self.turn_after(self.run.steps)?;
         let turn = &mut self.turns[number];
         let program = turn.programs.get_mut(&rows).expect("it has been compiled");
         program.run(&mut self.state, batch)?;
@@ -465,9 +458,7 @@ impl Trainer {
         let mut sha = Sha256::new();
         for (turn, graph) in self.turns.iter().zip(self.graphs(self.options.batch)?) {
             sha.update(graph.to_string());
-            if turn.player().is_some() {
-                sha.update((turn.steps() as u64).to_le_bytes());
-            }
+            sha.update(turn.fingerprint().unwrap_or_default());
         }
         sha.update(self.options.seed.to_le_bytes());
         sha.update(self.options.augment.to_string());

@@ -17,6 +17,8 @@ pub enum Event<'a> {
         number: usize,
         /// What it gave.
         epoch: &'a Epoch,
+        /// Whether it is one of which the best is chosen: of a game of phases, one of the last.
+        is_judged: bool,
         /// Whether it is the best so far.
         is_best: bool,
     },
@@ -31,6 +33,8 @@ pub struct Progress {
     pub epoch: usize,
     /// The number of epochs in all.
     pub epochs: usize,
+    /// Who has all turns of this epoch, of a game of phases.
+    pub player: Option<String>,
     /// The number of this step over all epochs, from 1.
     pub step: u64,
     /// The number of steps in all.
@@ -89,14 +93,15 @@ impl Clock {
         }
     }
 
-    /// What is to be reported of the last step, after which the run is here.
-    pub fn progress(&self, run: &Run) -> Progress {
+    /// What is to be reported of the last step, after which the run is here, in an epoch of this player alone.
+    pub fn progress(&self, run: &Run, player: Option<&str>) -> Progress {
         let StepResult { loss, metrics, .. } = run.sums.means();
         let steps = self.epochs as u64 * self.steps_per_epoch;
         let steps_left = steps.saturating_sub(run.steps) as f64 / self.steps as f64;
         Progress {
             epoch: run.history.epochs.len() + 1,
             epochs: self.epochs,
+            player: player.map(str::to_owned),
             step: run.steps,
             steps,
             loss,
@@ -111,6 +116,11 @@ impl Clock {
     pub fn history(&self, run: &Run) -> History {
         let step_time = self.whole_batch_time / self.whole_batches.max(1);
         History { step_time, samples_per_s: self.samples_per_s(), ..run.history.clone() }
+    }
+
+    /// The number of steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.steps_per_epoch
     }
 
     fn samples_per_s(&self) -> f64 {
@@ -129,7 +139,7 @@ mod tests {
         for (rows, time) in [(4, 8), (1, 2)] {
             clock.add_step(rows, Duration::from_millis(time));
             run.add_step(&StepResult::default(), rows);
-            let progress = clock.progress(&run);
+            let progress = clock.progress(&run, None);
             seen.push((progress.step, progress.steps, progress.is_end_of_epoch));
         }
         let history = clock.history(&run);

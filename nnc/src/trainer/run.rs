@@ -127,7 +127,7 @@ pub struct Run {
     pub history: History,
     /// The epoch that has begun.
     pub sums: Sums,
-    /// The least value of an epoch so far, and the number of that epoch, from 1.
+    /// The least value of an epoch that is judged so far, and the number of that epoch, from 1.
     #[serde(deserialize_with = "with_null_as_nan")]
     pub best: Option<(usize, f64)>,
     /// Whether it ended by itself: after all epochs, or because it became no better.
@@ -135,9 +135,9 @@ pub struct Run {
 }
 
 impl Run {
-    /// The value of the last epoch that has ended.
+    /// The value of the last epoch that has ended, where it is judged.
     pub fn value(&self) -> Option<f64> {
-        self.history.epochs.last().map(Epoch::value)
+        self.best.and(self.history.epochs.last()).map(Epoch::value) // the first that is judged is the best until then
     }
 
     /// Counts a step on so many rows.
@@ -146,13 +146,18 @@ impl Run {
         self.sums.add(result, rows);
     }
 
-    /// Ends the epoch, and tells whether it is the best so far.
-    pub fn end_epoch(&mut self, learning_rate: Option<f64>, held_out: Option<Evaluation>) -> bool {
+    /// Ends the epoch, and tells whether it is the best so far of those that are judged.
+    pub fn end_epoch(
+        &mut self,
+        learning_rate: Option<f64>,
+        held_out: Option<Evaluation>,
+        is_judged: bool,
+    ) -> bool {
         let StepResult { loss, metrics, .. } = std::mem::take(&mut self.sums).means();
         let epoch = Epoch { loss, metrics, learning_rate, held_out };
         let value = epoch.value();
         self.history.epochs.push(epoch);
-        let is_best = self.best.is_none_or(|(_, best)| is_better(value, best));
+        let is_best = is_judged && self.best.is_none_or(|(_, best)| is_better(value, best));
         if is_best {
             self.best = Some((self.history.epochs.len(), value));
         }
@@ -190,7 +195,7 @@ mod tests {
         run.add_step(&result(1.0, 0.5), 4);
         run.add_step(&result(6.0, 1.0), 1);
         assert_eq!(run.sums.means(), result(2.0, 0.6));
-        assert!(run.end_epoch(Some(0.1), None));
+        assert!(run.end_epoch(Some(0.1), None, true));
         let StepResult { loss, metrics, .. } = result(2.0, 0.6);
         let epoch = Epoch { loss, metrics, learning_rate: Some(0.1), held_out: None };
         assert_eq!((run.history.epochs.as_slice(), run.steps), ([epoch].as_slice(), 2));
@@ -209,11 +214,11 @@ mod tests {
         run.add_step(&critic(10.0), 2);
         let again: Run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
         assert_eq!(again, run);
-        run.end_epoch(None, None);
+        run.end_epoch(None, None, true);
         let epoch = &run.history.epochs[0];
         assert_eq!((epoch.loss, epoch.metrics["critic"], epoch.metrics["generator"]), (9.0, 38.0 / 8.0, 7.0));
         run.add_step(&critic(2.0), 3);
-        run.end_epoch(None, None);
+        run.end_epoch(None, None, true);
         let text = serde_json::to_string(&run).unwrap();
         assert!(serde_json::from_str::<Run>(&text).unwrap().history.epochs[1].loss.is_nan(), "{text}");
     }
@@ -231,11 +236,23 @@ mod tests {
             let mut run = Run::default();
             let ended = losses.iter().position(|&loss| {
                 run.add_step(&result(9.0, 0.0), 1);
-                run.end_epoch(Some(0.1), Some(Evaluation { loss, ..Evaluation::default() }));
+                run.end_epoch(Some(0.1), Some(Evaluation { loss, ..Evaluation::default() }), true);
                 run.is_out_of_patience(2)
             });
             assert_eq!(ended.map(|index| index + 1), ends, "{losses:?}");
         }
+    }
+
+    #[test]
+    fn epochs_that_are_not_judged_are_never_the_best() {
+        let mut run = Run::default();
+        let end = |run: &mut Run, loss, is_judged| {
+            run.add_step(&result(loss, 0.0), 1);
+            run.end_epoch(None, None, is_judged)
+        };
+        assert!(!end(&mut run, 0.1, false) && run.value().is_none() && !run.is_out_of_patience(1));
+        assert!(end(&mut run, 3.0, true) && !end(&mut run, 4.0, true));
+        assert_eq!((run.best, run.value(), run.is_out_of_patience(1)), (Some((2, 3.0)), Some(4.0), true));
     }
 
     #[test]
@@ -244,7 +261,7 @@ mod tests {
             let mut run = Run::default();
             let end = |run: &mut Run, loss| {
                 run.add_step(&result(9.0, 0.0), 1);
-                run.end_epoch(None, Some(Evaluation { loss, ..Evaluation::default() }))
+                run.end_epoch(None, Some(Evaluation { loss, ..Evaluation::default() }), true)
             };
             assert!(end(&mut run, first));
             let mut run: Run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
@@ -259,7 +276,7 @@ mod tests {
         for step in 1..200 {
             run.add_step(&result(1.0 / f64::from(step), 0.3), 3);
             if step % 7 == 0 {
-                run.end_epoch(Some(0.1 / f64::from(step)), None);
+                run.end_epoch(Some(0.1 / f64::from(step)), None, true);
             }
         }
         let text = serde_json::to_string(&run).unwrap();

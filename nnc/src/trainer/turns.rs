@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use ir::{Graph, Scalar, Tensor};
 use nn::network::{self, LOSS};
 use nn::optimizer::{GRADIENT_NORM, LEARNING_RATE, own_name};
-use nn::{Network, Optimizer, Player, game};
+use nn::{Network, Optimizer, Player, Schedule, game};
 use runtime::{Executable, State};
 
-use super::StepResult;
+use super::{StepResult, Trainer};
 use crate::Error;
 
 /// Who makes a step.
@@ -17,7 +17,7 @@ enum Who {
     /// The optimizer of a network with one loss.
     Alone(Box<dyn Optimizer>),
     /// A player of a game.
-    Player(Player),
+    Player(Box<Player>),
 }
 
 /// One of those who have turns, with the programs of its step.
@@ -37,6 +37,42 @@ pub(super) struct RateBefore {
     factor: f64,
 }
 
+impl Trainer {
+    /// The number of the turn in an epoch, counted from 0, after so many steps in all.
+    pub(super) fn turn_in(&self, epoch: usize, steps: u64) -> Result<usize, Error> {
+        let steps_per_round: Vec<usize> = self.turns.iter().map(|turn| turn.steps_in(epoch)).collect();
+        game::turn_of(steps, &steps_per_round).ok_or_else(|| {
+            let problem = format!("no player has a turn in epoch {}", epoch + 1);
+            let help = "train it for fewer epochs, or give a player these: `Player::epochs`";
+            Error::invalid(self.predictor.name(), problem, help)
+        })
+    }
+
+    /// The number of the turn after so many steps, in the epoch in which the run is.
+    pub(super) fn turn_after(&self, steps: u64) -> Result<usize, Error> {
+        self.turn_in(self.run.history.epochs.len(), steps)
+    }
+
+    /// Whether epochs are judged from this one on, counted from 0: nobody's turns are yet to begin.
+    pub(super) fn is_judged(&self, epoch: usize) -> bool {
+        self.turns.iter().all(|turn| turn.first_epoch() <= epoch)
+    }
+
+    /// The player who has all turns of the epoch in which the run is, where others have theirs in other epochs.
+    pub(super) fn player_of_phase(&self) -> Option<&str> {
+        let epoch = self.run.history.epochs.len();
+        let mut present = self.turns.iter().filter(|turn| turn.steps_in(epoch) > 0);
+        let alone = present.next().filter(|_| present.next().is_none() && self.turns.len() > 1);
+        alone.and_then(Turn::player)
+    }
+
+    /// The name of the player whose turn the next step is; `None` where the network is no game, or no player has turns in this
+    /// epoch.
+    pub fn next_player(&self) -> Option<&str> {
+        self.turns[self.turn_after(self.run.steps).ok()?].player()
+    }
+}
+
 impl Turn {
     fn new(who: Who) -> Turn {
         Turn { who, programs: BTreeMap::new(), base_rate: None, factor: 1.0 }
@@ -49,13 +85,13 @@ impl Turn {
 
     /// The turns of a player.
     pub fn of_player(player: Player) -> Turn {
-        Turn::new(Who::Player(player))
+        Turn::new(Who::Player(Box::new(player)))
     }
 
     fn optimizer(&self) -> &dyn Optimizer {
         match &self.who {
             Who::Alone(optimizer) => optimizer,
-            Who::Player(player) => player,
+            Who::Player(player) => &**player,
         }
     }
 
@@ -63,16 +99,43 @@ impl Turn {
     pub fn player(&self) -> Option<&str> {
         match &self.who {
             Who::Alone(_) => None,
-            Who::Player(player) => Some(player.name()),
+            Who::Player(player) => Some(Player::name(player)),
         }
     }
 
-    /// How many steps it has each round.
-    pub fn steps(&self) -> usize {
+    /// How many steps it has each round of this epoch, counted from 0.
+    pub fn steps_in(&self, epoch: usize) -> usize {
         match &self.who {
             Who::Alone(_) => 1,
-            Who::Player(player) => player.steps_per_round(),
+            Who::Player(player) if player.has_turns_in(epoch) => player.steps_per_round(),
+            Who::Player(_) => 0,
         }
+    }
+
+    /// The first of its epochs.
+    pub fn first_epoch(&self) -> usize {
+        match &self.who {
+            Who::Alone(_) => 0,
+            Who::Player(player) => player.its_epochs().start,
+        }
+    }
+
+    /// What the learning rate is multiplied by in a step, counted from 0 over all epochs of so many steps: by its own schedule, which
+    /// begins with its first epoch, or by that of the run.
+    pub fn factor(&self, of_run: &Schedule, step: u64, steps_per_epoch: u64) -> f64 {
+        match &self.who {
+            Who::Player(player) if player.its_schedule().is_some() => {
+                let before = self.first_epoch() as u64 * steps_per_epoch;
+                player.its_schedule().unwrap_or_default().factor(step.saturating_sub(before))
+            }
+            _ => of_run.factor(step),
+        }
+    }
+
+    /// What tells its turns from those of others, where it is a player: what a run depends on to the bit besides its graph.
+    pub fn fingerprint(&self) -> Option<String> {
+        let Who::Player(player) = &self.who else { return None };
+        Some(format!("{} {:?}", player.steps_per_round(), player.its_epochs()))
     }
 
     /// The graph of its step on a batch of this size.

@@ -63,6 +63,26 @@ impl RbmWeights {
         })?;
         Ok(chain.carries[0])
     }
+
+    /// `E(v | h)`, `[chains, visible]`, at the end of each of so many chains of so many steps of Gibbs sampling. They start at binary units
+    /// that are 1 with probability 1/2, or at standard normal ones.
+    ///
+    /// # Errors
+    /// Where parameters are of another dtype than the context's.
+    pub fn draw_means(&self, cx: &mut Context, chains: usize, steps: usize) -> Result<Value, Error> {
+        let shape = [chains, cx.shape(self.visible_bias)[0]];
+        let start = match self.units {
+            VisibleUnits::Binary => {
+                let half = cx.float_like(self.visible_bias, 0.5);
+                let half = cx.broadcast(half, shape)?;
+                bernoulli(cx, half)?
+            }
+            VisibleUnits::Gaussian => cx.draw(Distribution::Normal, shape)?,
+        };
+        let v = self.gibbs(cx, start, steps)?;
+        let h = self.sample_hidden(cx, v)?;
+        self.visible_means(cx, h)
+    }
 }
 
 /// The key of the next step of a loop that draws: see [`Context::with_key`].

@@ -19,9 +19,8 @@ pub use partition::MOST_ENUMERATED;
 pub use weights::{RbmWeights, VisibleUnits};
 
 use crate::activation::softplus_parts;
-use crate::loss::binary_cross_entropy;
 use crate::supervised::ROWS;
-use crate::{Context, Network, Outputs, init};
+use crate::{Context, Network, Outputs, Sampler, init};
 
 pub use super::latent::{CODE, RECONSTRUCTION};
 /// The name of the metric: see [`Rbm`].
@@ -60,7 +59,8 @@ pub enum Chain {
 ///
 /// Its input is `x`, `[rows, visible]`: for binary units from 0 to 1 (a number between is the probability of a 1), for Gaussian ones
 /// standardised values. Its parameters are `weight`, `[hidden, visible]`, `hidden_bias` and `visible_bias`; [`RbmWeights`] says what
-/// they mean. Its results are `code`, `P(h = 1 | x)`, and `reconstruction`, `E(v | h = code)`.
+/// they mean. As a [`Sampler`] it gives the means of the visible units at the ends of chains that start at fair coins, or, of Gaussian
+/// units, at noise. Its results are `code`, `P(h = 1 | x)`, and `reconstruction`, `E(v | h = code)`.
 ///
 /// In training, its loss is the mean [free energy](RbmWeights::free_energy) of the rows less that of the ends of [chains](Chain). No gradient
 /// flows into the ends, so the gradient of the loss is the estimate that contrastive divergence makes, with hidden units at their
@@ -121,16 +121,8 @@ impl Rbm {
     /// # Errors
     /// Where a layer has no units, or the scope has parameters of these names.
     pub fn weights(&self, cx: &mut Context) -> Result<RbmWeights, Error> {
-        if self.visible == 0 || self.hidden == 0 {
-            let problem = format!("it has {} visible and {} hidden units", self.visible, self.hidden);
-            return Err(Error::new(cx.scoped("rbm"), problem, "give each layer at least one"));
-        }
-        Ok(RbmWeights {
-            units: self.units,
-            weight: cx.parameter("weight", [self.hidden, self.visible], init::normal(INITIAL_DEVIATION))?,
-            hidden_bias: cx.parameter("hidden_bias", [self.hidden], init::zeros())?,
-            visible_bias: cx.parameter("visible_bias", [self.visible], init::zeros())?,
-        })
+        let start = init::normal(INITIAL_DEVIATION);
+        RbmWeights::made(cx, self.units, [self.visible, self.hidden], start)
     }
 
     /// The ends of the chains, `[chains, visible]`.
@@ -148,28 +140,15 @@ impl Rbm {
         Ok(after)
     }
 
-    /// The mean over the rows of what the reconstruction lacks.
-    fn reconstruction_error(&self, cx: &mut Context, field: Value, x: Value) -> Result<Value, Error> {
-        let terms = match self.units {
-            VisibleUnits::Binary => binary_cross_entropy(cx, field, x)?,
-            VisibleUnits::Gaussian => cx.eval((field - x).square())?,
-        };
-        cx.eval(terms.sum(&[1]).mean_all())
-    }
-}
-
-impl Network for Rbm {
-    fn build(&self, cx: &mut Context, rows: usize) -> Result<Outputs, Error> {
-        let weights = self.weights(cx)?;
-        let dtype = cx.dtype(weights.weight);
-        let x = cx.input(ROWS, dtype, [rows, self.visible])?;
+    /// What it makes of rows `x`, `[rows, visible]`, with these parameters, as [`Rbm`] says. States of chains are made in the open scope.
+    pub(crate) fn outputs(&self, cx: &mut Context, weights: &RbmWeights, x: Value) -> Result<Outputs, Error> {
         let code = weights.hidden_means(cx, x)?;
         let field = weights.visible_fields(cx, code)?;
         let reconstruction = weights.visible_means(cx, code)?;
         let outputs = Outputs::new().result(CODE, code).result(RECONSTRUCTION, reconstruction);
         let energies = weights.free_energy(cx, x)?;
         let energy = cx.eval(energies.mean_all())?;
-        let error = self.reconstruction_error(cx, field, x)?;
+        let error = weights.reconstruction_error(cx, field, x)?;
         let outputs = outputs.metric(RECONSTRUCTION_ERROR, error).metric(FREE_ENERGY, energy);
         let pseudo = match self.units {
             VisibleUnits::Gaussian => None,
@@ -183,7 +162,7 @@ impl Network for Rbm {
             None => outputs,
         };
         if cx.is_training() {
-            let samples = self.samples(cx, &weights, x)?;
+            let samples = self.samples(cx, weights, x)?;
             let samples = cx.stop_gradient(samples)?;
             let of_samples = weights.free_energy(cx, samples)?;
             let loss = cx.eval(energy - of_samples.mean_all())?;
@@ -194,6 +173,21 @@ impl Network for Rbm {
             None => error,
         };
         Ok(outputs.loss(loss))
+    }
+}
+
+impl Network for Rbm {
+    fn build(&self, cx: &mut Context, rows: usize) -> Result<Outputs, Error> {
+        let weights = self.weights(cx)?;
+        let dtype = cx.dtype(weights.weight);
+        let x = cx.input(ROWS, dtype, [rows, self.visible])?;
+        self.outputs(cx, &weights, x)
+    }
+}
+
+impl Sampler for Rbm {
+    fn draw_rows(&self, cx: &mut Context, chains: usize, steps: usize) -> Result<Value, Error> {
+        self.weights(cx)?.draw_means(cx, chains, steps)
     }
 }
 

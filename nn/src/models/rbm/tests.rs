@@ -11,7 +11,7 @@ fn message<T>(result: Result<T, Error>) -> String {
 #[test]
 fn a_layer_without_units_and_chains_without_steps_are_errors() {
     let step = |machine: Rbm| message(training_graph("m", &machine, 4, &Adam::default()));
-    let empty = "rbm: it has 4 visible and 0 hidden units; give each layer at least one";
+    let empty = "weight: it has 4 visible and 0 hidden units; give each layer at least one";
     assert_eq!(step(Rbm::new(4, 0)), empty);
     assert_eq!(
         step(Rbm::new(4, 3).contrastive(0)),

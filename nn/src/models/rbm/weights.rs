@@ -1,9 +1,10 @@
 //! What the weights of a restricted Boltzmann machine mean.
 
-use ir::{Error, Value};
+use ir::{Error, Init, Value};
 
 use super::softplus;
-use crate::Context;
+use crate::loss::binary_cross_entropy;
+use crate::{Context, init};
 
 /// What the visible units of a machine are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,28 @@ pub struct RbmWeights {
 }
 
 impl RbmWeights {
+    /// Parameters `weight`, `hidden_bias` and `visible_bias` in the open scope, the first of which starts like this, the others at 0.
+    ///
+    /// # Errors
+    /// Where a layer has no units, or the scope has parameters of these names.
+    pub(crate) fn made(
+        cx: &mut Context,
+        units: VisibleUnits,
+        [visible, hidden]: [usize; 2],
+        weight: Init,
+    ) -> Result<RbmWeights, Error> {
+        if visible == 0 || hidden == 0 {
+            let problem = format!("it has {visible} visible and {hidden} hidden units");
+            return Err(Error::new(cx.scoped("weight"), problem, "give each layer at least one"));
+        }
+        Ok(RbmWeights {
+            units,
+            weight: cx.parameter("weight", [hidden, visible], weight)?,
+            hidden_bias: cx.parameter("hidden_bias", [hidden], init::zeros())?,
+            visible_bias: cx.parameter("visible_bias", [visible], init::zeros())?,
+        })
+    }
+
     /// `E(v, h)` of each row of `v`, `[rows, visible]`, and `h`, `[rows, hidden]`: `[rows]`.
     ///
     /// # Errors
@@ -121,5 +144,18 @@ impl RbmWeights {
             VisibleUnits::Binary => cx.sigmoid(fields),
             VisibleUnits::Gaussian => Ok(fields),
         }
+    }
+
+    /// What the reconstruction `visible_means` of these fields, `[rows, visible]`, lacks of `x`, of the same shape: the mean over the rows
+    /// of the sum over all units of the cross entropy, or, of Gaussian ones, of the squared difference.
+    ///
+    /// # Errors
+    /// Where the types do not fit.
+    pub fn reconstruction_error(&self, cx: &mut Context, fields: Value, x: Value) -> Result<Value, Error> {
+        let terms = match self.units {
+            VisibleUnits::Binary => binary_cross_entropy(cx, fields, x)?,
+            VisibleUnits::Gaussian => cx.eval((fields - x).square())?,
+        };
+        cx.eval(terms.sum(&[1]).mean_all())
     }
 }

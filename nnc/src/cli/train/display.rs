@@ -43,9 +43,10 @@ impl Display {
     pub fn show(&mut self, event: &Event, output: &Output) {
         match event {
             Event::Step(progress) => self.show_step(progress),
-            Event::Epoch { number, epoch, .. } => {
+            Event::Epoch { number, epoch, is_judged, .. } => {
                 if let Some(line) = self.line.take().filter(|_| self.is_reported(*number)) {
-                    output.report(&format!("{line}{}", held_out_text(epoch)));
+                    let held_out = if *is_judged { held_out_text(epoch) } else { String::new() };
+                    output.report(&format!("{line}{held_out}"));
                 }
             }
             Event::Checkpoint(_) => {}
@@ -83,12 +84,13 @@ impl Display {
     }
 }
 
-/// `epoch 12/30  loss 0.0312  accuracy 99.1 %  150,000 samples/s  0.2 s left`
+/// `epoch 12/30  loss 0.0312  accuracy 99.1 %  150,000 samples/s  0.2 s left`; of a game of phases, `layer1 loss 0.0312`
 fn progress_line(progress: &Progress) -> String {
     let accuracy = progress.metrics.get(ACCURACY);
     let accuracy = accuracy.map_or(String::new(), |part| format!("  accuracy {:.1} %", 100.0 * part));
+    let player = progress.player.as_ref().map_or(String::new(), |player| format!("{player} "));
     format!(
-        "epoch {}/{}  loss {:.4}{accuracy}  {} samples/s  {:.1} s left",
+        "epoch {}/{}  {player}loss {:.4}{accuracy}  {} samples/s  {:.1} s left",
         progress.epoch,
         progress.epochs,
         progress.loss,

@@ -8,7 +8,7 @@ use nn::models::{Likelihood, Sparsity};
 use nnc::data::Augment;
 use nnc::data::source::SourceKind;
 use nnc::models::options::as_text;
-use nnc::models::{Architecture, CellName};
+use nnc::models::{Architecture, CellName, ChainName};
 use serde::{Deserialize, Serialize};
 
 use super::names::{ClassWeights, LossName, Normalise, OptimizerName, ScheduleName};
@@ -138,6 +138,17 @@ pub struct Given {
     /// The steps of a critic for one of the generator [default: 1]
     #[arg(long, value_name = "N")]
     pub critic_steps: Option<usize>,
+    /// Where the chains of a Boltzmann machine start: cd (at the rows of the batch) or pcd (where they ended in the step before)
+    /// [default: cd]
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<ChainName>)]
+    pub chain: Option<ChainName>,
+    /// The steps of these chains for one of training [default: 1]
+    #[arg(long, value_name = "K")]
+    pub cd_steps: Option<usize>,
+    /// The epochs of each layer by itself, before those of --epochs in which all are trained together; each has a schedule of
+    /// its own [default: 30]
+    #[arg(long, value_name = "N")]
+    pub pretrain_epochs: Option<usize>,
     /// Which divergence from the data samples are to make small: kl, reverse-kl, pearson, hellinger or gan [default: gan]
     #[arg(long, value_name = "NAME", value_parser = str::parse::<Divergence>)]
     #[serde(with = "as_text")]
@@ -223,6 +234,9 @@ mod tests {
                 ("labels", given.labels.is_some()),
                 ("alpha", given.alpha.is_some()),
                 ("critic-steps", given.critic_steps.is_some()),
+                ("chain", given.chain.is_some()),
+                ("cd-steps", given.cd_steps.is_some()),
+                ("pretrain-epochs", given.pretrain_epochs.is_some()),
                 ("divergence", given.divergence.is_some()),
                 ("orthogonality", given.orthogonality.is_some()),
             ] {

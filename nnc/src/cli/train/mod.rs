@@ -114,17 +114,23 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     settings.check_batch(train.len())?;
     let Some(folder) = &mut folder else {
         let summary = ModelSummary::new(&network, settings.batch)?;
-        let summary = summary.with_training(&network, &settings.optimizer())?;
+        let summary = match model.game {
+            None => summary.with_training(&network, &settings.optimizer())?,
+            Some(_) => summary, // each player has a step of its own
+        };
         output.result(|| summary.json(), || summary.to_string())?;
         return Ok(Status::Done);
     };
     let compile = Options { threads: args.threads, ..args.target.options(args.checkpoint_loops) };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
     let options = TrainerOptions { batch, seed, augment, compile: compile.clone() };
+    let epochs = model.pretraining_epochs(&settings.model) + settings.epochs;
+    let steps_per_epoch = train.len().div_ceil(settings.batch);
     let mut trainer = match model.game {
         None => Trainer::new(model.name, network, settings.optimizer(), options)?,
         Some(players) => {
-            let players = players(&settings.model, [settings.optimizer(), settings.optimizer()]);
+            let players = players(&settings.model, &|| settings.optimizer()).into_iter();
+            let players = players.map(|player| settings.scheduled(player, epochs, steps_per_epoch));
             Trainer::of_game(model.name, network, players, options)?
         }
     };
@@ -160,10 +166,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         every,
         overwrite: args.overwrite,
     });
-    let steps = settings.epochs as u64 * train.len().div_ceil(settings.batch) as u64;
-    let (schedule, plateau) = settings.schedule(steps);
-    let (epochs, patience) = (settings.epochs, settings.patience);
-    let keep_best = settings.validation > 0.0;
+    let (schedule, plateau) = settings.schedule((epochs * steps_per_epoch) as u64);
+    let (patience, keep_best) = (settings.patience, settings.validation > 0.0);
     let fit = FitOptions { epochs, schedule, plateau, patience, keep_best, checkpoints };
 
     let shown = held_out.as_ref().unwrap_or(&test);

@@ -7,10 +7,10 @@ use ir::{DType, Scalar, Tensor, Type};
 use nn::models::latent::{CODE, RECONSTRUCTION};
 use nnc::checkpoint::Description;
 use nnc::data::Dataset;
-use nnc::generative::Decoder;
 use nnc::generative::plane::{SIDE, codes_of_plane};
+use nnc::generative::{CHAIN_STEPS, Chains, Decoder};
 use nnc::models::Architecture;
-use nnc::report::pictures::{grid_of, image_shape, lines};
+use nnc::report::pictures::{filters, grid_of, image_shape, lines};
 use nnc::report::scatter_plot;
 use nnc::{Error, Options, Trainer, files};
 
@@ -22,10 +22,21 @@ const SAMPLES_PER_LINE: usize = 10;
 /// A code is moved along each of its first so many axes, over so many places, from -2 to 2 standard deviations.
 const AXES: usize = 10;
 const PLACES: usize = 11;
+/// The weights of the first layer of models whose units look at whole images, `[hidden, values]`.
+const FILTERS: [&str; 2] = ["weight", "layer1.weight"];
+/// Chains are shown after 1, 2, 4, .. steps, up to 2 to this power.
+const DOUBLINGS: u32 = 10;
 
 /// The pictures of a finished model.
-pub const PICTURES: [&str; 5] =
-    ["reconstructions.png", "samples.png", "traversals.png", "plane.png", "codes.svg"];
+pub const PICTURES: [&str; 7] = [
+    "reconstructions.png",
+    "samples.png",
+    "traversals.png",
+    "plane.png",
+    "codes.svg",
+    "filters.png",
+    "chains.png",
+];
 /// What is drawn after epochs, too, before their numbers.
 const OF_EPOCHS: [&str; 2] = ["reconstructions-epoch-", "samples-epoch-"];
 
@@ -107,12 +118,14 @@ impl<'a> Pictures<'a> {
     /// # Errors
     /// Where a file cannot be written.
     pub fn of_model(&mut self, trainer: &Trainer) -> Result<Vec<PathBuf>, Error> {
-        let [reconstructions, samples, traversals, plane, codes] = PICTURES;
+        let [reconstructions, samples, traversals, plane, codes, filters, chains] = PICTURES;
         let of_epochs = self.written.len();
         self.reconstructions(trainer, reconstructions)?;
         self.samples(trainer, samples)?;
         self.traversals(trainer, traversals)?;
         self.plane(trainer, (plane, codes))?;
+        self.filters(trainer, filters)?;
+        self.chains(trainer, (samples, chains))?;
         Ok(self.written[of_epochs..].to_vec())
     }
 
@@ -177,6 +190,32 @@ impl<'a> Pictures<'a> {
         let made = decoder.decode(trainer.state_in_use(), &codes_of_plane(seen), label)?;
         let picture = grid_of(&made, image, SIDE)?;
         self.save(plane, &picture)
+    }
+
+    /// What the units of a first layer that looks at whole images respond to.
+    fn filters(&mut self, trainer: &Trainer, name: &str) -> Result<(), Error> {
+        let Some(image) = self.image else { return Ok(()) };
+        let pixels = image.iter().product::<usize>();
+        let weights = FILTERS.iter().filter_map(|name| trainer.state().get(name).ok());
+        let Some(weights) = weights.into_iter().find(|it| it.shape().get(1) == Some(&pixels)) else {
+            return Ok(());
+        };
+        let picture = filters(&weights, &self.test.tensor(), SAMPLES, image)?;
+        self.save(name, &picture)
+    }
+
+    /// What chains draw, at their ends and on the way.
+    fn chains(&mut self, trainer: &Trainer, (samples, chains): (&str, &str)) -> Result<(), Error> {
+        let Some(image) = self.image else { return Ok(()) };
+        let drawn = Chains::of(trainer.predictor().name(), self.description, self.options);
+        let Some(drawn) = drawn? else { return Ok(()) };
+        let weights = trainer.state_in_use();
+        let picture = grid_of(&drawn.draw(weights, SAMPLES, CHAIN_STEPS, 0)?, image, SAMPLES_PER_LINE)?;
+        self.save(samples, &picture)?;
+        let after = |doublings| drawn.draw(weights, SHOWN, 1_usize << doublings, 0);
+        let states: Vec<Tensor> = (0..=DOUBLINGS).map(after).collect::<Result<_, Error>>()?;
+        let picture = lines(&states.iter().collect::<Vec<_>>(), image)?;
+        self.save(chains, &picture)
     }
 
     fn save(&mut self, name: &str, picture: &[u8]) -> Result<(), Error> {

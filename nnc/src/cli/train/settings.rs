@@ -2,10 +2,11 @@
 
 use nn::models::Likelihood;
 use nn::schedule::{Decay, Plateau, Schedule};
-use nn::{Clip, Loss, TrainStep};
+use nn::{Clip, Loss, Player, TrainStep};
 use nnc::Error;
 use nnc::checkpoint::{Description, Settings as Saved, differences};
 use nnc::data::{Augment, Dataset, Source, Targets};
+use nnc::models::layerwise::RBM;
 use nnc::models::{Architecture, Learns, ModelOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -74,9 +75,14 @@ impl Settings {
         let settings: Given = from_map(&all)?;
         let settings = Settings::with_defaults(settings, from_map(&all)?)?;
         settings.check()?;
-        if model.sequences.is_some() && settings.model.hidden.len() != 1 {
-            let problem = format!("there are {} sizes, and all layers have one", settings.model.hidden.len());
+        let sizes = settings.model.hidden.len();
+        if model.sequences.is_some() && sizes != 1 {
+            let problem = format!("there are {sizes} sizes, and all layers have one");
             return Err(Error::invalid("--hidden", problem, "give one size, and --layers for their number"));
+        }
+        if model.name == RBM.name && sizes != 1 {
+            let problem = format!("there are {sizes} sizes, and a machine has one hidden layer");
+            return Err(Error::invalid("--hidden", problem, "give one size, or train a dbn"));
         }
         Ok(settings)
     }
@@ -128,6 +134,7 @@ impl Settings {
             ("--steps", Some(self.model.steps)),
             ("--code", Some(self.model.code)),
             ("--critic-steps", Some(self.model.critic_steps)),
+            ("--cd-steps", Some(self.model.cd_steps)),
         ];
         for (name, value) in at_least_1 {
             if value == Some(0) {
@@ -324,6 +331,13 @@ impl Settings {
         (Schedule { warm_up: self.warmup, decay }, is_plateau.then_some(plateau))
     }
 
+    /// A player of a game of so many epochs, of so many steps each, whose learning rate changes by the schedule over its own epochs.
+    pub fn scheduled(&self, player: Player, epochs: usize, steps_per_epoch: usize) -> Player {
+        let its = player.its_epochs();
+        let steps = its.end.min(epochs).saturating_sub(its.start) * steps_per_epoch;
+        player.schedule(self.schedule(steps as u64).0)
+    }
+
     /// What a checkpoint says of them: those that a run depends on to the bit, and those that may change when it goes on.
     /// Options that the model has not are left out.
     pub fn saved(&self, model: &Architecture) -> (Saved, Saved) {
@@ -337,7 +351,7 @@ impl Settings {
 }
 
 /// The options that only some models have.
-const MODEL_OPTIONS: [&str; 21] = [
+const MODEL_OPTIONS: [&str; 24] = [
     "hidden",
     "activation",
     "dropout",
@@ -357,6 +371,9 @@ const MODEL_OPTIONS: [&str; 21] = [
     "labels",
     "alpha",
     "critic-steps",
+    "chain",
+    "cd-steps",
+    "pretrain-epochs",
     "divergence",
     "orthogonality",
 ];
