@@ -4,8 +4,9 @@ use ir::{DType, Init, Tensor, Type};
 use nn::supervised::TARGETS;
 use serde::Serialize;
 
-use super::{Judge, code_size, sample};
+use super::{CHAIN_STEPS, Judge, draw, sample};
 use crate::data::Dataset;
+use crate::models::{Architecture, generative_of};
 use crate::{Error, Model, Options};
 
 /// At most so many rows are compared with as many: neighbours are searched among all pairs.
@@ -35,8 +36,8 @@ pub struct Assessment {
     pub as_asked: Option<f64>,
 }
 
-/// Assesses the samples of a model, as it was trained and is tested on rows of classes; `None` of one that makes no rows of codes, and of
-/// rows without classes.
+/// Assesses the samples of a model, as it was trained and is tested on rows of classes; `None` of one that draws no rows, and of rows
+/// without classes.
 ///
 /// # Errors
 /// Where the model does not make such rows, or the classifier cannot be trained.
@@ -46,14 +47,14 @@ pub fn assess(
     test: &Dataset,
     options: &Options,
 ) -> Result<Option<Assessment>, Error> {
-    if train.labels().is_none() || test.len() < 2 * NEIGHBOURS || code_size(model).is_err() {
+    if train.labels().is_none() || test.len() < 2 * NEIGHBOURS {
         return Ok(None);
     }
     let samples = test.len().min(MOST_ROWS);
+    let Some(made) = draw_rows(model, samples, options)? else { return Ok(None) };
     let first = |data: &Dataset, count: usize| data.subset(&(0..count as u32).collect::<Vec<u32>>()).tensor();
     let mut judge = Judge::train(train, options)?;
     let known = judge.features(&first(train, train.len().min(MOST_ROWS)))?;
-    let made = sample(model, samples, 0, None, options)?;
     let of_made = judge.features(&made)?;
     let of_test = judge.features(&first(test, samples))?;
     let values = train.rows().iter().copied().map(f64::from);
@@ -76,6 +77,17 @@ pub fn assess(
         recall: quality.recall,
         as_asked,
     }))
+}
+
+/// Rows that a model draws, by codes or by chains; `None` where it draws none.
+fn draw_rows(model: &Model, count: usize, options: &Options) -> Result<Option<Tensor>, Error> {
+    let architecture = Architecture::find(model.name())?;
+    if architecture.sampler.is_some() {
+        return draw(model, count, CHAIN_STEPS, 0, options).map(Some);
+    }
+    let has_prior =
+        architecture.generative.is_some() && generative_of(model.name(), model.description())?.has_prior();
+    if has_prior { sample(model, count, 0, None, options).map(Some) } else { Ok(None) }
 }
 
 /// The part of samples, of each class in turn, that are of their class.

@@ -86,6 +86,7 @@ pub const CGAN: Architecture = Architecture {
 pub const BIGAN: Architecture = Architecture {
     name: "bigan",
     doc: "a generator and an encoder, which is to be its inverse, against a discriminator of pairs of rows and codes",
+    defaults: "--hidden 128,128 --code 8 --activation leaky_relu --batch-norm --critic-steps 2 --epochs 600 --batch 64 --lr 0.0002 --beta1 0.5",
     build: |row, _, options| body(bidirectional(row, options)),
     generative: Some(|row, _, options| Arc::new(bidirectional(row, options))),
     game: Some(|options, step| {

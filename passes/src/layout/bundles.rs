@@ -26,6 +26,12 @@ pub fn bundles(plan: &Plan) -> Vec<Bundles> {
     bundles
 }
 
+/// Whether one that sees a tensor of this shape under another shape sees several of its axes as one.
+pub fn flattens(shape: &Shape, seen: &Shape) -> bool {
+    let seen = borders(seen);
+    borders(shape).iter().any(|border| !seen.contains(border))
+}
+
 /// The number of elements behind each border between axes. Axes of extent 1 have none of their own.
 fn borders(shape: &Shape) -> Vec<usize> {
     let mut borders = vec![shape.elements()];

@@ -10,11 +10,11 @@ use std::collections::BTreeSet;
 
 use ir::{
     Access, Affine, AxisId, Buffer, BufferId, Index, Indices, Inst, Kernel, KernelId, Place, Plan, ReduceOp,
-    ScalarFn, Slot, SlotId, Step, Stmt, StoreMode, Type,
+    ScalarFn, Shape, Slot, SlotId, Step, Stmt, StoreMode, Type,
 };
 use smallvec::{SmallVec, smallvec};
 
-use super::bundles::Bundles;
+use super::bundles::{Bundles, flattens};
 use super::classes::{accesses, reduced_axes};
 
 /// Conversions pay from this many multiply-adds on per element. A conversion moves 8 bytes per element, as long as tiles
@@ -59,6 +59,7 @@ pub fn insert_conversions(plan: &mut Plan, bundles: &[Bundles], channels: &[usiz
         plan.steps.insert(at, Step::Call { kernel, slots: smallvec![input, converted] });
     }
     convert_flattened(plan, bundles);
+    convert_for_flattening(plan, bundles);
 }
 
 /// Copies images of convolutions that others see flattened from and to slots of their own.
@@ -94,6 +95,41 @@ fn convert_flattened(plan: &mut Plan, bundles: &[Bundles]) {
             }
         }
         plan.steps.extend(before.into_iter().chain([step]).chain(after));
+    }
+}
+
+/// Gives those who see the filters of convolutions flattened a copy, so that they do not bind the axes of these states.
+fn convert_for_flattening(plan: &mut Plan, bundles: &[Bundles]) {
+    let mut bound = BTreeSet::new();
+    for step in &plan.steps {
+        let Step::Call { kernel, slots } = step else { continue };
+        let kernel = plan.kernel(*kernel);
+        if images(kernel).is_empty() {
+            continue;
+        }
+        let work = multiply_adds(kernel);
+        for (&slot, (_, buffer)) in slots.iter().zip(kernel.parameters()) {
+            let is_bound = bundles.get(slot.0 as usize).is_some_and(|it| it.merge_axes_of(&buffer.ty.shape));
+            let is_state = matches!(plan.slot(slot).place, Place::State { .. });
+            if is_bound && is_state && work >= LEAST_MULTIPLY_ADDS * buffer.ty.shape.elements() {
+                bound.insert(slot);
+            }
+        }
+    }
+    for mut step in std::mem::take(&mut plan.steps) {
+        if let Step::Call { kernel, slots } = &mut step {
+            let shapes: Vec<Shape> =
+                plan.kernel(*kernel).parameters().map(|(_, buffer)| buffer.ty.shape.clone()).collect();
+            for (slot, seen) in slots.iter_mut().zip(shapes) {
+                if bound.contains(slot) && flattens(&plan.slot(*slot).ty.shape, &seen) {
+                    let kernel = copy_kernel(plan, &plan.slot(*slot).ty.clone());
+                    let copy = converted_slot(plan, *slot);
+                    plan.steps.push(Step::Call { kernel, slots: smallvec![*slot, copy] });
+                    *slot = copy;
+                }
+            }
+        }
+        plan.steps.push(step);
     }
 }
 
