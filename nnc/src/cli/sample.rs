@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ir::{Shape, Tensor};
-use nnc::generative::{CHAIN_STEPS, Chains, draw, sample};
+use nnc::generative::{CHAIN_STEPS, Chains, Sampling, draw, sample};
 use nnc::report::pictures::{grid, image_shape};
 use nnc::{Error, Model, Options};
 use serde_json::json;
@@ -27,6 +27,9 @@ pub struct Args {
     /// The class of the rows, counted from 0 [default: each in turn]
     #[arg(long, value_name = "K")]
     label: Option<usize>,
+    /// The greatest magnitude of a value of a code, beyond which it is drawn again: rows more like the data, and less like each other
+    #[arg(long, value_name = "BOUND")]
+    truncation: Option<f64>,
     /// The steps of the chain of each row, of models that draw by chains [default: 1000]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
@@ -74,8 +77,12 @@ fn rows(model: &Model, args: &Args, options: &Options) -> Result<Tensor, Error> 
     let draws = Chains::of(model.name(), model.description(), options)?.is_some();
     match (draws, args.label, args.steps) {
         (true, Some(_), _) => wrong("--label", "knows no labels of the rows that it draws"),
+        (true, None, _) if args.truncation.is_some() => wrong("--truncation", "makes no rows of codes"),
         (true, None, steps) => draw(model, args.count, steps.unwrap_or(CHAIN_STEPS), args.seed, options),
         (false, _, Some(_)) => wrong("--steps", "draws no rows by chains"),
-        (false, label, None) => sample(model, args.count, args.seed, label, options),
+        (false, label, None) => {
+            let sampling = Sampling { seed: args.seed, label, truncation: args.truncation };
+            sample(model, args.count, &sampling, options)
+        }
     }
 }

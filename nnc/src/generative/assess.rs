@@ -4,7 +4,7 @@ use ir::{DType, Init, Tensor, Type};
 use nn::supervised::TARGETS;
 use serde::Serialize;
 
-use super::{CHAIN_STEPS, Judge, draw, sample};
+use super::{CHAIN_STEPS, Judge, Sampling, draw, sample};
 use crate::data::Dataset;
 use crate::models::{Architecture, generative_of};
 use crate::{Error, Model, Options};
@@ -87,7 +87,7 @@ fn draw_rows(model: &Model, count: usize, options: &Options) -> Result<Option<Te
     }
     let has_prior =
         architecture.generative.is_some() && generative_of(model.name(), model.description())?.has_prior();
-    if has_prior { sample(model, count, 0, None, options).map(Some) } else { Ok(None) }
+    if has_prior { sample(model, count, &Sampling::default(), options).map(Some) } else { Ok(None) }
 }
 
 /// The part of samples, of each class in turn, that are of their class.

@@ -22,4 +22,4 @@ pub use assess::{Assessment, assess};
 pub use chains::{CHAIN_STEPS, Chains, draw};
 pub use judge::{Features, Judge};
 pub use modes::Modes;
-pub use rows::{Decoder, code_size, decode, encode, sample};
+pub use rows::{Decoder, Sampling, code_size, decode, encode, sample};

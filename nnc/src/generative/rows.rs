@@ -1,6 +1,6 @@
 //! Rows that a trained model makes of codes, and codes that it makes of rows.
 
-use ir::{DType, Init, Tensor, Type};
+use ir::{DType, Scalar, Tensor, Type, scalar};
 use nn::models::latent::CODE;
 use nn::network::generating_graph;
 use nn::supervised::{ROWS, TARGETS};
@@ -15,26 +15,53 @@ use crate::{Error, Model, Options, compile};
 /// The stream of the draws of codes, far from those of initial weights.
 const STREAM: u32 = 0xC0DE_0000;
 
-/// Rows that are drawn from a model: `f32[count, ..]`, the same for the same seed. A model that knows the labels of rows draws
-/// those of `label`, or, where there is none, of each class in turn.
+/// The least truncation: of values below it, one in 25 is drawn.
+const LEAST_TRUNCATION: f64 = 0.05;
+
+/// What of the rows that a model can draw.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sampling {
+    /// The same seed gives the same rows.
+    pub seed: u64,
+    /// The class of the rows, of a model that knows them; where there is none, they are of each class in turn.
+    pub label: Option<usize>,
+    /// The greatest magnitude of a value of a code: those beyond are drawn again, so that rows are more like the data and less like
+    /// each other (A. Brock, J. Donahue and K. Simonyan, "Large scale GAN training for high fidelity natural image synthesis", 2019,
+    /// section 3.1).
+    pub truncation: Option<f64>,
+}
+
+impl Sampling {
+    /// Codes of this type.
+    fn codes(&self, ty: &Type) -> Result<Tensor, Error> {
+        let bound = self.truncation.unwrap_or(f64::INFINITY);
+        if bound.is_nan() || bound < LEAST_TRUNCATION {
+            let problem = format!("it is {bound}");
+            let help = format!("give a number of at least {LEAST_TRUNCATION}");
+            return Err(Error::invalid("the truncation", problem, help));
+        }
+        let draw = |index: usize| {
+            let tries = (STREAM..).map(|stream| scalar::normal(self.seed, stream, index as u32, ty.dtype));
+            tries.into_iter().find(|value| value.abs() <= bound).unwrap_or(0.0)
+        };
+        Ok(Tensor::from_fn(ty, |index| Scalar::from_f64(ty.dtype, draw(index))))
+    }
+}
+
+/// Rows that are drawn from a model: `f32[count, ..]`.
 ///
 /// # Errors
-/// Where the model makes no rows of codes that can be drawn, nothing is to be drawn, or there is no such class.
-pub fn sample(
-    model: &Model,
-    count: usize,
-    seed: u64,
-    label: Option<usize>,
-    options: &Options,
-) -> Result<Tensor, Error> {
+/// Where the model makes no rows of codes that can be drawn, nothing is to be drawn, there is no such class, or the truncation is too
+/// small.
+pub fn sample(model: &Model, count: usize, sampling: &Sampling, options: &Options) -> Result<Tensor, Error> {
     if count == 0 {
         return Err(Error::invalid("the number of samples", "it is 0", "give at least 1"));
     }
     let mut decoder = Decoder::new(model.name(), model.description(), count, options)?;
-    decoder.sample(model.state(), seed, label)
+    decoder.sample(model.state(), sampling)
 }
 
-/// The rows that codes, `f32[rows, code]`, stand for; labels as for [`sample`].
+/// The rows that codes, `f32[rows, code]`, stand for; labels as in [`Sampling`].
 ///
 /// # Errors
 /// Where the model makes no rows of codes, codes are of another size, or there is no such class.
@@ -128,7 +155,7 @@ impl Decoder {
         self.program.inputs().any(|(name, _)| name == TARGETS)
     }
 
-    /// The rows that codes, `f32[rows, code]`, stand for with these weights; labels as for [`sample`].
+    /// The rows that codes, `f32[rows, code]`, stand for with these weights; labels as in [`Sampling`].
     ///
     /// # Errors
     /// Where codes are of another size, there is no such class, or the weights are those of another model.
@@ -146,17 +173,16 @@ impl Decoder {
         made.ok_or_else(|| Error::invalid(&self.name, "it has made no rows", "train it again"))
     }
 
-    /// Rows of codes that are drawn, the same for the same seed and weights; labels as for [`sample`].
+    /// Rows of codes that are drawn, the same for the same weights.
     ///
     /// # Errors
-    /// Where nothing says how codes are distributed; and as [`Decoder::decode`].
-    pub fn sample(&mut self, weights: &State, seed: u64, label: Option<usize>) -> Result<Tensor, Error> {
+    /// Where nothing says how codes are distributed; and as [`sample`].
+    pub fn sample(&mut self, weights: &State, sampling: &Sampling) -> Result<Tensor, Error> {
         if !self.has_prior {
             let help = format!("give one of {}", Architecture::that_draw_rows());
             return Err(Error::invalid(&self.name, "it does not say how codes are distributed", help));
         }
-        let normal = Init::Normal { mean: 0.0, deviation: 1.0, stream: STREAM };
-        self.decode(weights, &normal.materialize(&self.codes, seed), label)
+        self.decode(weights, &sampling.codes(&self.codes)?, sampling.label)
     }
 
     /// The label of each row, where the model knows them.

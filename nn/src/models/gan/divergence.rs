@@ -160,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn divergences_are_found_by_their_names() {
+        for divergence in Divergence::ALL {
+            assert_eq!(divergence.to_string().parse::<Divergence>().unwrap(), divergence);
+        }
+        let error = "jensen".parse::<Divergence>().unwrap_err().to_string();
+        assert!(error.contains("the divergences are kl, reverse-kl, pearson, hellinger, gan"), "{error}");
+    }
+
+    #[test]
     fn conjugates_are_the_greatest_values() {
         for divergence in Divergence::ALL {
             let t = values(|cx, v| divergence.activation(cx, v), &SCORES);

@@ -8,7 +8,7 @@ use nn::models::latent::{CODE, RECONSTRUCTION};
 use nnc::checkpoint::Description;
 use nnc::data::Dataset;
 use nnc::generative::plane::{SIDE, codes_of_plane};
-use nnc::generative::{CHAIN_STEPS, Chains, Decoder};
+use nnc::generative::{CHAIN_STEPS, Chains, Decoder, Sampling};
 use nnc::models::Architecture;
 use nnc::report::pictures::{filters, grid_of, image_shape, lines};
 use nnc::report::scatter_plot;
@@ -149,7 +149,7 @@ impl<'a> Pictures<'a> {
     /// What the model makes of codes that are drawn, always the same.
     fn samples(&mut self, trainer: &Trainer, name: &str) -> Result<(), Error> {
         let (Some(image), Some(decoder)) = (self.image, &mut self.samples) else { return Ok(()) };
-        let made = decoder.sample(trainer.state_in_use(), 0, None)?;
+        let made = decoder.sample(trainer.state_in_use(), &Sampling::default())?;
         let picture = grid_of(&made, image, SAMPLES_PER_LINE)?;
         self.save(name, &picture)
     }
