@@ -101,7 +101,7 @@ impl Layer for ConditionalBatchNorm {
             cx.reshape(rows, of_rows.clone())
         };
         let [weight, bias] = [of_labels(weight)?, of_labels(bias)?];
-        cx.eval((x - mean) * ((variance + self.norm.eps).rsqrt() * weight) + bias)
+        cx.eval((x - mean) * (variance + self.norm.eps).rsqrt() * weight + bias)
     }
 
     fn description(&self) -> String {
