@@ -51,7 +51,7 @@ fn digits_of_a_class_are_asked_for_and_truncation_makes_them_alike() {
     println!("{}", report["samples"]);
     assert!(report["samples"]["as_asked"].as_f64().unwrap() > 0.85, "{}", report["samples"]);
     let options = Options::default();
-    let model = nnc::load_with(&folder.path().join("biggan.safetensors"), &options).unwrap();
+    let model = nnc::load_with(folder.path().join("biggan.safetensors"), &options).unwrap();
     let draw = |truncation| {
         sample(&model, 40, &Sampling { truncation, label: Some(3), seed: 1 }, &options)
             .map(|rows| spread(&rows))
