@@ -14,14 +14,15 @@ mod temporary;
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
 pub use lock::{FolderLock, Purpose};
 pub use temporary::remove_left;
 
 /// Writes a file: `write` fills a temporary file in the same folder, which is then synced to disk and renamed to `path`.
-/// Where anything fails, what was at `path` before is still there. What killed processes have left in the folder of files
+/// Where anything fails, what was at `path` before is still there. A file that is replaced leaves its permissions to the new one, a link
+/// goes on to lead to the file, and devices and pipes are written to. What killed processes have left in the folder of files
 /// that they wrote like this is removed.
 ///
 /// ```
@@ -38,23 +39,29 @@ pub fn write_atomically(
 ) -> Result<(), Error> {
     let failed = |source| Error::io(path, "write", source);
     check_replaceable(path)?;
+    let there = fs::metadata(path);
     // A device or a pipe is written to: a file in its place is not what anybody wants.
-    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+    if there.as_ref().is_ok_and(|there| !there.is_file()) {
         return write_through(path, write).map_err(failed);
     }
-    let folder = match path.parent() {
+    let target = linked(path).map_err(failed)?;
+    let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     remove_left(folder);
-    let name = path.file_name().unwrap_or_default();
+    let name = target.file_name().unwrap_or_default();
     // The kind alone: the temporary name, which the error has, too, says nothing to who gave another.
     let mut file = temporary::create(folder, name).map_err(|error| failed(error.kind().into()))?;
+    if let Ok(there) = there {
+        // Before anything is in it that others are not to read.
+        file.as_file().set_permissions(there.permissions()).map_err(failed)?;
+    }
     let mut writer = BufWriter::new(file.as_file_mut());
     write(&mut writer).and_then(|()| writer.flush()).map_err(failed)?;
     drop(writer);
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    file.persist(&target).map_err(|error| failed(error.error))?;
     // The new name is on disk once the folder is; where folders cannot be synced, the system does it in its time.
     if let Ok(folder) = fs::File::open(folder) {
         let _ = folder.sync_all();
@@ -76,6 +83,18 @@ pub fn check_replaceable(path: &Path) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Where links lead from `path`, whether there is a file or not.
+fn linked(path: &Path) -> io::Result<PathBuf> {
+    /// As Linux has it.
+    const MOST_LINKS: usize = 40;
+    let mut target = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(next) = fs::read_link(&target) else { return Ok(target) };
+        target = target.parent().unwrap_or(Path::new("")).join(next);
+    }
+    Err(io::Error::other("its links lead to each other"))
 }
 
 fn write_through(
@@ -183,6 +202,30 @@ mod tests {
             assert!(error.starts_with("/dev/full: cannot write: "), "{error}");
             assert!(!fs::metadata(full).unwrap().is_file());
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_lead_on_to_the_file_which_keeps_its_permissions() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("sub")).unwrap();
+        symlink("sub/file", path("first")).unwrap();
+        symlink(path("first"), path("second")).unwrap();
+        // The first text makes the file, which is not there yet.
+        for text in ["new", "old", "again"] {
+            write_text(&path("second"), text).unwrap();
+            assert_eq!(fs::read_to_string(path("sub/file")).unwrap(), text);
+            assert!(fs::symlink_metadata(path("first")).unwrap().is_symlink());
+            assert!(fs::symlink_metadata(path("second")).unwrap().is_symlink());
+            fs::set_permissions(path("sub/file"), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        write_text(&path("sub/file"), "private").unwrap();
+        assert_eq!(fs::metadata(path("sub/file")).unwrap().permissions().mode() & 0o777, 0o600);
+        symlink("around", path("around")).unwrap();
+        let error = write_text(&path("around"), "text").unwrap_err().to_string();
+        assert!(error.ends_with("/around: cannot write: its links lead to each other"), "{error}");
     }
 
     #[test]
