@@ -6,7 +6,7 @@
 //! element once. So it pays where convolutions multiply each element of what is converted with enough others; one
 //! conversion of an input serves all kernels that read it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ir::{
     Access, Affine, AxisId, Buffer, BufferId, Index, Indices, Inst, Kernel, KernelId, Place, Plan, ReduceOp,
@@ -64,7 +64,13 @@ pub fn insert_conversions(plan: &mut Plan, bundles: &[Bundles], channels: &[usiz
 
 /// Copies images of convolutions that others see flattened from and to slots of their own.
 fn convert_flattened(plan: &mut Plan, bundles: &[Bundles]) {
+    // What stands for a slot until that is written again.
+    let mut converted: BTreeMap<SlotId, (Shape, SlotId)> = BTreeMap::new();
     for mut step in std::mem::take(&mut plan.steps) {
+        match &step {
+            Step::Loop { .. } => converted.clear(),
+            _ => plan.writes(&step).iter().for_each(|slot| drop(converted.remove(slot))),
+        }
         let (mut before, mut after) = (Vec::new(), Vec::new());
         if let Step::Call { kernel, slots } = &mut step {
             let kernel = plan.kernel(*kernel);
@@ -84,7 +90,12 @@ fn convert_flattened(plan: &mut Plan, bundles: &[Bundles]) {
                     .collect();
             for (at, access, ty) in flattened {
                 let slot = slots[at];
+                if let Some((_, known)) = converted.get(&slot).filter(|(shape, _)| *shape == ty.shape) {
+                    slots[at] = *known;
+                    continue;
+                }
                 slots[at] = converted_slot(plan, slot);
+                converted.insert(slot, (ty.shape.clone(), slots[at]));
                 plan.slots[slots[at].0 as usize].ty = ty.clone();
                 let kernel = copy_kernel(plan, &ty);
                 if access == Access::Read {
@@ -116,16 +127,21 @@ fn convert_for_flattening(plan: &mut Plan, bundles: &[Bundles]) {
             }
         }
     }
+    let mut copies: BTreeMap<SlotId, SlotId> = BTreeMap::new();
     for mut step in std::mem::take(&mut plan.steps) {
         if let Step::Call { kernel, slots } = &mut step {
             let shapes: Vec<Shape> =
                 plan.kernel(*kernel).parameters().map(|(_, buffer)| buffer.ty.shape.clone()).collect();
             for (slot, seen) in slots.iter_mut().zip(shapes) {
                 if bound.contains(slot) && flattens(&plan.slot(*slot).ty.shape, &seen) {
-                    let kernel = copy_kernel(plan, &plan.slot(*slot).ty.clone());
-                    let copy = converted_slot(plan, *slot);
-                    plan.steps.push(Step::Call { kernel, slots: smallvec![*slot, copy] });
-                    *slot = copy;
+                    let state = *slot;
+                    *slot = copies.get(&state).copied().unwrap_or_else(|| {
+                        let kernel = copy_kernel(plan, &plan.slot(state).ty.clone());
+                        let copy = converted_slot(plan, state);
+                        plan.steps.push(Step::Call { kernel, slots: smallvec![state, copy] });
+                        copy
+                    });
+                    copies.insert(state, *slot);
                 }
             }
         }

@@ -1,9 +1,8 @@
 //! Bidirectional games: an encoder beside the generator.
 
-use ir::ops::Distribution::Normal;
-use ir::{DType, Error, Shape, Value};
+use ir::{Error, Shape, Value};
 
-use super::{DISCRIMINATOR, GENERATOR, Objective, check_row, check_scores};
+use super::{DISCRIMINATOR, GENERATOR, Objective, Pairs, check_scores};
 use crate::models::latent::{CODE, RECONSTRUCTION};
 use crate::{Context, Generative, Layer, Network, Optimizer, Outputs, Player};
 
@@ -71,11 +70,7 @@ fn pair(cx: &mut Context, rows: Value, codes: Value) -> Result<Value, Error> {
 
 impl<G: Layer, E: Layer, D: Layer> Network for BiGan<G, E, D> {
     fn build(&self, cx: &mut Context, rows: usize) -> Result<Outputs, Error> {
-        let shape: Shape = [rows].into_iter().chain(self.row.iter().copied()).collect();
-        let real = cx.input("x", DType::F32, shape)?;
-        let noise = cx.draw(Normal, [rows, self.latent])?;
-        let made = cx.layer(GENERATOR, &self.generator, noise)?;
-        check_row(cx, "the generator makes", made, real)?;
+        let Pairs { real, noise, made } = Pairs::new(cx, &self.row, self.latent, &self.generator, rows)?;
         let code = cx.layer(ENCODER, &self.encoder, real)?;
         if cx.ty(code) != cx.ty(noise) {
             let problem = format!("codes are {}, and rows are made of {}", cx.ty(code), cx.ty(noise));

@@ -113,11 +113,7 @@ impl<G: Layer, D: Layer> Gan<G, D> {
 
     /// The game, where layers know of classes what they are to know.
     fn game(&self, cx: &mut Context, rows: usize) -> Result<Outputs, Error> {
-        let shape: Shape = [rows].into_iter().chain(self.row.iter().copied()).collect();
-        let real = cx.input("x", DType::F32, shape)?;
-        let noise = cx.draw(Normal, [rows, self.latent])?;
-        let made = cx.layer(GENERATOR, &self.generator, noise)?;
-        check_row(cx, "the generator makes", made, real)?;
+        let Pairs { real, made, .. } = Pairs::new(cx, &self.row, self.latent, &self.generator, rows)?;
         let of_real = cx.layer(DISCRIMINATOR, &self.discriminator, real)?;
         let of_made = cx.shared(DISCRIMINATOR, &self.discriminator, made)?;
         check_scores(cx, of_real, rows)?;
@@ -202,13 +198,32 @@ impl<G: Layer, D: Layer> Generative for Gan<G, D> {
     }
 }
 
-/// Checks that what is made is like rows of data.
-fn check_row(cx: &Context, what: &str, made: Value, real: Value) -> Result<(), Error> {
-    if cx.ty(made) == cx.ty(real) {
-        return Ok(());
+/// Rows of the data beside as many that are made of noise.
+struct Pairs {
+    real: Value,
+    noise: Value,
+    made: Value,
+}
+
+impl Pairs {
+    fn new(
+        cx: &mut Context,
+        row: &Shape,
+        latent: usize,
+        generator: &dyn Layer,
+        rows: usize,
+    ) -> Result<Pairs, Error> {
+        let shape: Shape = [rows].into_iter().chain(row.iter().copied()).collect();
+        let real = cx.input("x", DType::F32, shape)?;
+        let noise = cx.draw(Normal, [rows, latent])?;
+        let made = cx.layer(GENERATOR, generator, noise)?;
+        if cx.ty(made) != cx.ty(real) {
+            let problem = format!("the generator makes {}, a batch of data is {}", cx.ty(made), cx.ty(real));
+            let help = "end it in a layer that gives rows of the shape of the data";
+            return Err(Error::new(GENERATOR, problem, help));
+        }
+        Ok(Pairs { real, noise, made })
     }
-    let problem = format!("{what} {}, a batch of data is {}", cx.ty(made), cx.ty(real));
-    Err(Error::new(GENERATOR, problem, "end it in a layer that gives rows of the shape of the data"))
 }
 
 /// Checks that there is one score for each row.
