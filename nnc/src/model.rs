@@ -8,6 +8,8 @@ use nn::supervised::PREDICTION;
 use runtime::{Executable, State};
 
 use crate::checkpoint::{Checkpoint, Description, Identity, set_states};
+#[cfg(feature = "data-csv")]
+use crate::data::csv::Encoding;
 use crate::data::{Arrays, Dataset, Examples, Normalisation, Targets};
 use crate::trainer::metrics::{predicted_classes, probabilities};
 use crate::trainer::{Evaluation, Predictor};
@@ -107,7 +109,11 @@ impl Model {
         let width = self.predictor.outputs();
         let is_named = names.len() == width && self.result_types().any(|(name, _)| name == PREDICTION);
         let names = if is_named { names.clone() } else { (0..width).map(|at| at.to_string()).collect() };
-        Ok(Predictions { values: outputs, names, is_classes: *is_classes && is_named })
+        let values = match self.target_normalisation().filter(|_| is_named) {
+            Some(normalisation) => normalisation.undo(&outputs),
+            None => outputs,
+        };
+        Ok(Predictions { values, names, is_classes: *is_classes && is_named })
     }
 
     /// All results for arrays `[rows, ..]` by name. They are taken as they are, not normalised.
@@ -127,7 +133,13 @@ impl Model {
         match data.dataset() {
             Some(dataset) => {
                 let dataset = self.predictor.with_rows_that_fit(&self.normalised(dataset)?)?;
-                self.predictor.results(&self.state, &dataset)
+                let mut results = self.predictor.results(&self.state, &dataset)?;
+                if let Some(normalisation) = self.target_normalisation() {
+                    let predictions = results.iter_mut().filter(|(name, _)| name == PREDICTION);
+                    let values = predictions.filter_map(|(_, tensor)| tensor.as_mut_slice::<f32>());
+                    values.for_each(|values| values.copy_from_slice(&normalisation.undo(values)));
+                }
+                Ok(results)
             }
             None => self.predictor.results(&self.state, data),
         }
@@ -144,13 +156,17 @@ impl Model {
         }
     }
 
-    /// What its first result is of each row of a data set, row-major, and what that is worth.
+    /// What its first result is of each row of a data set, row-major, and what that is worth. Of target values that were scaled in
+    /// training, results and loss are of the scaled ones, and metrics of those that are given.
     ///
     /// # Errors
     /// Where rows or targets are not like those that it was trained on, or it returns NaN or infinity of one.
     pub fn predict_and_evaluate(&self, data: &Dataset) -> Result<(Vec<f32>, Evaluation), Error> {
         self.check_targets(data)?;
-        let data = self.normalised(data)?;
+        let mut data = self.normalised(data)?;
+        if let Some(normalisation) = self.target_normalisation() {
+            data = normalisation.apply_to_targets(&data)?;
+        }
         let (outputs, evaluation) = self.predictor.predict_and_evaluate(&self.state, &data)?;
         self.check_finite(&outputs, &data)?;
         Ok((outputs, evaluation))
@@ -178,7 +194,18 @@ impl Model {
 
     /// How rows are scaled before the model sees them.
     pub fn normalisation(&self) -> Option<&Normalisation> {
-        self.description.normalisation.as_ref()
+        self.description.preparation.normalisation.as_ref()
+    }
+
+    /// How target values were scaled before training, which what it predicts is scaled back from.
+    pub fn target_normalisation(&self) -> Option<&Normalisation> {
+        self.description.preparation.target_normalisation.as_ref()
+    }
+
+    /// How the rows of the table became numbers that it was trained on; `None` where it was no table.
+    #[cfg(feature = "data-csv")]
+    pub fn encoding(&self) -> Option<&Encoding> {
+        self.description.preparation.encoding.as_ref()
     }
 
     /// The names of the classes that it predicts; `None` where it predicts values.
@@ -373,6 +400,9 @@ impl fmt::Display for Summary<'_> {
         }
         if let Some(normalisation) = model.normalisation() {
             writeln!(f, "  rows are scaled: {}", normalisation.in_words())?;
+        }
+        if let Some(normalisation) = model.target_normalisation() {
+            writeln!(f, "  predictions are scaled back from: {}", normalisation.in_words())?;
         }
         for (name, ty) in model.predictor.states() {
             writeln!(f, "  {name}: {ty}")?;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::Template;
 use crate::Error;
 use crate::data::sequences::Tokens;
-use crate::data::{Dataset, Examples, Normalisation};
+use crate::data::{Dataset, Examples, Preparation};
 use crate::trainer::Run;
 
 /// Named values on which a run depends: the layers of the model, the learning rate, the size of batches. Their names are
@@ -48,9 +48,9 @@ pub struct Description {
     pub settings: Settings,
     /// What may change when a run goes on: the number of epochs, the file that the data are in.
     pub free: Settings,
-    /// How rows were normalised before training, and have to be before use.
-    #[serde(serialize_with = "as_text", deserialize_with = "of_text")]
-    pub normalisation: Option<Normalisation>,
+    /// What was done to rows and targets before training, and has to be before use.
+    #[serde(flatten)]
+    pub preparation: Preparation,
     /// What it was trained on.
     pub data: Identity,
 }
@@ -70,8 +70,8 @@ pub struct Position {
 impl Description {
     /// That of a run on these examples, with no settings.
     pub fn of(data: &impl Examples) -> Description {
-        let normalisation = data.dataset().and_then(Dataset::normalisation).cloned();
-        Description { normalisation, data: Identity::of(data), ..Description::default() }
+        let preparation = data.dataset().map(Dataset::preparation).cloned().unwrap_or_default();
+        Description { preparation, data: Identity::of(data), ..Description::default() }
     }
 }
 

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use nn::supervised::TARGETS;
-use nnc::data::{Dataset, Loaded, Source, Targets, rows};
+use nnc::data::rows::{self, Reading};
+use nnc::data::{Dataset, Loaded, Targets};
 use nnc::generative::encode;
 use nnc::{Error, Model, Options};
 use serde_json::json;
 
-use super::eval::{Part, load};
+use super::data::DataArgs;
 use super::output::Output;
 use super::results::{npy_bytes, read_rows};
 use super::target::TargetArg;
@@ -23,12 +24,8 @@ pub struct Args {
     /// - is stdin
     #[arg(long, value_name = "FILE", required_unless_present = "data", conflicts_with = "data")]
     input: Option<PathBuf>,
-    /// The rows of a data set and their labels, as for `nnc eval`
-    #[arg(long, value_name = "SOURCE")]
-    data: Option<String>,
-    /// Which of its rows
-    #[arg(long, value_enum, default_value_t = Part::Test)]
-    part: Part,
+    #[command(flatten)]
+    data: DataArgs,
     /// The class of all rows, counted from 0, for a model that knows it [default: that of each row]
     #[arg(long, value_name = "K")]
     label: Option<usize>,
@@ -46,9 +43,9 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let options = Options { threads: args.threads, ..args.target.options() };
     let model = nnc::load_with(&args.checkpoint, &options)?;
-    let rows = match (&args.input, &args.data) {
-        (Some(input), _) => rows_of(&model, input, args.label)?,
-        (None, data) => loaded(&model, data.as_deref().unwrap_or_default(), args.part)?,
+    let rows = match &args.input {
+        Some(input) => rows_of(&model, input, args, output)?,
+        None => loaded(&model, args, output)?,
     };
     let codes = encode(&model, &rows, args.label)?;
     streams::write(&args.out, &npy_bytes(&codes)?)?;
@@ -58,8 +55,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 }
 
 /// The rows of a data set.
-fn loaded(model: &Model, source: &str, part: Part) -> Result<Dataset, Error> {
-    match load(&source.parse::<Source>()?, model, part)? {
+fn loaded(model: &Model, args: &Args, output: &Output) -> Result<Dataset, Error> {
+    match args.data.load(model, output)?.0 {
         Loaded::Rows(rows) => Ok(rows),
         others => {
             let problem = "it has a target at each step, and codes are of rows";
@@ -69,9 +66,11 @@ fn loaded(model: &Model, source: &str, part: Part) -> Result<Dataset, Error> {
 }
 
 /// The rows of a file, with their labels where the model wants those and none is given for all.
-fn rows_of(model: &Model, input: &Path, label: Option<usize>) -> Result<Dataset, Error> {
-    if label.is_some() || !model.inputs().any(|(name, _)| name == TARGETS) {
-        return read_rows(input);
+fn rows_of(model: &Model, input: &Path, args: &Args, output: &Output) -> Result<Dataset, Error> {
+    let format = args.data.table.format_for(model.encoding())?;
+    let reading = Reading { encoding: model.encoding(), format, ..Reading::default() };
+    if args.label.is_some() || !model.inputs().any(|(name, _)| name == TARGETS) {
+        return read_rows(input, &reading, output);
     }
     let (bytes, name) = (streams::read(input)?, streams::name(input));
     let Some(labels) = rows::labels(&bytes, &name)? else {
@@ -79,7 +78,7 @@ fn rows_of(model: &Model, input: &Path, label: Option<usize>) -> Result<Dataset,
         let help = "give --label K, an archive (.npz) with the labels as y, or --data SOURCE";
         return Err(Error::invalid(name, problem, help));
     };
-    let rows = rows::decode(&bytes, &name)?;
+    let rows = rows::decode(&bytes, &reading, &name)?;
     let names = model.class_names().unwrap_or_default().to_vec();
     Dataset::new(&name, rows.row_shape().clone(), rows.rows().to_vec(), Targets::Classes { labels, names })
 }

@@ -8,6 +8,7 @@
 
 mod bench;
 mod check;
+mod data;
 mod dump;
 mod encode;
 mod eval;
@@ -21,6 +22,7 @@ mod results;
 mod run;
 mod sample;
 mod streams;
+mod table;
 mod target;
 mod train;
 mod visualize;

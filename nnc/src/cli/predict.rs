@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use ir::Tensor;
+use nnc::data::rows::Reading;
 use nnc::model::Predictions;
 use nnc::{Error, Options, npy};
 use serde_json::{Value, json};
 
 use super::output::Output;
+use super::table::TableArgs;
 use super::target::TargetArg;
 use super::{Status, results, streams};
 
@@ -19,14 +21,20 @@ const SHOWN_ROWS: usize = 20;
 pub struct Args {
     /// A model or a checkpoint that `nnc train` has written
     checkpoint: PathBuf,
-    /// The rows: an array [rows, ..] in a .npy or .npz file (there called x, or the only one), or a .csv file of numbers,
-    /// a line of names above them or not; for models that take several arrays, an archive of these; - is stdin, with any of these
+    /// The rows: an array [rows, ..] in a .npy or .npz file (there called x, or the only one), or a table in a .csv file; for models that
+    /// take several arrays, an archive of these; - is stdin, with any of these. Of a model that was trained on a table, the same columns
+    /// are used, found by their names, and others are not looked at, the target among them; for other models, all columns hold numbers
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// Where to write all predictions: .csv, .npy for what the model returns (of classes, logits), or .npz for all of its
     /// results by name; - is stdout, as .csv
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Columns of a table to leave out, by name or by number from 1, for models that were not trained on a table
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    drop: Vec<String>,
+    #[command(flatten)]
+    table: TableArgs,
     /// The number of threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -53,15 +61,17 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     }
     let options = Options { threads: args.threads, ..args.target.options() };
     let model = nnc::load_with(&args.checkpoint, &options)?;
+    let format = args.table.format_for(model.encoding())?;
+    let reading = Reading { encoding: model.encoding(), format, left_out: args.drop.clone() };
     let takes_arrays = results::takes_arrays(&model);
     if takes_arrays || args.out.as_deref().is_some_and(|out| has_ending(out, "npz")) {
         if let Some(out) = args.out.as_deref().filter(|out| !has_ending(out, "npz")) {
             let problem = format!("{} takes several arrays, and may have several results", model.name());
             return Err(Error::invalid(out.display().to_string(), problem, "end it in .npz"));
         }
-        return results::run(&model, &args.input, args.out.as_deref(), output);
+        return results::run(&model, &args.input, &reading, args.out.as_deref(), output);
     }
-    let rows = results::read_rows(&args.input)?;
+    let rows = results::read_rows(&args.input, &reading, output)?;
     let predictions = model.predict_rows(&rows)?;
     if let Some(out) = &args.out {
         write(&predictions, out)?;

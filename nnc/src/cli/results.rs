@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ir::Tensor;
+use nnc::data::rows::Reading;
 use nnc::data::{Arrays, Dataset};
 use nnc::{Error, Model, data, npy};
 use serde_json::{Map, Value, json};
@@ -22,7 +23,13 @@ pub fn takes_arrays(model: &Model) -> bool {
 ///
 /// # Errors
 /// Where the input is no archive and the model takes several arrays, or one is missing or of another type.
-pub fn run(model: &Model, input: &Path, out: Option<&Path>, output: &Output) -> Result<Status, Error> {
+pub fn run(
+    model: &Model,
+    input: &Path,
+    reading: &Reading<'_>,
+    out: Option<&Path>,
+    output: &Output,
+) -> Result<Status, Error> {
     let results = if takes_arrays(model) {
         let (bytes, name) = (streams::read(input)?, streams::name(input));
         let arrays = npy::npz::decode(&bytes, &name).map_err(|error| {
@@ -32,7 +39,7 @@ pub fn run(model: &Model, input: &Path, out: Option<&Path>, output: &Output) -> 
         })?;
         model.results(&Arrays::new(&name, arrays)?)?
     } else {
-        model.results(&read_rows(input)?)?
+        model.results(&read_rows(input, reading, output)?)?
     };
     if let Some(out) = out {
         let named = results.iter().map(|(name, tensor)| (name.as_str(), tensor));
@@ -51,12 +58,14 @@ pub fn run(model: &Model, input: &Path, out: Option<&Path>, output: &Output) -> 
     Ok(Status::Done)
 }
 
-/// The rows in a file, or on stdin.
-pub fn read_rows(input: &Path) -> Result<Dataset, Error> {
-    match streams::is_stream(input) {
-        true => data::rows::decode(&streams::read(input)?, "stdin"),
-        false => data::rows::read(input),
-    }
+/// The rows in a file, or on stdin. What there is to say of how they were read is reported.
+pub fn read_rows(input: &Path, reading: &Reading<'_>, output: &Output) -> Result<Dataset, Error> {
+    let rows = match streams::is_stream(input) {
+        true => data::rows::decode(&streams::read(input)?, reading, "stdin")?,
+        false => data::rows::read(input, reading)?,
+    };
+    rows.remarks().iter().for_each(|remark| output.report(remark));
+    Ok(rows)
 }
 
 /// A tensor as a .npy file.

@@ -1,14 +1,19 @@
 //! A data set: rows of numbers with a target each, checked when it is made so that training need not.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ir::{Shape, Tensor};
 use nn::supervised::{ROWS, TARGETS};
 
 use super::arrays::{Arrays, Examples, are_alike};
+#[cfg(feature = "data-csv")]
+use super::csv::Encoding;
+use super::exact::Exact;
 use super::normalisation::Normalisation;
-use super::targets::{MAX_CLASSES, Targets, rows_of};
+use super::preparation::Preparation;
+use super::targets::{MAX_CLASSES, PreciseTargets, Targets, rows_of};
 use crate::Error;
 
 /// Rows with their targets. All numbers are finite, and all labels below the number of classes. A clone shares them.
@@ -28,7 +33,11 @@ pub struct Dataset {
     len: usize,
     rows: Arc<Tensor>,
     targets: Arc<Targets>,
-    normalisation: Option<Normalisation>,
+    /// What rows and target values were before they were rounded to f32, where that matters.
+    exact_rows: Exact,
+    exact_values: Exact,
+    preparation: Preparation,
+    remarks: Arc<[String]>,
 }
 
 impl Dataset {
@@ -82,7 +91,50 @@ impl Dataset {
             }
         }
         let (rows, targets) = (vector(rows), targets.into());
-        Ok(Dataset { name: name.into(), row_shape, len, rows, targets, normalisation: None })
+        Ok(Dataset {
+            name: name.into(),
+            row_shape,
+            len,
+            rows,
+            targets,
+            exact_rows: Exact::default(),
+            exact_values: Exact::default(),
+            preparation: Preparation::default(),
+            remarks: [].into(),
+        })
+    }
+
+    /// As [`Dataset::new`], of numbers that are rounded to `f32` only after they have been scaled: of seconds since 1970, `f32` would
+    /// hold every 128th.
+    ///
+    /// ```
+    /// use nnc::data::{Dataset, Normalisation, Targets};
+    /// let seconds = vec![1.7e9, 1.7e9 + 1.0, 1.7e9 + 2.0];
+    /// let data = Dataset::of_f64("times", [1], seconds, Targets::classes(vec![0; 3], 1))?;
+    /// let scaled = Normalisation::to_unit_range(&data).apply(&data)?;
+    /// assert_eq!(scaled.rows(), [0.0, 0.5, 1.0]);
+    /// # Ok::<(), nnc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Dataset::new`].
+    pub fn of_f64(
+        name: &str,
+        row_shape: impl Into<Shape>,
+        rows: Vec<f64>,
+        targets: impl Into<PreciseTargets>,
+    ) -> Result<Dataset, Error> {
+        let row_shape = row_shape.into();
+        let (targets, exact_values) = match targets.into() {
+            PreciseTargets::Classes(targets) => (targets, Exact::default()),
+            PreciseTargets::Values { values, names } => {
+                let (rounded, width) = (rounded(&values), names.len());
+                (Targets::Values { values: rounded, names }, Exact::of(values, width))
+            }
+        };
+        let data = Dataset::new(name, row_shape, rounded(&rows), targets)?;
+        let exact_rows = Exact::of(rows, data.features());
+        Ok(Dataset { exact_rows, exact_values, ..data })
     }
 
     /// The same under another name.
@@ -146,13 +198,69 @@ impl Dataset {
 
     /// How its rows were scaled, where they were.
     pub fn normalisation(&self) -> Option<&Normalisation> {
-        self.normalisation.as_ref()
+        self.preparation.normalisation.as_ref()
+    }
+
+    /// How its target values were scaled, where they were.
+    pub fn target_normalisation(&self) -> Option<&Normalisation> {
+        self.preparation.target_normalisation.as_ref()
+    }
+
+    /// How the rows of a table became its rows.
+    #[cfg(feature = "data-csv")]
+    pub fn encoding(&self) -> Option<&Encoding> {
+        self.preparation.encoding.as_ref()
+    }
+
+    /// What was done to its rows and targets.
+    pub fn preparation(&self) -> &Preparation {
+        &self.preparation
+    }
+
+    /// What who gave the file should know of how it was read: columns that were not used, rows that were left out.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// The same, of a table that became it by this encoding.
+    #[cfg(feature = "data-csv")]
+    pub(super) fn with_encoding(self, encoding: Encoding, remarks: Vec<String>) -> Dataset {
+        let preparation = Preparation { encoding: Some(encoding), ..self.preparation };
+        Dataset { preparation, remarks: remarks.into(), ..self }
+    }
+
+    /// The numbers at these places of a row, before they were rounded where that is known.
+    pub(super) fn exact_row(&self, row: usize, places: Range<usize>) -> impl Iterator<Item = f64> {
+        let start = row * self.features();
+        self.exact_rows.or(self.rows(), start + places.start..start + places.end)
+    }
+
+    /// All target values, row-major, before they were rounded where that is known.
+    pub(super) fn exact_values(&self) -> impl Iterator<Item = f64> {
+        let values = self.values().unwrap_or_default();
+        self.exact_values.or(values, 0..values.len())
     }
 
     /// Rows that this normalisation has made, in the place of its own.
     pub(super) fn with_rows(&self, rows: Vec<f32>, normalisation: Normalisation) -> Result<Dataset, Error> {
         let scaled = Dataset::new(self.name(), self.row_shape.clone(), rows, self.targets().clone())?;
-        Ok(Dataset { normalisation: Some(normalisation), ..scaled })
+        let preparation = Preparation { normalisation: Some(normalisation), ..self.preparation.clone() };
+        let exact_values = self.exact_values.clone();
+        Ok(Dataset { preparation, exact_values, remarks: Arc::clone(&self.remarks), ..scaled })
+    }
+
+    /// Target values that this normalisation has made, in the place of its own.
+    pub(super) fn with_values(
+        &self,
+        values: Vec<f32>,
+        normalisation: Normalisation,
+    ) -> Result<Dataset, Error> {
+        let targets = Targets::Values { values, names: self.targets.names().to_vec() };
+        let scaled = Dataset::new(self.name(), self.row_shape.clone(), self.rows().to_vec(), targets)?;
+        let preparation =
+            Preparation { target_normalisation: Some(normalisation), ..self.preparation.clone() };
+        let exact_rows = self.exact_rows.clone();
+        Ok(Dataset { preparation, exact_rows, remarks: Arc::clone(&self.remarks), ..scaled })
     }
 
     /// The classes of the rows; `None` where the targets are values.
@@ -198,7 +306,8 @@ impl Dataset {
         let mut values = vec![0.0; labels.len() * names.len()];
         let rows = values.chunks_exact_mut(names.len().max(1)).zip(labels);
         rows.for_each(|(row, &label)| row[label as usize] = 1.0);
-        Dataset { targets: Targets::Values { values, names: names.clone() }.into(), ..self.clone() }
+        let targets = Targets::Values { values, names: names.clone() }.into();
+        Dataset { targets, ..self.clone() }
     }
 
     /// These rows, in this order.
@@ -212,8 +321,30 @@ impl Dataset {
             len: rows.len(),
             rows: vector(rows_of(self.rows(), self.features(), rows)),
             targets: self.targets.of_rows(rows).into(),
-            normalisation: self.normalisation.clone(),
+            exact_rows: self.exact_rows.of_rows(self.features(), rows),
+            exact_values: self.exact_values.of_rows(self.outputs(), rows),
+            preparation: self.preparation.clone(),
+            remarks: Arc::clone(&self.remarks),
         }
+    }
+
+    /// These rows, and after them those of a data set that is like this one.
+    ///
+    /// # Errors
+    /// Where there are too many.
+    pub(super) fn followed_by(&self, others: &Dataset) -> Result<Dataset, Error> {
+        let targets = match (self.targets(), others.targets()) {
+            (Targets::Classes { labels: a, names }, Targets::Classes { labels: b, .. }) => {
+                Targets::Classes { labels: [&a[..], b].concat(), names: names.clone() }
+            }
+            (Targets::Values { values: a, names }, Targets::Values { values: b, .. }) => {
+                Targets::Values { values: [&a[..], b].concat(), names: names.clone() }
+            }
+            (targets, _) => targets.clone(), // of other rows; `new` checks their number
+        };
+        let rows = [self.rows(), others.rows()].concat();
+        let joined = Dataset::new(self.name(), self.row_shape.clone(), rows, targets)?;
+        Ok(Dataset { preparation: self.preparation.clone(), remarks: Arc::clone(&self.remarks), ..joined })
     }
 
     /// The rows for which `is_held_out(index)` is false, and those for which it is true, both in order.
@@ -221,19 +352,6 @@ impl Dataset {
         let (held_out, rest): (Vec<u32>, Vec<u32>) =
             (0..self.len as u32).partition(|&index| is_held_out(index as usize));
         (self.subset(&rest), self.subset(&held_out))
-    }
-
-    /// The first four fifths of the rows, and the rest.
-    ///
-    /// ```
-    /// let all = nnc::data::synthetic::spirals(2, 100, 0)?;
-    /// let (train, test) = all.split_off_last_fifth();
-    /// assert_eq!((train.len(), test.len(), test.row(0)), (80, 20, all.row(80)));
-    /// # Ok::<(), nnc::Error>(())
-    /// ```
-    pub fn split_off_last_fifth(&self) -> (Dataset, Dataset) {
-        let rest = self.len - self.len / 5;
-        self.split(|index| index >= rest)
     }
 
     /// The rows but for every fifth from the first on, and these.
@@ -247,6 +365,10 @@ impl Dataset {
     pub fn split_off_every_fifth(&self) -> (Dataset, Dataset) {
         self.split(|index| index.is_multiple_of(5))
     }
+}
+
+fn rounded(numbers: &[f64]) -> Vec<f32> {
+    numbers.iter().map(|&number| number as f32).collect()
 }
 
 impl Examples for Dataset {
@@ -295,7 +417,6 @@ impl fmt::Display for Dataset {
 }
 
 /// Checks that what a model is trained on is like what it is tested on.
-#[cfg(any(feature = "data-csv", feature = "data-npy"))]
 pub(super) fn check_alike(train: &Dataset, test: &Dataset, subject: &str) -> Result<(), Error> {
     let traits = |set: &Dataset| {
         let kind = if set.labels().is_some() { "classes" } else { "values" };

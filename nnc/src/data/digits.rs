@@ -29,7 +29,7 @@ pub fn digits() -> (Dataset, Dataset) {
 
 /// Reads lines of 64 pixels and a digit.
 fn read(file: &[u8]) -> Result<Dataset, Error> {
-    let mut records = Records::new(file, "digits")?;
+    let mut records = Records::new(file, "digits", None)?;
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     while let Some(record) = records.next_record()? {
         let malformed = |problem: String| {

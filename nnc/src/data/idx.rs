@@ -12,7 +12,7 @@ use ir::Shape;
 
 use super::dataset::check_alike;
 use super::targets::class_count;
-use super::{Dataset, Targets, gzip};
+use super::{Dataset, Parts, Targets, gzip};
 use crate::{Error, files};
 
 /// The type of bytes in a magic number.
@@ -27,21 +27,21 @@ const SHOWN_FILES: usize = 10;
 
 /// The images of a folder for training and for testing, `[1, height, width]` and scaled to 0..1, with their classes. A
 /// set is a pair of files like `train-images-idx3-ubyte.gz` and `train-labels-idx1-ubyte.gz`; one that starts with
-/// `t10k-` or `test-` is for testing. Of a set that is alone, the first four fifths are for training.
+/// `t10k-` or `test-` is for testing.
 ///
 /// # Errors
 /// Where there is no set in the folder or more than two, a file is damaged, there are not as many images as labels, or
 /// labels are out of range: a class without images between others, or one that the set for training has not.
-pub fn read(folder: &Path, name: &str) -> Result<(Dataset, Dataset), Error> {
+pub fn read(folder: &Path, name: &str) -> Result<Parts, Error> {
     let sets = Sets::find(folder)?;
     let (images, labels) = read_set(&sets.train)?;
     let classes = class_count(&labels, &sets.train.labels.display().to_string())?;
     let train = dataset(name, &sets.train, images, labels, classes)?;
-    let Some(test) = &sets.test else { return Ok(train.split_off_last_fifth()) };
+    let Some(test) = &sets.test else { return Ok(Parts::Whole(train)) };
     let (images, labels) = read_set(test)?;
     let test = dataset(name, test, images, labels, classes)?;
     check_alike(&train, &test, &folder.display().to_string())?;
-    Ok((train, test))
+    Ok(Parts::Apart { train, test })
 }
 
 /// The files of a set.
@@ -233,7 +233,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             write_set(folder.path(), "train-", &[0, 1, 2], is_gzipped);
             write_set(folder.path(), "t10k-", &[2, 1], is_gzipped);
-            let (train, test) = read(folder.path(), "toy").unwrap();
+            let (train, test) = read(folder.path(), "toy").unwrap().split(0);
             assert_eq!(train.to_string(), "toy: 3 rows of [1, 2, 1], classes 0, 1, 2");
             assert_eq!((train.row(1), train.labels()), (&[1.0 / 255.0, 1.0][..], Some(&[0, 1, 2][..])));
             assert_eq!((test.len(), test.outputs(), test.labels()), (2, 3, Some(&[2, 1][..])));
@@ -245,7 +245,7 @@ mod tests {
         for prefix in ["t10k-", "train-", "emnist-letters-train-", ""] {
             let folder = tempfile::tempdir().unwrap();
             write_set(folder.path(), prefix, &[0, 1, 2, 0, 1, 2, 0, 1, 2, 0], true);
-            let (train, test) = read(folder.path(), "toy").unwrap();
+            let (train, test) = read(folder.path(), "toy").unwrap().split(0);
             assert_eq!((train.len(), test.labels()), (8, Some(&[2, 0][..])));
         }
     }

@@ -9,11 +9,14 @@
 //! | [`batches`] | rows gathered ahead of the steps that use them |
 //! | [`csv`] | tables with a column to predict |
 //! | [`dataset`] | rows with their targets |
+//! | `exact` | numbers before they are rounded |
 //! | [`mod@digits`] | the embedded handwritten digits |
 //! | [`few_labels`] | data of which few rows have labels |
 //! | [`idx`] | MNIST and its kin |
 //! | [`normalisation`] | the scaling of features |
 //! | [`npz`] | arrays of NumPy |
+//! | [`parts`] | rows for training and for testing |
+//! | [`preparation`] | what is done to rows and targets before a model sees them |
 //! | [`prices`] | daily prices of shares, read or drawn |
 //! | [`rows`] | rows without targets, to predict these |
 //! | [`sequences`] | rows of tokens with a class at each step: texts, tests of memory |
@@ -31,6 +34,7 @@ pub mod csv;
 pub mod dataset;
 #[cfg(feature = "data-csv")]
 pub mod digits;
+mod exact;
 pub mod few_labels;
 #[cfg(feature = "data-csv")]
 pub(crate) mod gzip;
@@ -39,6 +43,8 @@ pub mod idx;
 pub mod normalisation;
 #[cfg(feature = "data-npy")]
 pub mod npz;
+pub mod parts;
+pub mod preparation;
 #[cfg(feature = "data-csv")]
 pub mod prices;
 #[cfg(feature = "data-csv")]
@@ -61,7 +67,9 @@ pub use dataset::Dataset;
 #[cfg(feature = "data-csv")]
 pub use digits::digits;
 pub use normalisation::Normalisation;
+pub use parts::Parts;
+pub use preparation::Preparation;
 pub use sequences::Sequences;
 #[cfg(feature = "data")]
-pub use source::{Loaded, Source};
+pub use source::{Loaded, Loading, Source};
 pub use targets::Targets;

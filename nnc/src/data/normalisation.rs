@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Dataset;
@@ -24,36 +25,48 @@ use crate::Error;
 /// assert_eq!(text.parse::<Normalisation>()?, normalisation);
 /// # Ok::<(), nnc::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Normalisation {
-    shift: Vec<f32>,
-    scale: Vec<f32>,
+    shift: Vec<f64>,
+    scale: Vec<f64>,
 }
 
 impl Normalisation {
     /// To mean 0 and deviation 1 over the rows of `train`.
     pub fn standardise(train: &Dataset) -> Normalisation {
-        Normalisation::of_runs(train, |values| {
-            let mean_of = |number: &dyn Fn(f32) -> f64| {
-                values.iter().map(|&value| number(value)).sum::<f64>() / values.len() as f64
-            };
-            let mean = mean_of(&|value| f64::from(value));
-            (mean, mean_of(&|value| (f64::from(value) - mean).powi(2)).sqrt())
-        })
+        Normalisation::of_runs(train, mean_and_deviation)
     }
 
     /// To 0..1, from the least to the greatest value in the rows of `train`.
     pub fn to_unit_range(train: &Dataset) -> Normalisation {
         Normalisation::of_runs(train, |values| {
-            let least = values.iter().copied().fold(f32::INFINITY, f32::min);
-            let greatest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            (f64::from(least), f64::from(greatest) - f64::from(least))
+            let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+            (least, values.iter().copied().fold(f64::NEG_INFINITY, f64::max) - least)
         })
+    }
+
+    /// Target values to mean 0 and deviation 1, each for itself; `None` where the targets are classes.
+    ///
+    /// ```
+    /// use nnc::data::{Dataset, Normalisation, Targets};
+    /// let data = Dataset::new("toy", [1], vec![0.0; 2], Targets::values(vec![100.0, 300.0], 1))?;
+    /// let scaled = Normalisation::of_targets(&data).expect("values").apply_to_targets(&data)?;
+    /// assert_eq!(scaled.values(), Some([-1.0, 1.0].as_slice()));
+    /// # Ok::<(), nnc::Error>(())
+    /// ```
+    pub fn of_targets(train: &Dataset) -> Option<Normalisation> {
+        train.values()?;
+        let width = train.outputs();
+        let column = |column| -> Vec<f64> { train.exact_values().skip(column).step_by(width).collect() };
+        let columns = (0..width).map(|at| shift_and_scale(&column(at), mean_and_deviation));
+        let (shift, scale) = columns.unzip();
+        Some(Normalisation { shift, scale })
     }
 
     /// The normalisation that takes each run's values to `(value - shift) / range`; those that are the same in each row,
     /// to 0.
-    fn of_runs(train: &Dataset, shift_and_range: impl Fn(&[f32]) -> (f64, f64)) -> Normalisation {
+    fn of_runs(train: &Dataset, shift_and_range: impl Fn(&[f64]) -> (f64, f64)) -> Normalisation {
         let runs = match train.row_shape()[..] {
             [channels, _, _] => channels,
             _ => train.features(),
@@ -62,16 +75,13 @@ impl Normalisation {
         let (mut shift, mut scale, mut values) = (Vec::new(), Vec::new(), Vec::new());
         for run in 0..runs {
             values.clear();
+            let run = run * run_len..(run + 1) * run_len;
             for row in 0..train.len() {
-                values.extend_from_slice(&train.row(row)[run * run_len..][..run_len]);
+                values.extend(train.exact_row(row, run.clone()));
             }
-            let is_constant = values.windows(2).all(|pair| pair[0] == pair[1]);
-            let (run_shift, range) = match (is_constant, values.first()) {
-                (true, first) => (first.copied().unwrap_or_default().into(), f64::INFINITY),
-                (false, _) => shift_and_range(&values),
-            };
-            shift.push(run_shift as f32);
-            scale.push((1.0 / range).min(f32::MAX.into()) as f32);
+            let (run_shift, run_scale) = shift_and_scale(&values, &shift_and_range);
+            shift.push(run_shift);
+            scale.push(run_scale);
         }
         Normalisation { shift, scale }
     }
@@ -83,11 +93,41 @@ impl Normalisation {
     /// Where its rows cannot be cut into as many runs, or a scaled number is not finite.
     pub fn apply(&self, data: &Dataset) -> Result<Dataset, Error> {
         self.check_fits(data.features())?;
-        let mut rows = data.rows().to_vec();
-        if data.features() > 0 {
-            rows.chunks_exact_mut(data.features()).for_each(|row| self.scale_row(row));
+        let run_len = (data.features() / self.shift.len().max(1)).max(1);
+        let mut rows = Vec::with_capacity(data.len() * data.features());
+        for row in 0..data.len() {
+            let numbers = data.exact_row(row, 0..data.features()).enumerate();
+            rows.extend(numbers.map(|(at, number)| self.scaled(at / run_len, number)));
         }
         data.with_rows(rows, self.clone())
+    }
+
+    /// The data set with its target values scaled, which knows that they are: what models that are trained on it predict is
+    /// [scaled back](Normalisation::undo).
+    ///
+    /// # Errors
+    /// Where its targets are classes, or not as many values.
+    pub fn apply_to_targets(&self, data: &Dataset) -> Result<Dataset, Error> {
+        if data.values().is_none() || data.outputs() != self.shift.len() {
+            let problem = format!("it scales {} target values, and {data} has others", self.shift.len());
+            return Err(Error::invalid(
+                "normalisation",
+                problem,
+                "give targets like those that it was made for",
+            ));
+        }
+        let scaled = |(at, value)| self.scaled(at % self.shift.len(), value);
+        data.with_values(data.exact_values().enumerate().map(scaled).collect(), self.clone())
+    }
+
+    /// What numbers `[rows, runs]` were before they were scaled, rounded to `f32`.
+    pub fn undo(&self, numbers: &[f32]) -> Vec<f32> {
+        let runs = self.shift.iter().zip(&self.scale).cycle();
+        let undone = |(&number, (&shift, &scale)): (&f32, (&f64, &f64))| match scale {
+            0.0 => shift as f32, // what was the same in each row
+            _ => (f64::from(number) / scale + shift) as f32,
+        };
+        numbers.iter().zip(runs).map(undone).collect()
     }
 
     /// `(x - 0.5) * 2, the first of 64`
@@ -112,9 +152,13 @@ impl Normalisation {
 
     fn scale_row(&self, row: &mut [f32]) {
         let run_len = (row.len() / self.shift.len().max(1)).max(1);
-        for ((run, shift), scale) in row.chunks_exact_mut(run_len).zip(&self.shift).zip(&self.scale) {
-            run.iter_mut().for_each(|value| *value = (*value - shift) * scale);
-        }
+        let numbers = row.iter_mut().enumerate();
+        numbers.for_each(|(at, number)| *number = self.scaled(at / run_len, (*number).into()));
+    }
+
+    /// A number of a run, scaled.
+    fn scaled(&self, run: usize, number: f64) -> f32 {
+        ((number - self.shift[run]) * self.scale[run]) as f32
     }
 
     fn check_fits(&self, features: usize) -> Result<(), Error> {
@@ -126,9 +170,40 @@ impl Normalisation {
     }
 }
 
+fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let mean_of = |number: &dyn Fn(f64) -> f64| {
+        values.iter().map(|&value| number(value)).sum::<f64>() / values.len() as f64
+    };
+    let mean = mean_of(&|value| value);
+    (mean, mean_of(&|value| (value - mean).powi(2)).sqrt())
+}
+
+/// What takes values to `(value - shift) * scale`, by their shift and range; those that are all the same, to 0.
+fn shift_and_scale(values: &[f64], shift_and_range: impl Fn(&[f64]) -> (f64, f64)) -> (f64, f64) {
+    if values.windows(2).all(|pair| pair[0] == pair[1]) {
+        return (values.first().copied().unwrap_or_default(), 0.0);
+    }
+    let (shift, range) = shift_and_range(values);
+    (shift, (1.0 / range).min(f32::MAX.into()))
+}
+
 impl fmt::Display for Normalisation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", json!({ "shift": self.shift, "scale": self.scale }))
+    }
+}
+
+impl From<Normalisation> for String {
+    fn from(normalisation: Normalisation) -> String {
+        normalisation.to_string()
+    }
+}
+
+impl TryFrom<String> for Normalisation {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Normalisation, Error> {
+        text.parse()
     }
 }
 
@@ -136,8 +211,8 @@ impl FromStr for Normalisation {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Normalisation, Error> {
-        let numbers = |json: &Value, name: &str| -> Option<Vec<f32>> {
-            let number = |number: &Value| Some(number.as_f64()? as f32).filter(|number| number.is_finite());
+        let numbers = |json: &Value, name: &str| -> Option<Vec<f64>> {
+            let number = |number: &Value| number.as_f64().filter(|number| (*number as f32).is_finite());
             json.get(name)?.as_array()?.iter().map(number).collect()
         };
         let parse = || {
@@ -200,7 +275,7 @@ mod tests {
 
     #[test]
     fn text_brings_the_same_bits_back() {
-        let shift = vec![0.1f32, 1.0e-40, -3.402_823_5e38, 16_777_217.0, 1.0 / 3.0];
+        let shift = vec![0.1f64, 1.0e-40, -3.402_823_5e38, 16_777_217.0, 1.0 / 3.0];
         let normalisation = Normalisation { scale: shift.iter().rev().copied().collect(), shift };
         assert_eq!(normalisation.to_string().parse::<Normalisation>().unwrap(), normalisation);
     }

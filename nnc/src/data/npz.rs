@@ -6,20 +6,19 @@ use ir::{Elements, Shape, Tensor};
 
 use super::dataset::check_alike;
 use super::targets::class_count;
-use super::{Dataset, Targets};
+use super::{Dataset, Parts, Targets};
 use crate::error::quoted;
 use crate::{Error, npy};
 
 const HELP: &str = "give x and y, or x_train, y_train, x_test and y_test, with numpy.savez";
 
 /// The rows for training and for testing. `x` is `[rows, ..]`, of any dtype; `y` is `i64[rows]` or `i32[rows]` of
-/// classes, or `f32` or `f64`, `[rows]` or `[rows, outputs]`, of values. Where there is no `x_test`, every fifth row, from
-/// the first on, is for testing.
+/// classes, or `f32` or `f64`, `[rows]` or `[rows, outputs]`, of values.
 ///
 /// # Errors
 /// Where the file cannot be read, arrays are missing or do not fit each other, a number is not finite in f32, or labels are
 /// out of range: negative, a class without rows between others, or one that the rows for training have not.
-pub fn read(path: &Path, name: &str) -> Result<(Dataset, Dataset), Error> {
+pub fn read(path: &Path, name: &str) -> Result<Parts, Error> {
     let subject = path.display().to_string();
     let arrays = npy::npz::read(path)?;
     let find = |wanted: &str| arrays.iter().find(|(name, _)| name == wanted).map(|(_, array)| array);
@@ -31,12 +30,12 @@ pub fn read(path: &Path, name: &str) -> Result<(Dataset, Dataset), Error> {
     };
     if find("x_train").is_none() {
         let all = dataset(get("x")?, get("y")?, None, &subject)?;
-        return Ok(all.named(name).split_off_every_fifth());
+        return Ok(Parts::Whole(all.named(name)));
     }
     let train = dataset(get("x_train")?, get("y_train")?, None, &format!("{subject}, train"))?;
     let test = dataset(get("x_test")?, get("y_test")?, Some(&train), &format!("{subject}, test"))?;
     check_alike(&train, &test, &subject)?;
-    Ok((train.named(name), test.named(name)))
+    Ok(Parts::Apart { train: train.named(name), test: test.named(name) })
 }
 
 /// The data set of these arrays, with as many classes as another where there is one.
@@ -89,7 +88,8 @@ mod tests {
         let path = folder.path().join("a.npz");
         npy::npz::write(&path, arrays.iter().copied()).unwrap();
         let prefix = format!("{}/", folder.path().display());
-        read(&path, "toy").map_err(|error| error.to_string().replace(&prefix, ""))
+        let parts = read(&path, "toy").map_err(|error| error.to_string().replace(&prefix, ""))?;
+        Ok(parts.split(0))
     }
 
     fn problem(arrays: &[(&str, &Tensor)]) -> String {
@@ -105,11 +105,11 @@ mod tests {
     }
 
     #[test]
-    fn every_fifth_row_is_for_testing_where_there_is_no_other() {
+    fn a_fifth_of_the_rows_is_for_testing_where_there_is_no_other() {
         let y = labels(&[0, 1, 2, 0, 1, 2, 0, 1, 2, 0]);
         let (train, test) = sets(&[("x", &zeros(&[10, 1, 2, 3])), ("y", &y)]).unwrap();
         assert_eq!(train.to_string(), "toy: 8 rows of [1, 2, 3], classes 0, 1, 2");
-        assert_eq!(test.labels(), Some(&[0, 2][..]));
+        assert_eq!(test.labels(), Some(&[2, 0][..]));
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub fn read(path: &Path) -> Result<Vec<DailyPrice>, Error> {
 /// # Errors
 /// Where a column is missing, a line is malformed, a price is not above 0 or a share has two prices of a day.
 pub fn decode(file: &[u8], subject: &str) -> Result<Vec<DailyPrice>, Error> {
-    let mut records = Records::new(file, subject)?;
+    let mut records = Records::new(file, subject, None)?;
     let header: Vec<String> = match records.next_record()? {
         Some(header) => header.fields().map(str::to_owned).collect(),
         None => Vec::new(),

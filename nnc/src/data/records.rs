@@ -15,7 +15,10 @@ pub const MAX_FIELDS: usize = 1 << 16;
 /// What may separate fields.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
-/// Reads records. Fields are separated by commas, semicolons or tabs: what the first line has most of.
+/// What some programs write before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads records. Fields are separated by commas, semicolons or tabs: what the first line has most of, or what is said.
 pub struct Records<'a> {
     subject: &'a str,
     input: Box<dyn BufRead + 'a>,
@@ -37,13 +40,19 @@ pub struct Record<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// The records in the bytes of a file, gzipped or not; `subject` is what an error calls it.
-    pub fn new(file: &'a [u8], subject: &'a str) -> Result<Records<'a>, Error> {
+    /// The records in the bytes of a file, gzipped or not; `subject` is what an error calls it. Fields are separated by `delimiter`, where
+    /// one is given.
+    pub fn new(file: &'a [u8], subject: &'a str, delimiter: Option<u8>) -> Result<Records<'a>, Error> {
         let mut input = gzip::reader(file);
+        let start = input.fill_buf().map_err(|error| gzip::damaged(subject, &error))?;
+        if start.starts_with(BYTE_ORDER_MARK) {
+            input.consume(BYTE_ORDER_MARK.len());
+        }
         let start = input.fill_buf().map_err(|error| gzip::damaged(subject, &error))?;
         let first_line = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let count = |delimiter: u8| first_line.iter().filter(|&&byte| byte == delimiter).count();
-        let delimiter = DELIMITERS.into_iter().rev().max_by_key(|&delimiter| count(delimiter));
+        let most = || DELIMITERS.into_iter().rev().max_by_key(|&delimiter| count(delimiter));
+        let delimiter = delimiter.or_else(most);
         let parser = csv_core::ReaderBuilder::new().delimiter(delimiter.unwrap_or(b',')).build();
         let (text, ends) = (vec![0; 1 << 10], vec![0; 1 << 5]);
         Ok(Records { subject, input, parser, text, ends, line_ends: 0, is_at_line_start: true })
@@ -121,7 +130,7 @@ mod tests {
 
     /// The lines of records and their fields.
     fn all(file: &[u8]) -> Result<Vec<(usize, Vec<String>)>, String> {
-        let mut records = Records::new(file, "a.csv").map_err(|error| error.to_string())?;
+        let mut records = Records::new(file, "a.csv", None).map_err(|error| error.to_string())?;
         let mut found = Vec::new();
         while let Some(record) = records.next_record().map_err(|error| error.to_string())? {
             found.push((record.line, record.fields().map(str::to_owned).collect()));
@@ -163,6 +172,11 @@ mod tests {
         );
         assert_eq!(all(b"a\tb\n").unwrap(), [record(1, &["a", "b"])]);
         assert_eq!(all(b"alone\n").unwrap(), [record(1, &["alone"])]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_field() {
+        assert_eq!(all(b"\xef\xbb\xbfa,b\n").unwrap(), [record(1, &["a", "b"])]);
     }
 
     #[test]

@@ -6,8 +6,27 @@ use std::path::Path;
 use ir::Elements;
 use ir::Shape;
 
+#[cfg(feature = "data-csv")]
+use super::csv::{self, Columns, Encoding, Format};
 use super::{Dataset, Targets};
 use crate::{Error, files};
+
+/// How the rows of a table are read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading<'a> {
+    /// How the table was read that a model was trained on: the same columns are read alike, whatever others there are. Without it, all
+    /// columns hold numbers.
+    #[cfg(feature = "data-csv")]
+    pub encoding: Option<&'a Encoding>,
+    /// How it is written.
+    #[cfg(feature = "data-csv")]
+    pub format: Format,
+    /// The columns that are left out, by name or by number from 1.
+    pub left_out: Vec<String>,
+    #[doc(hidden)]
+    #[cfg(not(feature = "data-csv"))]
+    pub of: std::marker::PhantomData<&'a ()>,
+}
 
 /// What a file may hold, and what it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,40 +60,40 @@ impl Kind {
 }
 
 /// The rows of a file: an array `[rows, ..]` of a .npy file; of a .npz file, the array `x` or the only one; or the lines
-/// of a .csv file (gzipped or not), where a first line without numbers holds names. As targets they have class 0 each.
+/// of a .csv file (gzipped or not), under names of columns or not. As targets they have class 0 each.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("rows.csv");
 /// std::fs::write(&path, "age,height\n30,1.8\n20,1.7\n")?;
-/// let rows = nnc::data::rows::read(&path)?;
+/// let rows = nnc::data::rows::read(&path, &Default::default())?;
 /// assert_eq!((rows.len(), rows.row(1)), (2, [20.0, 1.7].as_slice()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// Where the file cannot be read, is of another kind or of one that the crate is compiled without, lines are of different
-/// lengths, or a number is missing or not finite.
-pub fn read(path: &Path) -> Result<Dataset, Error> {
+/// Where the file cannot be read, is of another kind or of one that the crate is compiled without, or holds what cannot be read (see
+/// [`csv`]), or columns are to be left out and it is no table.
+pub fn read(path: &Path, reading: &Reading<'_>) -> Result<Dataset, Error> {
     let name = path.display().to_string();
     let Some(kind) = Kind::of_name(path) else {
         return Err(Error::invalid(name, "what it holds is not known", "give a .npy, .npz or .csv file"));
     };
-    rows_of(kind, &files::read(path)?, &name)
+    rows_of(kind, &files::read(path)?, reading, &name)
 }
 
 /// The rows in the bytes of such a file, whose kind is told by how they start; `subject` is what an error calls them.
 ///
 /// ```
-/// let rows = nnc::data::rows::decode(b"30,1.8\n20,1.7\n", "stdin")?;
+/// let rows = nnc::data::rows::decode(b"30,1.8\n20,1.7\n", &Default::default(), "stdin")?;
 /// assert_eq!((rows.len(), rows.row(1)), (2, [20.0, 1.7].as_slice()));
 /// # Ok::<(), nnc::Error>(())
 /// ```
 ///
 /// # Errors
 /// As [`read`].
-pub fn decode(bytes: &[u8], subject: &str) -> Result<Dataset, Error> {
-    rows_of(Kind::of_bytes(bytes), bytes, subject)
+pub fn decode(bytes: &[u8], reading: &Reading<'_>, subject: &str) -> Result<Dataset, Error> {
+    rows_of(Kind::of_bytes(bytes), bytes, reading, subject)
 }
 
 /// The labels beside the rows in the bytes of an archive (.npz): its array `y`, of integers, `[rows]`. `None` where there is no such array,
@@ -108,10 +127,14 @@ pub fn labels(bytes: &[u8], subject: &str) -> Result<Option<Vec<i64>>, Error> {
     Ok(Some(labels))
 }
 
-fn rows_of(kind: Kind, bytes: &[u8], subject: &str) -> Result<Dataset, Error> {
+fn rows_of(kind: Kind, bytes: &[u8], reading: &Reading<'_>, subject: &str) -> Result<Dataset, Error> {
+    if kind != Kind::Csv && !reading.left_out.is_empty() {
+        let problem = format!("it has no columns of names, such as {}", reading.left_out[0].escape_debug());
+        return Err(Error::invalid(subject, problem, "leave columns out of tables alone"));
+    }
     let (shape, values) = match kind {
         #[cfg(feature = "data-csv")]
-        Kind::Csv => table(bytes, subject)?,
+        Kind::Csv => return table(bytes, reading, subject),
         #[cfg(feature = "data-npy")]
         Kind::Npz => numbers(&array_of_rows(bytes, subject)?),
         #[cfg(feature = "data-npy")]
@@ -127,6 +150,22 @@ fn rows_of(kind: Kind, bytes: &[u8], subject: &str) -> Result<Dataset, Error> {
         return Err(Error::invalid(subject, "it holds one number", "give an array [rows, ..]"));
     };
     Dataset::new(subject, Shape::from(row), values, Targets::classes(vec![0; rows], 1))
+}
+
+/// The rows of a table: as a model has read another, or numbers.
+#[cfg(feature = "data-csv")]
+fn table(bytes: &[u8], reading: &Reading<'_>, subject: &str) -> Result<Dataset, Error> {
+    match reading.encoding {
+        Some(_) if !reading.left_out.is_empty() => {
+            let problem = "the model knows which columns it uses, and others are left out as they are";
+            Err(Error::invalid(subject, problem, "name no columns to leave out"))
+        }
+        Some(encoding) => encoding.read(bytes, &reading.format, csv::Use::Predict, subject),
+        None => {
+            let columns = Columns { target: None, left_out: reading.left_out.clone() };
+            csv::decode_numbers(bytes, &columns, &reading.format, subject)
+        }
+    }
 }
 
 /// The array `x` of an archive, or the only one.
@@ -148,35 +187,6 @@ fn numbers(tensor: &ir::Tensor) -> (Shape, Vec<f32>) {
     (tensor.shape().clone(), values.collect())
 }
 
-/// The numbers of a table.
-#[cfg(feature = "data-csv")]
-fn table(file: &[u8], subject: &str) -> Result<(Shape, Vec<f32>), Error> {
-    let mut records = super::records::Records::new(file, subject)?;
-    let (mut rows, mut columns, mut values) = (0, None, Vec::new());
-    while let Some(record) = records.next_record()? {
-        let invalid = |problem: String| {
-            let help = "give lines of as many numbers each";
-            Err(Error::invalid(format!("{subject}, line {}", record.line), problem, help))
-        };
-        let is_first = columns.is_none();
-        let expected = *columns.get_or_insert(record.len());
-        if record.len() != expected {
-            return invalid(format!("there are {} fields, in the first {expected}", record.len()));
-        }
-        if is_first && record.fields().all(|field| field.parse::<f32>().is_err()) {
-            continue;
-        }
-        for field in record.fields() {
-            match field.parse() {
-                Ok(number) => values.push(number),
-                Err(_) => return invalid(format!("{field:?} is no number")),
-            }
-        }
-        rows += 1;
-    }
-    Ok(([rows, columns.unwrap_or(0)].into(), values))
-}
-
 #[cfg(test)]
 mod tests {
     use ir::Tensor;
@@ -184,25 +194,43 @@ mod tests {
     use super::*;
     use crate::npy;
 
-    fn error(file: &[u8]) -> String {
-        table(file, "rows.csv").unwrap_err().to_string()
+    fn rows(file: &[u8], left_out: &[&str]) -> Result<Dataset, String> {
+        let left_out = left_out.iter().map(|&name| name.to_owned()).collect();
+        decode(file, &Reading { left_out, ..Reading::default() }, "rows.csv")
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_first_line_of_names_is_no_row() {
-        let expected = ([2, 2].into(), vec![1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(table(b"a,b\n1,2\n3,4\n", "rows.csv").unwrap(), expected);
-        assert_eq!(table(b"1,2\n3,4", "rows.csv").unwrap(), expected);
-        assert_eq!(table(b"", "rows.csv").unwrap(), ([0, 0].into(), vec![]));
+        for file in ["a,b\n1,2\n3,4\n", "1,2\n3,4"] {
+            let rows = rows(file.as_bytes(), &[]).unwrap();
+            assert_eq!((rows.len(), rows.rows()), (2, [1.0, 2.0, 3.0, 4.0].as_slice()));
+        }
+        assert_eq!(rows(b"", &[]).unwrap_err(), "rows.csv: it has no rows; give a table with a row per line");
+    }
+
+    #[test]
+    fn columns_are_left_out_by_name_or_by_number() {
+        for left_out in ["b", "2"] {
+            assert_eq!(rows(b"a,b\n1,x\n3,y\n", &[left_out]).unwrap().rows(), [1.0, 3.0]);
+        }
+        let error = rows(b"a,b\n1,2\n", &["c"]).unwrap_err();
+        assert!(error.starts_with("rows.csv: it has no column `c`; choose by name"), "{error}");
+        let error = rows(b"\x93NUMPY\x01\x00", &["c"]).unwrap_err();
+        assert!(
+            error.contains("it has no columns of names, such as c; leave columns out of tables"),
+            "{error}"
+        );
     }
 
     #[test]
     fn what_is_no_table_of_numbers_is_an_error_that_names_the_line() {
-        let expected = "rows.csv, line 2: \"x\" is no number; give lines of as many numbers each";
-        assert_eq!(error(b"1,2\n3,x\n"), expected);
-        assert_eq!(error(b"1,a\n"), expected.replace("line 2: \"x\"", "line 1: \"a\""));
-        let expected =
-            "rows.csv, line 2: there are 1 fields, in the first 2; give lines of as many numbers each";
+        let error = |file: &[u8]| rows(file, &[]).unwrap_err();
+        let expected = "rows.csv, line 2: column \"2\": \"x\" is no number, and 2 of 3 fields are numbers; ";
+        assert!(error(b"1,2\n3,x\n4,5\n").starts_with(expected));
+        let expected = "rows.csv: column \"b\" holds texts, and the model was not trained on a table";
+        assert!(error(b"a,b\n1,x\n").starts_with(expected));
+        let expected = "rows.csv, line 2: there are 1 fields, in the first line 2; give each line as many";
         assert_eq!(error(b"1,2\n3\n"), expected);
     }
 
@@ -212,11 +240,11 @@ mod tests {
         let path = folder.path().join("a.npz");
         let [a, b] = [1.0f32, 2.0].map(|x| Tensor::new([1, 1], vec![x]).unwrap());
         npy::npz::write(&path, [("a", &a), ("b", &b)]).unwrap();
-        let error = read(&path).unwrap_err().to_string();
+        let error = read(&path, &Reading::default()).unwrap_err().to_string();
         assert!(error.contains("it holds the arrays a, b; give one, or call that of the rows x"), "{error}");
         npy::npz::write(&path, [("a", &a), ("x", &b)]).unwrap();
-        assert_eq!(read(&path).unwrap().row(0), [2.0]);
-        let error = read(Path::new("a.txt")).unwrap_err().to_string();
+        assert_eq!(read(&path, &Reading::default()).unwrap().row(0), [2.0]);
+        let error = read(Path::new("a.txt"), &Reading::default()).unwrap_err().to_string();
         assert_eq!(error, "a.txt: what it holds is not known; give a .npy, .npz or .csv file");
     }
 
@@ -229,10 +257,10 @@ mod tests {
         let path = folder.path().join("a.npz");
         npy::npz::write(&path, [("any", &x)]).unwrap();
         for bytes in [array, files::read(&path).unwrap(), b"x\n5\n6\n".to_vec()] {
-            let rows = decode(&bytes, "stdin").unwrap();
+            let rows = decode(&bytes, &Reading::default(), "stdin").unwrap();
             assert_eq!((rows.len(), rows.row(1)), (2, [6.0].as_slice()));
         }
-        let error = decode(b"\x93NUMPY\x01\x00", "stdin").unwrap_err().to_string();
+        let error = decode(b"\x93NUMPY\x01\x00", &Reading::default(), "stdin").unwrap_err().to_string();
         assert!(error.starts_with("stdin: the file ends within its header"), "{error}");
     }
 }

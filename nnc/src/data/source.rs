@@ -2,17 +2,17 @@
 //! `synthetic:KIND`, `adding:STEPS`, `copy:DELAY`, `text:FILE`.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::arrays::{Arrays, Examples};
-use super::csv::Columns;
+use super::csv::{Columns, Encoding, Format};
 use super::sequences::{Text, adding, copying};
 use super::synthetic::Kind;
-use super::{Dataset, Sequences, csv, digits, idx, npz, zip};
+use super::{Dataset, Parts, Sequences, csv, digits, idx, npz, zip};
 use ir::names::with_nearest;
 
-use crate::Error;
+use crate::{Error, files};
 
 /// Where a data set comes from.
 ///
@@ -48,6 +48,28 @@ pub enum Source {
     Copy(usize),
     /// A text in a file; without one, the project's documents.
     Text(Option<PathBuf>),
+}
+
+/// How a source is read, where there is a choice.
+#[derive(Clone, Debug)]
+pub struct Loading<'a> {
+    /// The number of rows of a text that are read beside each other.
+    pub batch: usize,
+    /// The number of characters in a row of a text.
+    pub steps: usize,
+    /// What chooses the rows for testing.
+    pub split_seed: u64,
+    /// How tables are written.
+    pub format: Format,
+    /// How the table was read that a model was trained on; of another table, the same columns are read alike.
+    pub encoding: Option<&'a Encoding>,
+}
+
+impl Default for Loading<'_> {
+    /// One row of 64 characters; the seed 0; tables as they say themselves.
+    fn default() -> Self {
+        Loading { batch: 1, steps: 64, split_seed: 0, format: Format::default(), encoding: None }
+    }
 }
 
 /// What a source gives: rows with a target each, or sequences with a target at each step.
@@ -152,25 +174,25 @@ pub const SOURCES: [SourceKind; 9] = [
     SourceKind {
         name: "idx",
         syntax: "idx:DIR",
-        doc: "MNIST and its kin: train-* and t10k-* files, gzipped or not; of one set, the last fifth is for testing",
+        doc: "MNIST and its kin: train-* and t10k-* files, gzipped or not; of one set, a fifth is for testing",
         defaults: "",
     },
     SourceKind {
         name: "zip",
         syntax: "zip:FILE",
-        doc: "lines of a digit and 256 pixels from -1 to 1; for testing, zip.test beside zip.train, or the last fifth",
+        doc: "lines of a digit and 256 pixels from -1 to 1; for testing, zip.test beside zip.train, or a fifth",
         defaults: "",
     },
     SourceKind {
         name: "csv",
         syntax: "csv:FILE[#TARGET,-COLUMN,..]",
-        doc: "a table; the target is the last column, or named; -COLUMN is left out; every fifth row is for testing",
+        doc: "a table; the target is the last column, or named; -COLUMN is left out; a fifth of the rows is for testing",
         defaults: "",
     },
     SourceKind {
         name: "npz",
         syntax: "npz:FILE",
-        doc: "arrays x and y, every fifth row for testing; or x_train, y_train, x_test and y_test",
+        doc: "arrays x and y, a fifth of the rows for testing; or x_train, y_train, x_test and y_test",
         defaults: "",
     },
     SourceKind {
@@ -203,36 +225,60 @@ impl Source {
     /// The rows for training and for testing.
     ///
     /// # Errors
-    /// Where a file cannot be read or what it holds is malformed: the file, the place in it and the fix are named.
+    /// As [`Source::load_with`]; and where it has a target at each step of its rows.
     pub fn load(&self) -> Result<(Dataset, Dataset), Error> {
-        let name = self.to_string();
-        match self {
-            Source::Digits => Ok(digits()),
-            Source::Idx(folder) => idx::read(folder, &name),
-            Source::Zip(path) => zip::read(path, &name),
-            Source::Csv { path, columns } => csv::read(path, columns, &name),
-            Source::Npz(path) => npz::read(path, &name),
-            Source::Synthetic(kind) => kind.draw(),
-            Source::Adding(steps) => Ok(adding(DRAWN_ROWS, *steps, DRAWN_SEED)?.split_off_every_fifth()),
-            Source::Copy(_) | Source::Text(_) => {
-                let problem = "it has a target at each step of its rows, not one for each row";
-                Err(Error::invalid(name, problem, "train a model of sequences on it: `nnc train rnn`"))
-            }
-        }
+        let Loading { split_seed, .. } = Loading::default();
+        Ok(self.parts(&Loading::default())?.split(split_seed))
     }
 
-    /// What is for training and for testing. A text is laid out for batches of `batch` rows of `steps` characters.
+    /// What is for training and for testing. Where a file does not say, a fifth of its rows is for testing, which the seed chooses;
+    /// of each class a fifth.
     ///
     /// # Errors
-    /// As [`Source::load`]; and where a text is empty or too short.
-    pub fn load_for(&self, batch: usize, steps: usize) -> Result<(Loaded, Loaded), Error> {
+    /// Where a file cannot be read or what it holds is malformed: the file, the place in it and the fix are named. Where a text is empty
+    /// or too short.
+    pub fn load_with(&self, loading: &Loading<'_>) -> Result<(Loaded, Loaded), Error> {
         let both = |(train, test)| (Loaded::Sequences(train), Loaded::Sequences(test));
         match self {
             Source::Copy(delay) => {
                 copying(DRAWN_ROWS, *delay, DRAWN_SEED)?.split(|row| row.is_multiple_of(5)).map(both)
             }
-            Source::Text(_) => self.text()?.sequences(batch, steps).map(both),
-            rows => rows.load().map(|(train, test)| (Loaded::Rows(train), Loaded::Rows(test))),
+            Source::Text(_) => self.text()?.sequences(loading.batch, loading.steps).map(both),
+            rows => {
+                let (train, test) = rows.parts(loading)?.split(loading.split_seed);
+                Ok((Loaded::Rows(train), Loaded::Rows(test)))
+            }
+        }
+    }
+
+    /// All rows, those for testing included.
+    ///
+    /// # Errors
+    /// As [`Source::load_with`]; and where it is a text.
+    pub fn load_all(&self, loading: &Loading<'_>) -> Result<Loaded, Error> {
+        match self {
+            Source::Copy(delay) => Ok(Loaded::Sequences(copying(DRAWN_ROWS, *delay, DRAWN_SEED)?)),
+            rows => rows.parts(loading)?.joined().map(Loaded::Rows),
+        }
+    }
+
+    fn parts(&self, loading: &Loading<'_>) -> Result<Parts, Error> {
+        let name = self.to_string();
+        let apart = |(train, test)| Parts::Apart { train, test };
+        match self {
+            Source::Digits => Ok(apart(digits())),
+            Source::Idx(folder) => idx::read(folder, &name),
+            Source::Zip(path) => zip::read(path, &name),
+            Source::Csv { path, columns } => csv_rows(path, columns, loading, &name).map(Parts::Whole),
+            Source::Npz(path) => npz::read(path, &name),
+            Source::Synthetic(kind) => kind.draw().map(apart),
+            Source::Adding(steps) => {
+                Ok(apart(adding(DRAWN_ROWS, *steps, DRAWN_SEED)?.split_off_every_fifth()))
+            }
+            Source::Copy(_) | Source::Text(_) => {
+                let problem = "it has a target at each step of its rows, not one for each row";
+                Err(Error::invalid(name, problem, "train a model of sequences on it: `nnc train rnn`"))
+            }
         }
     }
 
@@ -308,6 +354,13 @@ impl FromStr for Source {
     }
 }
 
+/// The rows of a table: as a model has read another, or as this one asks for.
+fn csv_rows(path: &Path, columns: &Columns, loading: &Loading<'_>, name: &str) -> Result<Dataset, Error> {
+    let Some(encoding) = loading.encoding else { return csv::read(path, columns, &loading.format, name) };
+    let (file, subject) = (files::read(path)?, path.display().to_string());
+    Ok(encoding.read(&file, &loading.format, csv::Use::Evaluate, &subject)?.named(name))
+}
+
 /// The number of steps that a source asks for.
 fn steps_of(source: &str, given: &str, otherwise: usize) -> Result<usize, Error> {
     if given.is_empty() {
@@ -370,7 +423,12 @@ mod tests {
 
     #[test]
     fn rows_and_sequences_are_loaded_alike() {
-        let load = |text: &str| text.parse::<Source>().unwrap().load_for(8, 20).unwrap();
+        let load = |text: &str| {
+            text.parse::<Source>()
+                .unwrap()
+                .load_with(&Loading { batch: 8, steps: 20, ..Loading::default() })
+                .unwrap()
+        };
         let (train, test) = load("adding:5");
         assert!(train.dataset().is_some() && (train.len(), test.len()) == (8000, 2000));
         let (train, test) = load("copy:2");

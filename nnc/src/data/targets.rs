@@ -68,6 +68,31 @@ impl Targets {
     }
 }
 
+/// Targets whose values are not rounded to `f32` yet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PreciseTargets {
+    /// Classes.
+    Classes(Targets),
+    /// Numbers, of which each row has as many as there are names.
+    Values {
+        /// `f64[rows, names.len()]`, row-major.
+        values: Vec<f64>,
+        /// The names of the numbers.
+        names: Vec<String>,
+    },
+}
+
+impl From<Targets> for PreciseTargets {
+    fn from(targets: Targets) -> PreciseTargets {
+        match targets {
+            Targets::Values { values, names } => {
+                PreciseTargets::Values { values: values.into_iter().map(f64::from).collect(), names }
+            }
+            classes => PreciseTargets::Classes(classes),
+        }
+    }
+}
+
 /// The number of classes that these labels are of: one more than the greatest. `subject` is what an error calls them.
 ///
 /// # Errors
@@ -97,8 +122,8 @@ fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|number| number.to_string()).collect()
 }
 
-/// The rows of `values`, `f32[.., width]`, that have these numbers.
-pub(super) fn rows_of(values: &[f32], width: usize, rows: &[u32]) -> Vec<f32> {
+/// The rows of `values`, `[.., width]`, that have these numbers.
+pub(super) fn rows_of<T: Copy>(values: &[T], width: usize, rows: &[u32]) -> Vec<T> {
     rows.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect()
 }
 

@@ -5,7 +5,7 @@
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, Targets, gzip};
+use super::{Dataset, Parts, Targets, gzip};
 use crate::error::quoted;
 use crate::{Error, files};
 
@@ -15,17 +15,16 @@ const CLASSES: usize = 10;
 /// No line is longer than this, with 62 bytes for each number.
 const MAX_LINE_BYTES: usize = 1 << 14;
 
-/// The digits of a file and, for testing, those of the file beside it: of `zip.train.gz`, `zip.test.gz`. Where there is
-/// none, the last fifth is for testing.
+/// The digits of a file and, for testing, those of the file beside it: of `zip.train.gz`, `zip.test.gz`.
 ///
 /// # Errors
 /// Where a file cannot be read or a line is malformed (it is named).
-pub fn read(path: &Path, name: &str) -> Result<(Dataset, Dataset), Error> {
+pub fn read(path: &Path, name: &str) -> Result<Parts, Error> {
     let read_part = |path: &Path| decode(&files::read(path)?, &path.display().to_string());
     let train = read_part(path)?.named(name);
     match test_file_beside(path) {
-        Some(test) => Ok((train, read_part(&test)?.named(name))),
-        None => Ok(train.split_off_last_fifth()),
+        Some(test) => Ok(Parts::Apart { train, test: read_part(&test)?.named(name) }),
+        None => Ok(Parts::Whole(train)),
     }
 }
 
@@ -143,10 +142,10 @@ mod tests {
             std::fs::write(folder.path().join(name), line(label, "0").repeat(lines)).unwrap();
         };
         write("zip.train", "1", 10);
-        let (train, test) = read(&folder.path().join("zip.train"), "envelopes").unwrap();
+        let (train, test) = read(&folder.path().join("zip.train"), "envelopes").unwrap().split(0);
         assert_eq!((train.len(), test.len(), train.name()), (8, 2, "envelopes"));
         write("zip.test", "2", 3);
-        let (train, test) = read(&folder.path().join("zip.train"), "envelopes").unwrap();
+        let (train, test) = read(&folder.path().join("zip.train"), "envelopes").unwrap().split(0);
         assert_eq!((train.len(), test.labels(), test.name()), (10, Some(&[2; 3][..]), "envelopes"));
         let error = read(&folder.path().join("none"), "envelopes").unwrap_err().to_string();
         assert!(error.contains("none: cannot read: "), "{error}");

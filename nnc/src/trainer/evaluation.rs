@@ -43,7 +43,8 @@ impl Evaluation {
         Evaluation { loss, rows, ..Evaluation::default() }
     }
 
-    /// With what predictions, `f32[rows, outputs]`, are worth for the targets of `data`.
+    /// With what predictions, `f32[rows, outputs]`, are worth for the targets of `data`; of values that were scaled, in the scale that they
+    /// had before.
     pub fn with_predictions(mut self, outputs: &[f32], data: &Dataset) -> Evaluation {
         let rows = data.len();
         let width = outputs.len() / rows.max(1);
@@ -60,11 +61,18 @@ impl Evaluation {
                     ..none
                 }
             }
-            Targets::Values { values, names } => Evaluation {
-                mean_absolute_error: Some(metrics::mean_absolute_error(outputs, values)),
-                r2: metrics::r2(outputs, values, names.len()),
-                ..none
-            },
+            Targets::Values { values, names } => {
+                let scaled_back = |values: &[f32]| match data.target_normalisation() {
+                    Some(normalisation) => normalisation.undo(values),
+                    None => values.to_vec(),
+                };
+                let (outputs, values) = (scaled_back(outputs), scaled_back(values));
+                Evaluation {
+                    mean_absolute_error: Some(metrics::mean_absolute_error(&outputs, &values)),
+                    r2: metrics::r2(&outputs, &values, names.len()),
+                    ..none
+                }
+            }
         }
     }
 

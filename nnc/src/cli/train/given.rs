@@ -11,7 +11,8 @@ use nnc::models::options::as_text;
 use nnc::models::{Architecture, CellName, ChainName};
 use serde::{Deserialize, Serialize};
 
-use super::names::{ClassWeights, LossName, Normalise, OptimizerName, ScheduleName};
+use super::names::{ClassWeights, LossName, Normalise, NormaliseTargets, OptimizerName, ScheduleName};
+use crate::cli::table::TableArgs;
 
 /// Those that are not given come from the checkpoint, or else are what suits the model, or else the defaults.
 #[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
@@ -20,9 +21,22 @@ pub struct Given {
     /// What to train and test on: digits, idx:DIR, zip:FILE, csv:FILE, ..; see `nnc list datasets` [default: digits]
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<String>,
+    /// What to test on, all of it: a data set, or a .csv file with the columns of that which is trained on [default: what --data has for
+    /// testing, or a fifth of its rows]
+    #[arg(long, value_name = "SOURCE")]
+    pub test_data: Option<String>,
+    /// What chooses the fifth of the rows for testing where a file does not say which these are; of each class a fifth [default: 0]
+    #[arg(long, value_name = "SEED")]
+    pub split_seed: Option<u64>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub table: TableArgs,
     /// How features are scaled before training, and before use [default: none; of csv and npz standard]
     #[arg(long, value_enum)]
     pub normalise: Option<Normalise>,
+    /// How target values are scaled before training, and predictions scaled back [default: standard; with binary-cross-entropy none]
+    #[arg(long, value_enum)]
+    pub normalise_targets: Option<NormaliseTargets>,
     /// Changes of images that are drawn anew each time they are trained on: shift (by up to a sixteenth of their side),
     /// shift=PIXELS, flip (left to right, which is wrong for digits and letters), with commas in between, or none
     /// [default: none; of models of images shift]

@@ -23,15 +23,17 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use nnc::checkpoint::{Checkpoint, Description, Folder, Identity};
-use nnc::data::Examples;
+use nnc::data::parts::absent_classes;
+use nnc::data::{Dataset, Examples, Loaded, Loading, Source};
 use nnc::files::{FolderLock, Purpose};
 use nnc::generative::assess;
 use nnc::models::{Architecture, Learns};
 use nnc::report::ModelSummary;
 use nnc::trainer::{CheckpointOptions, ConfusionMatrix, Event, FitOptions};
-use nnc::{Error, Options, Trainer, TrainerOptions, data};
+use nnc::{Error, Options, Trainer, TrainerOptions};
 
 use super::Status;
+use super::data::remarks;
 use super::output::Output;
 use super::target::CodeArg;
 use display::Display;
@@ -107,10 +109,10 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     }
     let saved = checkpoint.map(|checkpoint| &checkpoint.metadata.description);
     let mut settings = Settings::resolve(model, &args.given, saved)?;
-    let source = settings.data.parse::<data::Source>()?;
-    let (all, test) = source.load_for(settings.batch, settings.model.steps)?;
+    let source = settings.data.parse::<Source>()?;
+    let (all, test) = load(&source, &settings, output)?;
     let prepared = prepare::prepare(model, &mut settings, &all, test)?;
-    let Prepared { train, held_out, test, normalisation, network } = prepared;
+    let Prepared { train, held_out, test, preparation, network } = prepared;
     settings.check_batch(train.len())?;
     let Some(folder) = &mut folder else {
         let summary = ModelSummary::new(&network, settings.batch)?;
@@ -142,7 +144,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     let checkpoint_every = interval(CHECKPOINT_EVERY, args.checkpoint_every);
     let pictures_every = interval(PICTURES_EVERY, args.pictures_every);
-    let description = Description { settings: saved, free, normalisation, data: Identity::of(&all) };
+    let description = Description { settings: saved, free, preparation, data: Identity::of(&all) };
     trainer.describe(description.clone());
     if let Some(checkpoint) = checkpoint {
         resume(&mut trainer, checkpoint, args, output)?;
@@ -228,6 +230,61 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     })?;
     output.result(|| outcome.json(), || outcome.text())?;
     Ok(Status::Done)
+}
+
+/// What is trained and what is tested on. What there is to say of how it was read is reported.
+fn load(source: &Source, settings: &Settings, output: &Output) -> Result<(Loaded, Loaded), Error> {
+    let Settings { batch, split_seed, .. } = *settings;
+    let loading = Loading {
+        batch,
+        steps: settings.model.steps,
+        split_seed,
+        format: settings.table.format(),
+        encoding: None,
+    };
+    let (all, test) = match &settings.test_data {
+        None => source.load_with(&loading)?,
+        Some(test) => {
+            let all = source.load_all(&loading)?;
+            let encoding = all.dataset().and_then(Dataset::encoding);
+            let test = test_source(test, source)?.load_all(&Loading { encoding, ..loading.clone() })?;
+            check_targets(&all, &test)?;
+            (all, test)
+        }
+    };
+    if let Some(encoding) = all.dataset().and_then(Dataset::encoding) {
+        output.report(&format!("{}: {encoding}", all.name()));
+    }
+    let of_test = settings.test_data.iter().flat_map(|_| remarks(&test));
+    remarks(&all).iter().chain(of_test).for_each(|remark| output.report(remark));
+    if let Some(absent) = all.dataset().zip(test.dataset()).and_then(|(all, test)| absent_classes(all, test))
+    {
+        output.report(&format!("warning: {absent}"));
+    }
+    Ok((all, test))
+}
+
+/// Checks that what is tested on has the targets of what is trained on.
+fn check_targets(train: &Loaded, test: &Loaded) -> Result<(), Error> {
+    let Some((train, test)) = train.dataset().zip(test.dataset()) else { return Ok(()) };
+    let is_alike = train.labels().is_some() == test.labels().is_some();
+    if is_alike && train.targets().names() == test.targets().names() {
+        return Ok(());
+    }
+    let problem = format!("it is {test}, and what is trained on is {train}");
+    Err(Error::invalid("--test-data", problem, "give data with the same classes or values"))
+}
+
+/// What `--test-data` names: a data set, or a table like the one that is trained on.
+fn test_source(text: &str, trained_on: &Source) -> Result<Source, Error> {
+    let has_ending = |ending: &str| text.to_ascii_lowercase().ends_with(ending);
+    match trained_on {
+        Source::Csv { columns, .. } if has_ending(".csv") || has_ending(".csv.gz") => {
+            let path = text.strip_prefix("csv:").unwrap_or(text).into();
+            Ok(Source::Csv { path, columns: columns.clone() })
+        }
+        _ => text.parse(),
+    }
 }
 
 /// How many steps or epochs a run has between what this option asks for, by one of its checkpoints.

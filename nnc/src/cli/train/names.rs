@@ -201,6 +201,16 @@ impl Normalise {
     }
 }
 
+/// How target values are scaled before training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NormaliseTargets {
+    /// Not at all
+    None,
+    /// To mean 0 and deviation 1 over the training rows, each value for itself
+    Standard,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nn::Network;
 use nnc::Error;
-use nnc::data::{Dataset, Examples, Loaded, Normalisation, Sequences, few_labels};
+use nnc::data::{Dataset, Examples, Loaded, Preparation, Sequences, few_labels};
 use nnc::models::Architecture;
 use nnc::trainer::shuffle::permutation;
 
@@ -18,7 +18,7 @@ pub struct Prepared {
     pub train: Loaded,
     pub held_out: Option<Loaded>,
     pub test: Loaded,
-    pub normalisation: Option<Normalisation>,
+    pub preparation: Preparation,
     pub network: Arc<dyn Network>,
 }
 
@@ -61,14 +61,16 @@ fn of_rows(
         }
     };
     let normalisation = settings.normalise.of(&train);
-    let normalised = |rows: Dataset| match &normalisation {
-        Some(normalisation) => normalisation.apply(&rows),
-        None => Ok(rows),
+    let of_targets = settings.target_normalisation(&train)?;
+    let normalised = |rows: Dataset| {
+        let rows = normalisation.as_ref().map_or(Ok(rows.clone()), |it| it.apply(&rows))?;
+        of_targets.as_ref().map_or(Ok(rows.clone()), |it| it.apply_to_targets(&rows))
     };
     let train = normalised(train)?;
     let held_out = held_out.map(normalised).transpose()?.map(Loaded::Rows);
     let test = Loaded::Rows(normalised(test)?);
     settings.choose_likelihood(model, train.rows())?;
+    let preparation = train.preparation().clone();
     let row = model.row_of(train.row_shape())?;
     let network = model.network(&row, train.outputs(), &settings.model, loss);
     let train = match settings.model.labels {
@@ -78,7 +80,7 @@ fn of_rows(
             Loaded::FewLabels(few_labels::with_labels_of(&train, &rows)?)
         }
     };
-    Ok(Prepared { train, held_out, test, normalisation, network })
+    Ok(Prepared { train, held_out, test, preparation, network })
 }
 
 fn of_sequences(
@@ -108,7 +110,7 @@ fn of_sequences(
         }
     };
     let (train, held_out) = (Loaded::Sequences(train), held_out.map(Loaded::Sequences));
-    Ok(Prepared { train, held_out, test, normalisation: None, network })
+    Ok(Prepared { train, held_out, test, preparation: Preparation::default(), network })
 }
 
 fn check_parts(part: f64, train: usize, held_out: usize) -> Result<(), Error> {

@@ -5,14 +5,15 @@ use nn::schedule::{Decay, Plateau, Schedule};
 use nn::{Clip, Loss, Player, TrainStep};
 use nnc::Error;
 use nnc::checkpoint::{Description, Settings as Saved, differences};
-use nnc::data::{Augment, Dataset, Source, Targets};
+use nnc::data::{Augment, Dataset, Normalisation, Source, Targets};
 use nnc::models::layerwise::RBM;
 use nnc::models::{Architecture, Learns, ModelOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::given::Given;
-use super::names::{ClassWeights, LossName, Normalise, OptimizerName, ScheduleName};
+use super::names::{ClassWeights, LossName, Normalise, NormaliseTargets, OptimizerName, ScheduleName};
+use crate::cli::table::TableArgs;
 
 /// The part of the training rows that `--patience` holds out where `--validation` does not say.
 const VALIDATION: f64 = 0.1;
@@ -26,7 +27,13 @@ const PLATEAU: (f64, u64) = (0.3, 2);
 #[serde(rename_all = "kebab-case")]
 pub struct Settings {
     pub data: String,
+    pub test_data: Option<String>,
+    pub split_seed: u64,
+    #[serde(flatten)]
+    pub table: TableArgs,
     pub normalise: Normalise,
+    /// Until the data are known, `None` is what suits them and the loss.
+    pub normalise_targets: Option<NormaliseTargets>,
     pub augment: Augment,
     pub epochs: usize,
     pub batch: usize,
@@ -60,7 +67,7 @@ impl Settings {
         given: &Given,
         saved: Option<&Description>,
     ) -> Result<Settings, Error> {
-        let given = names_and_values(given);
+        let given = names_and_values(&Given { table: given.table.without_negation(), ..given.clone() });
         check_options_of_model(model, &given)?;
         let mut all = names_and_values(&Given::suiting(model));
         all.extend(suiting_data(model, &given)?);
@@ -99,6 +106,10 @@ impl Settings {
                 Normalise::Standard
             }),
             data,
+            test_data: given.test_data,
+            split_seed: given.split_seed.unwrap_or(0),
+            table: given.table,
+            normalise_targets: given.normalise_targets,
             augment: given.augment.unwrap_or_default(),
             epochs: given.epochs.unwrap_or(30),
             batch: given.batch.unwrap_or(32),
@@ -241,6 +252,31 @@ impl Settings {
         Ok(Some(loss))
     }
 
+    /// How target values are scaled, of a model that predicts some.
+    ///
+    /// # Errors
+    /// Where they are to be scaled and the loss is one of values from 0 to 1, or there are none.
+    pub fn target_normalisation(&mut self, train: &Dataset) -> Result<Option<Normalisation>, Error> {
+        let is_of_probabilities = self.loss == Some(LossName::BinaryCrossEntropy);
+        let has_values = self.loss.is_some() && train.values().is_some();
+        let wanted = self.normalise_targets;
+        if wanted == Some(NormaliseTargets::Standard) && (is_of_probabilities || !has_values) {
+            let problem = match has_values {
+                true => "binary-cross-entropy takes targets from 0 to 1".to_owned(),
+                false => "there are no target values that are predicted".to_owned(),
+            };
+            return Err(Error::invalid("--normalise-targets", problem, "leave it out"));
+        }
+        if !has_values {
+            return Ok(None);
+        }
+        let suitable = if is_of_probabilities { NormaliseTargets::None } else { NormaliseTargets::Standard };
+        match *self.normalise_targets.get_or_insert(suitable) {
+            NormaliseTargets::None => Ok(None),
+            NormaliseTargets::Standard => Ok(Normalisation::of_targets(train)),
+        }
+    }
+
     /// Checks what has no meaning for a model with a loss of its own, and says what suits the data.
     fn own_loss(&mut self, model: &Architecture, data: &Dataset) -> Result<(), Error> {
         let wrong = [
@@ -345,7 +381,8 @@ impl Settings {
         let absent = MODEL_OPTIONS.iter().filter(|name| !model.options.contains(name));
         absent.for_each(|name| drop(settings.remove(*name)));
         let is_length_free = matches!(self.schedule, ScheduleName::Constant | ScheduleName::Plateau);
-        let is_free = |name: &String| name == "data" || (name == "epochs" && is_length_free);
+        let is_file = |name: &String| ["data", "test-data"].contains(&name.as_str());
+        let is_free = |name: &String| is_file(name) || (name == "epochs" && is_length_free);
         settings.into_iter().partition(|(name, _)| !is_free(name))
     }
 }

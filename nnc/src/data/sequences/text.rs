@@ -1,6 +1,7 @@
 //! Texts as sequences of characters, of which the next is to be told.
 
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 use super::super::gzip;
@@ -133,12 +134,39 @@ impl Text {
     pub fn windows(&self, steps: usize, is_held_out: bool) -> Result<Sequences, Error> {
         let (tokens, what) =
             if is_held_out { (&self.held_out, "held out") } else { (&self.train, "to train on") };
-        let context = steps * 3 / 4;
-        let stride = (steps - context).max(1);
-        let Some(last) = tokens.len().checked_sub(steps + 1) else {
+        let starts = Text::starts(0..tokens.len(), steps);
+        if starts.is_empty() {
             return Err(self.too_short(tokens.len(), what, steps + 1));
-        };
-        self.rows(tokens, (0..=last).step_by(stride), steps, context)
+        }
+        self.rows(tokens, starts.into_iter(), steps, Text::context(steps))
+    }
+
+    /// As [`Text::windows`], of all of it.
+    ///
+    /// # Errors
+    /// Where the text is too short for one.
+    pub fn all_windows(&self, steps: usize) -> Result<Sequences, Error> {
+        let tokens = [&self.train[..], &self.held_out].concat();
+        let mut starts = Text::starts(0..self.train.len(), steps);
+        starts.extend(Text::starts(self.train.len()..tokens.len(), steps));
+        if starts.is_empty() {
+            return Err(self.too_short(tokens.len(), "in it", steps + 1));
+        }
+        self.rows(&tokens, starts.into_iter(), steps, Text::context(steps))
+    }
+
+    /// The steps of a window that have no targets.
+    fn context(steps: usize) -> usize {
+        steps * 3 / 4
+    }
+
+    /// Where the windows of some tokens begin, each with one after it.
+    fn starts(tokens: Range<usize>, steps: usize) -> Vec<usize> {
+        let stride = (steps - Text::context(steps)).max(1);
+        match tokens.len().checked_sub(steps + 1) {
+            Some(last) => (0..=last).step_by(stride).map(|start| tokens.start + start).collect(),
+            None => Vec::new(),
+        }
     }
 
     /// Rows that begin at these places of `tokens`, without targets in their first `context` steps.
