@@ -16,7 +16,7 @@ use nn::models::Autoencoder;
 use nn::models::latent::{CODE, SQUARED_ERROR};
 use nn::schedule::{Decay, Schedule};
 use nn::{Activation, Adam, AdamW, Context, Corruption};
-use nnc::data::{Dataset, Loaded, Source, digits};
+use nnc::data::{Dataset, Loaded, Loading, Source, digits};
 use nnc::report::pictures::{image_shape, lines};
 use nnc::report::{Axis, Corner, Line, PALETTE, Panel, Scale, figure};
 use nnc::trainer::{FitOptions, silent};
@@ -55,7 +55,7 @@ fn threes() -> Result<Threes, Error> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let file = std::env::var_os("NNC_DATA").map_or(beside, PathBuf::from).join("zip.train.gz");
     let found = match file.exists() {
-        true => format!("zip:{}", file.display()).parse::<Source>()?.load_for(BATCH, 1)?,
+        true => format!("zip:{}", file.display()).parse::<Source>()?.load_with(&Loading::default())?,
         false => (Loaded::Rows(digits().0), Loaded::Rows(digits().1)),
     };
     let (Loaded::Rows(train), Loaded::Rows(test)) = found else {

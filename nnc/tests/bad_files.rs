@@ -198,7 +198,10 @@ fn models_are_refused_on_data_of_another_kind() {
         &predict("a.npz"),
         "a.npz: its rows are of [3], and the model was trained on rows of [1, 8, 8]; ",
     );
-    folder.refuses(&predict("a.csv"), "a.csv, line 2: \"u\" is no number; ");
+    folder.refuses(
+        &predict("a.csv"),
+        "a.csv: column \"y\" holds texts, and the model was not trained on a table",
+    );
     folder.cut("a.npz", 0.5);
     folder.refuses(&predict("a.npz"), "a.npz: ");
     npy::write(&folder.path("a.npy"), &Tensor::new([2, 64], vec![0.5f32; 128]).unwrap()).unwrap();

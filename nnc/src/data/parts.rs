@@ -57,14 +57,15 @@ impl Dataset {
         if let Targets::Classes { labels, .. } = self.targets() {
             order.sort_by_key(|&row| labels[row as usize]); // which keeps the order within a class
         }
-        let class_of = |row: u32| self.labels().map_or(-1, |labels| labels[row as usize]);
-        let is_first = |at: usize| at == 0 || class_of(order[at]) != class_of(order[at - 1]);
-        let others = || (0..order.len()).filter(|&at| !is_first(at)).map(|at| order[at]);
         let mut is_chosen = vec![false; self.len()];
-        others().step_by(5).for_each(|row| is_chosen[row as usize] = true);
-        if others().next().is_none()
-            && let Some(&last) = order.last()
+        order.iter().step_by(5).for_each(|&row| is_chosen[row as usize] = true);
+        let class_of = |row: u32| self.labels().map_or(0, |labels| labels[row as usize]);
+        let classes = order.chunk_by(|&a, &b| class_of(a) == class_of(b));
+        for rows in classes.filter(|rows| rows.iter().all(|&row| is_chosen[row as usize])).collect::<Vec<_>>()
         {
+            is_chosen[rows[0] as usize] = false;
+        }
+        if let Some(&last) = order.last().filter(|_| !is_chosen.contains(&true)) {
             is_chosen[last as usize] = true; // where each row is the only one of its class
         }
         self.split(|row| is_chosen[row])

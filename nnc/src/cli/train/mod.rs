@@ -110,6 +110,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let saved = checkpoint.map(|checkpoint| &checkpoint.metadata.description);
     let mut settings = Settings::resolve(model, &args.given, saved)?;
     let source = settings.data.parse::<Source>()?;
+    settings.test_data = settings.test_data.map(|test| test_source(&test, &source)).transpose()?;
     let (all, test) = load(&source, &settings, output)?;
     let prepared = prepare::prepare(model, &mut settings, &all, test)?;
     let Prepared { train, held_out, test, preparation, network } = prepared;
@@ -247,7 +248,7 @@ fn load(source: &Source, settings: &Settings, output: &Output) -> Result<(Loaded
         Some(test) => {
             let all = source.load_all(&loading)?;
             let encoding = all.dataset().and_then(Dataset::encoding);
-            let test = test_source(test, source)?.load_all(&Loading { encoding, ..loading.clone() })?;
+            let test = test.parse::<Source>()?.load_all(&Loading { encoding, ..loading.clone() })?;
             check_targets(&all, &test)?;
             (all, test)
         }
@@ -275,15 +276,15 @@ fn check_targets(train: &Loaded, test: &Loaded) -> Result<(), Error> {
     Err(Error::invalid("--test-data", problem, "give data with the same classes or values"))
 }
 
-/// What `--test-data` names: a data set, or a table like the one that is trained on.
-fn test_source(text: &str, trained_on: &Source) -> Result<Source, Error> {
+/// The source that `--test-data` names: a data set, or a table with the columns of the one that is trained on.
+fn test_source(text: &str, trained_on: &Source) -> Result<String, Error> {
     let has_ending = |ending: &str| text.to_ascii_lowercase().ends_with(ending);
     match trained_on {
         Source::Csv { columns, .. } if has_ending(".csv") || has_ending(".csv.gz") => {
             let path = text.strip_prefix("csv:").unwrap_or(text).into();
-            Ok(Source::Csv { path, columns: columns.clone() })
+            Ok(Source::Csv { path, columns: columns.clone() }.to_string())
         }
-        _ => text.parse(),
+        _ => Ok(text.parse::<Source>()?.to_string()),
     }
 }
 

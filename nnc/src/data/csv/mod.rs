@@ -281,7 +281,8 @@ mod tests {
         let text = "a,c,b\n1,x,0\n,x,1\n4,?,1\n";
         let error = problem(text, "");
         let help = "give --missing drop, mean or indicator, or --categories NAME to take it for a category";
-        let expected = format!("t.csv, line 3: column \"a\": the field is empty, as are 1 of 3 rows; {help}");
+        let expected =
+            format!("t.csv, line 3: column \"a\": the field is empty, and 1 of 3 rows have no value; {help}");
         assert_eq!(error, expected);
         let error = problem(text, "-a");
         assert!(

@@ -209,10 +209,12 @@ impl<'a> Scan<'a> {
                 return invalid(field, &|_| "all its values are missing".into(), rest);
             }
             let problem = |field: &str| {
-                let of = format!("of {} rows", self.rows);
+                let rows = self.rows;
                 match field {
-                    "\"\"" => format!("the field is empty, as are {count} {of}"),
-                    _ => format!("{field} stands for a missing value, of which there are {count} in {of}"),
+                    "\"\"" => format!("the field is empty, and {count} of {rows} rows have no value"),
+                    _ => format!(
+                        "{field} stands for a missing value, of which there are {count} in {rows} rows"
+                    ),
                 }
             };
             match format.missing {
