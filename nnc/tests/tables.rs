@@ -152,9 +152,9 @@ fn a_table_of_tests_is_read_as_the_one_that_is_trained_on() {
     let evaluated = folder.json("eval tested/mlp.safetensors").0;
     assert_eq!(evaluated["evaluation"], report["test"]);
     folder.write("other.csv", "a,b\n1,2\n");
-    let error = folder.error(&line.replace("test.csv", "other.csv"));
+    let error = folder.error(&line.replace("test.csv", "other.csv").replace("tested", "other"));
     assert!(error.contains("it has no column \"colour\", \"load\", \"machine\", \"state\""), "{error}");
-    let error = folder.error(&line.replace("test.csv", "digits"));
+    let error = folder.error(&line.replace("test.csv", "digits").replace("tested", "other"));
     assert!(
         error.contains("--test-data: it is digits: ") && error.contains("give data with the same classes"),
         "{error}"
@@ -253,8 +253,7 @@ fn target_values_are_scaled_and_predictions_and_metrics_are_not() {
     let report = folder.json(train).0;
     let (r2, error) =
         (report["test"]["r2"].as_f64().unwrap(), report["test"]["mean_absolute_error"].as_f64().unwrap());
-    println!("{r2} {error}");
-    assert!(r2 > 0.99 && (50.0..5_000.0).contains(&error), "{report}");
+    assert!(r2 > 0.99 && (1.0..5_000.0).contains(&error), "{report}");
     assert!(report["test_loss"].as_f64().unwrap() < 0.1, "of scaled values: {report}");
     folder.write("b.csv", "area\n0\n50\n99\n");
     let predicted = folder.json("predict run/mlp.safetensors --input b.csv").0;
