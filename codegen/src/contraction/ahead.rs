@@ -28,6 +28,9 @@ pub struct Ahead {
     pub share: usize,
 }
 
+/// The most columns of a panel; of rows that are longer, a tile reads pieces.
+const MOST_COLUMNS: usize = 128;
+
 /// Whether panels of `columns` columns, all that there are, lie one after the other, each of them dense.
 pub fn are_neighbours(
     nest: &Nest,
@@ -37,7 +40,8 @@ pub fn are_neighbours(
 ) -> bool {
     let step = |axis: Option<AxisId>| axis.map(|axis| contraction.right.offset.coefficient(axis));
     let depth: usize = contraction.depth.iter().map(|&axis| nest.extent(axis)).product();
-    step(contraction.batch.last().copied()) == Some((depth * columns) as i64)
+    columns <= MOST_COLUMNS
+        && step(contraction.batch.last().copied()) == Some((depth * columns) as i64)
         && step(Some(contraction.column)) == Some(1)
         && step(loops.last().and_then(|depth| depth.axis)) == Some(columns as i64)
 }

@@ -23,7 +23,7 @@ use crate::wide::Isa;
 use crate::wide::function::MAX_POINTERS;
 
 /// The columns of a block: a row of them is a page.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 4096;
 /// The rows that a strip reads at once, where the body of the loop is short.
 const ROWS: usize = 8;
 /// As [`ROWS`] where the rows are short and calls of strips would take long next to them.
