@@ -37,6 +37,7 @@ type Task<'a> = dyn Fn(usize, u64, u64) + Sync + 'a;
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    hand_over_ns: f64,
 }
 
 /// What the workers and the caller share.
@@ -143,7 +144,8 @@ impl Pool {
             return Err(refused("the number is out of range".into()));
         }
         let shared = Arc::new(Shared::new(threads - 1));
-        let mut pool = Pool { shared, workers: Vec::with_capacity(threads - 1) };
+        let workers = Vec::with_capacity(threads - 1);
+        let mut pool = Pool { shared, workers, hand_over_ns: f64::INFINITY };
         let processors = processors_for_workers(threads);
         for worker in 0..threads - 1 {
             let shared = Arc::clone(&pool.shared);
@@ -159,7 +161,55 @@ impl Pool {
                 std::thread::Builder::new().name(name).spawn(body).map_err(|e| refused(e.to_string()))?;
             pool.workers.push(handle);
         }
+        pool.hand_over_ns = pool.measure_hand_over();
         Ok(pool)
+    }
+
+    /// What it takes to hand a share to a worker that waits for one and to hear that it is done, in nanoseconds, as it was when the
+    /// pool was made; infinite without workers.
+    pub fn hand_over_ns(&self) -> f64 {
+        self.hand_over_ns
+    }
+
+    /// Measures it, in less than a millisecond: the least of some batches, as threads lose their processors for a moment. Where a worker
+    /// does not answer in time, it is taken for what cores that are far apart need.
+    fn measure_hand_over(&self) -> f64 {
+        const BATCHES: usize = 5;
+        const RUNS: u32 = 16;
+        const MOST: Duration = Duration::from_micros(100);
+        const FAR_NS: f64 = 500.0;
+        if self.workers.is_empty() {
+            return f64::INFINITY;
+        }
+        let has_answered = AtomicBool::new(false);
+        let answered = |limit: Duration| {
+            has_answered.store(false, Ordering::Relaxed);
+            let start = Instant::now();
+            self.run(2, 2, &|thread, _, _| {
+                if thread > 0 {
+                    has_answered.store(true, Ordering::Release);
+                }
+                let mut looks = 0u32;
+                while thread == 0 && !has_answered.load(Ordering::Acquire) {
+                    looks += 1;
+                    if looks.is_multiple_of(LOOKS) && start.elapsed() > limit {
+                        return;
+                    }
+                    std::hint::spin_loop();
+                }
+            });
+            has_answered.load(Ordering::Relaxed)
+        };
+        // The first one waits until the worker has started.
+        if !answered(10 * MOST) {
+            return FAR_NS;
+        }
+        let batch = || {
+            let start = Instant::now();
+            let all_answered = (0..RUNS).all(|_| answered(MOST));
+            all_answered.then(|| start.elapsed().as_secs_f64() * 1e9 / f64::from(RUNS))
+        };
+        (0..BATCHES).filter_map(|_| batch()).fold(FAR_NS, f64::min)
     }
 
     /// The number of processors that this process may use.
@@ -394,6 +444,13 @@ mod tests {
         let watched = std::mem::replace(&mut pool.shared, Arc::new(Shared::new(2)));
         assert_eq!(shares_of(&pool, 9, 3), [(0, 3), (3, 6), (6, 9)]);
         pool.shared = watched;
+    }
+
+    #[test]
+    fn what_a_hand_over_costs_is_known_where_there_are_workers() {
+        assert_eq!(Pool::new(1).unwrap().hand_over_ns(), f64::INFINITY);
+        let cost = Pool::new(2).unwrap().hand_over_ns();
+        assert!((10.0..=500.0).contains(&cost), "{cost}");
     }
 
     #[test]

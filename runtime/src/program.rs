@@ -7,7 +7,7 @@
 //! A loop is an action before those of its body. At the start of each of its iterations it moves the arguments that are rows
 //! which count with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use codegen::KernelFn;
@@ -28,10 +28,6 @@ pub(crate) struct Machine {
     /// An estimate of its time on one thread, in nanoseconds.
     pub time_ns: f64,
 }
-
-/// A share of a kernel that is estimated (by `codegen::Cost`) to take less than this on one thread is not worth handing
-/// to another: that takes a fraction of a microsecond.
-pub(crate) const MIN_SHARE_NS: f64 = 1_000.0;
 
 /// The steps of a plan, ready to be run.
 pub(crate) struct Program {
@@ -66,6 +62,20 @@ struct Context<'a> {
     machines: &'a [Machine],
     arena: &'a Arena,
     sharing: Sharing,
+    /// The slots, no parts of others, that steps write.
+    written: BTreeSet<SlotId>,
+}
+
+impl Context<'_> {
+    /// The bytes of what a call reads and writes, but for what no step writes: each thread keeps that in a cache of its own.
+    fn moved_bytes(&self, slots: &[SlotId]) -> usize {
+        let is_kept = |root: SlotId| {
+            let place = &self.plan.slot(root).place;
+            matches!(place, Place::State { .. } | Place::Constant(_)) && !self.written.contains(&root)
+        };
+        let moved = slots.iter().filter(|&&slot| !is_kept(self.plan.root(slot)));
+        moved.map(|&slot| self.plan.slot(slot).ty.size_bytes()).sum()
+    }
 }
 
 impl Program {
@@ -81,7 +91,8 @@ impl Program {
             moves: Vec::new(),
             roots: BTreeMap::new(),
         };
-        let context = Context { plan, machines, arena, sharing };
+        let written = plan.steps.iter().flat_map(|step| plan.roots_written(step)).collect();
+        let context = Context { plan, machines, arena, sharing, written };
         let mut moving = Vec::new();
         program.push_steps(&context, &plan.prepare, &mut moving, 0);
         program.preparing = program.actions.len();
@@ -100,7 +111,7 @@ impl Program {
                     self.push_arguments(context, slots, moving);
                     let Machine { function, chunks, time_ns, .. } = context.machines[kernel.0 as usize];
                     if chunks > 0 {
-                        let shares = context.sharing.shares(time_ns);
+                        let shares = context.sharing.shares(time_ns, context.moved_bytes(slots));
                         self.actions.push(Action::Call { function, first, chunks, shares, kernel: kernel.0 });
                     }
                 }
@@ -192,14 +203,30 @@ fn address_of(context: &Context<'_>, slot: SlotId) -> *mut u8 {
 pub(crate) struct Sharing {
     /// The number of threads.
     pub threads: usize,
-    /// The least time that a share takes on one thread, in nanoseconds.
-    pub min_share_ns: f64,
+    /// What it takes to hand a share to another thread and to hear that it is done, in nanoseconds; `None` to share whatever can be.
+    pub hand_over_ns: Option<f64>,
 }
 
 impl Sharing {
-    /// On how many threads a kernel that takes `time_ns` on one of them is run.
-    fn shares(self, time_ns: f64) -> usize {
-        ((time_ns / self.min_share_ns) as usize).clamp(1, self.threads)
+    /// On how many threads a kernel that takes `time_ns` on one of them is run, by an estimate of both ways. Where it is shared, a part
+    /// of what it reads comes from the caches of other threads, and of what it writes goes there: `moved_bytes` in all.
+    fn shares(self, time_ns: f64, moved_bytes: usize) -> usize {
+        /// As many lines of the cache are on their way from another core at the same time.
+        const LINES_AT_ONCE: f64 = 8.0;
+        const LINE_BYTES: f64 = 64.0;
+        /// What is larger comes in long runs, which are fetched ahead of their use, or from memory.
+        const MOST_BYTES: f64 = 65_536.0;
+        /// The estimate is a rough one: sharing has to be better by this much.
+        const MARGIN: f64 = 0.8;
+        let Some(hand_over_ns) = self.hand_over_ns else { return self.threads };
+        let line_ns = hand_over_ns / LINES_AT_ONCE;
+        let lines = (moved_bytes as f64).min(MOST_BYTES) / LINE_BYTES;
+        let shared_ns = |threads: usize| {
+            let others = (threads - 1) as f64 / threads as f64;
+            time_ns / threads as f64 + hand_over_ns * (threads as f64 / 2.0) + lines * others * line_ns
+        };
+        let best = (2..=self.threads).min_by(|&a, &b| shared_ns(a).total_cmp(&shared_ns(b)));
+        best.filter(|&threads| shared_ns(threads) < MARGIN * time_ns).unwrap_or(1)
     }
 }
 
@@ -232,11 +259,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_kernel_wakes_nobody() {
-        let sharing = Sharing { threads: 8, min_share_ns: MIN_SHARE_NS };
-        assert_eq!(sharing.shares(0.0), 1);
-        assert_eq!(sharing.shares(1.9 * MIN_SHARE_NS), 1);
-        assert_eq!(sharing.shares(2.0 * MIN_SHARE_NS), 2);
-        assert_eq!(sharing.shares(1e9), 8);
+    fn a_kernel_is_shared_where_that_is_faster_by_the_estimate_of_both_ways() {
+        let sharing = Sharing { threads: 8, hand_over_ns: Some(100.0) };
+        assert_eq!(sharing.shares(0.0, 0), 1);
+        assert_eq!(sharing.shares(300.0, 0), 1);
+        assert_eq!((sharing.shares(400.0, 0), sharing.shares(600.0, 0)), (3, 3));
+        assert_eq!(sharing.shares(1e9, 1 << 30), 8);
+        // Four microseconds are not worth it where as many lines have to come over.
+        let sharing = Sharing { threads: 2, ..sharing };
+        assert_eq!((sharing.shares(4e3, 1 << 10), sharing.shares(4e3, 1 << 15)), (2, 1));
+        let slow = Sharing { hand_over_ns: Some(400.0), ..sharing };
+        assert_eq!((slow.shares(600.0, 0), slow.shares(4e3, 1 << 13)), (1, 1));
+        assert_eq!(Sharing { hand_over_ns: None, ..sharing }.shares(0.0, 1 << 30), 2);
     }
 }

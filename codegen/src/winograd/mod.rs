@@ -128,7 +128,8 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>> {
     plan.block = rows_of_block(&plan, target).min(rows);
     let has_one_block = plan.block == rows && plan.filter_bytes() > target.l2_bytes / 2;
     let has_panels = plan.columns > plan.panel;
-    plan.chunk = if has_one_block && has_panels { Chunk::Panel } else { Chunk::Rows(rows.div_ceil(MOST_CHUNKS)) };
+    plan.chunk =
+        if has_one_block && has_panels { Chunk::Panel } else { Chunk::Rows(rows.div_ceil(MOST_CHUNKS)) };
     let tiles = plan.block * plan.horizontal.tiles();
     // Sums over channels are not cut.
     let is_short = plan.channels <= MOST_PRODUCTS;

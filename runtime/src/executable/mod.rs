@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ir::{KernelId, Place, SlotId, Tensor, Type, VerifiedPlan};
 
 use crate::moves::Iterations;
-use crate::program::{Action, MIN_SHARE_NS, Machine, Program, Sharing, output_tensor, scratch_bytes};
+use crate::program::{Action, Machine, Program, Sharing, output_tensor, scratch_bytes};
 use crate::state::Stamp;
 use crate::{Arena, Buffer, KernelTime, PhaseTime, Pool, RunError, State};
 
@@ -33,7 +33,8 @@ pub struct Executable {
     program: Program,
     /// What the scheduler knows of each kernel of the plan.
     machines: Arc<[Machine]>,
-    min_share_ns: f64,
+    /// Whether kernels are shared by all threads, however little work they are.
+    shares_all: bool,
     /// Keeps the functions in memory.
     code: Option<Arc<codegen::Code>>,
     pool: Arc<Pool>,
@@ -99,7 +100,7 @@ impl Executable {
     /// Where there is no memory for its values.
     pub fn new(code: codegen::Code, pool: Arc<Pool>) -> Result<Executable, RunError> {
         let machines = code.entries().iter().map(machine_of).collect();
-        Executable::assemble(code.plan().clone(), machines, Some(Arc::new(code)), pool, MIN_SHARE_NS)
+        Executable::assemble(code.plan().clone(), machines, Some(Arc::new(code)), pool, false)
     }
 
     /// The same program for another thread: it shares the machine code and the constants, has an arena, outputs and scratch
@@ -134,7 +135,7 @@ impl Executable {
     /// Where there is no memory for its values.
     pub fn fork(&self, pool: Arc<Pool>) -> Result<Executable, RunError> {
         let (plan, code) = (self.plan.clone(), self.code.clone());
-        let mut fork = Executable::assemble(plan, Arc::clone(&self.machines), code, pool, self.min_share_ns)?;
+        let mut fork = Executable::assemble(plan, Arc::clone(&self.machines), code, pool, self.shares_all)?;
         fork.set_compile_time(self.compile_time, self.compile_phases.clone());
         Ok(fork)
     }
@@ -145,7 +146,7 @@ impl Executable {
     /// # Errors
     /// Where there is no memory for its values.
     pub fn cut_for(self, pool: Arc<Pool>) -> Result<Executable, RunError> {
-        Executable::assemble(self.plan, self.machines, self.code, pool, 0.0)
+        Executable::assemble(self.plan, self.machines, self.code, pool, true)
     }
 
     /// Makes a program of functions that do what the plan's kernels say, in their order; `code` keeps them in memory.
@@ -154,10 +155,11 @@ impl Executable {
         machines: Arc<[Machine]>,
         code: Option<Arc<codegen::Code>>,
         pool: Arc<Pool>,
-        min_share_ns: f64,
+        shares_all: bool,
     ) -> Result<Executable, RunError> {
         let arena = Arena::new(plan.arena_bytes)?;
-        let sharing = Sharing { threads: pool.threads(), min_share_ns };
+        let hand_over_ns = (!shares_all).then(|| pool.hand_over_ns());
+        let sharing = Sharing { threads: pool.threads(), hand_over_ns };
         let program = Program::new(&plan, &machines, &arena, sharing);
         let bytes = scratch_bytes(&machines);
         let scratch = (0..pool.threads()).map(|_| Buffer::zeroed(bytes)).collect::<Result<_, _>>()?;
@@ -179,7 +181,7 @@ impl Executable {
             plan,
             program,
             machines,
-            min_share_ns,
+            shares_all,
             code,
             pool,
             _arena: arena,

@@ -3,7 +3,6 @@
 mod loops;
 
 use super::*;
-use crate::program::MIN_SHARE_NS;
 use ir::{Access, DType, Init, Kernel, Plan, Slot, Step};
 
 /// `y[i] = x[i] + w[i]`, one element per chunk.
@@ -71,7 +70,7 @@ fn verified(plan: Plan) -> VerifiedPlan {
 fn executable(n: usize, threads: usize, time_ns: f64) -> Executable {
     let machine = Machine { function: add, chunks: n as u64, scratch_bytes: 4, time_ns };
     let pool = Arc::new(Pool::new(threads).unwrap());
-    Executable::assemble(verified(plan(n)), [machine].into(), None, pool, MIN_SHARE_NS).unwrap()
+    Executable::assemble(verified(plan(n)), [machine].into(), None, pool, false).unwrap()
 }
 
 fn tensor(n: usize) -> Tensor {
@@ -120,7 +119,7 @@ fn two_programs_of_two_shapes_share_the_states_that_they_have_in_common() {
     state.adopt(&larger, 0).unwrap();
     let machine = Machine { function: add, chunks: 3, scratch_bytes: 4, time_ns: 0.0 };
     let pool = first.pool().clone();
-    let mut second = Executable::assemble(larger, [machine].into(), None, pool, MIN_SHARE_NS).unwrap();
+    let mut second = Executable::assemble(larger, [machine].into(), None, pool, false).unwrap();
     second.run(&mut state, &[&tensor(3)]).unwrap();
     first.run(&mut state, &[&tensor(3)]).unwrap();
     assert_eq!(state.get("w").unwrap().as_slice::<f32>().unwrap(), [31.0, 34.0, 37.0]);
@@ -147,7 +146,7 @@ fn what_is_prepared_is_computed_again_where_states_have_changed_and_only_there()
     let mut writer = executable(1, 1, 0.0);
     let pool = writer.pool().clone();
     let mut reader =
-        Executable::assemble(verified(prepared_plan(1)), [machine].into(), None, pool, MIN_SHARE_NS).unwrap();
+        Executable::assemble(verified(prepared_plan(1)), [machine].into(), None, pool, false).unwrap();
     let mut state = State::new(reader.plan(), 0).unwrap();
     let mut other = State::new(reader.plan(), 0).unwrap();
     let x = tensor(1);
@@ -182,7 +181,7 @@ fn reader_in(order: ir::AxisOrder, prepares: bool) -> Executable {
     }
     let machine = Machine { function: add, chunks: 6, scratch_bytes: 4, time_ns: 0.0 };
     let pool = Arc::new(Pool::new(1).unwrap());
-    Executable::assemble(verified(plan), [machine].into(), None, pool, MIN_SHARE_NS).unwrap()
+    Executable::assemble(verified(plan), [machine].into(), None, pool, false).unwrap()
 }
 
 /// `y = x + w`.
@@ -238,7 +237,7 @@ fn inference_without_its_states_or_inputs_is_an_error_and_runs_nothing() {
     let machine = Machine { function: add, chunks: 4, scratch_bytes: 4, time_ns: 0.0 };
     let pool = Arc::new(Pool::new(1).unwrap());
     let plan = verified(plan_that_infers(4));
-    let mut exe = Executable::assemble(plan, [machine].into(), None, pool, MIN_SHARE_NS).unwrap();
+    let mut exe = Executable::assemble(plan, [machine].into(), None, pool, false).unwrap();
     let x = tensor(4);
     let error = exe.infer(&State::empty(), &[&x]).unwrap_err().to_string();
     assert!(error.starts_with("state `w` (f32[4]) is missing"), "{error}");
@@ -283,8 +282,8 @@ fn tensors_without_elements_are_no_trouble() {
 
 #[test]
 fn a_kernel_is_split_only_where_its_shares_are_worth_a_thread() {
-    assert_eq!(executable(8, 2, MIN_SHARE_NS).shares(), [1, 1]);
-    assert_eq!(executable(8, 2, 2.0 * MIN_SHARE_NS).shares(), [2, 2]);
+    assert_eq!(executable(8, 2, 1.0).shares(), [1, 1]);
+    assert_eq!(executable(8, 2, 1e9).shares(), [2, 2]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn program(slots: &str, steps: &str, threads: usize) -> Executable {
         ir::text::parse_plan(&source).unwrap_or_else(|error| panic!("{}", error.render(&source, "test")));
     let machine = Machine { function: add, chunks: 3, scratch_bytes: 4, time_ns: 1e9 };
     let pool = Arc::new(Pool::new(threads).unwrap());
-    Executable::assemble(verified(plan), [machine].into(), None, pool, MIN_SHARE_NS).unwrap()
+    Executable::assemble(verified(plan), [machine].into(), None, pool, false).unwrap()
 }
 
 /// Rows of three elements: `first`, `first + 1`, ..
@@ -138,7 +138,7 @@ fn print_the_time_of_an_iteration_and_of_a_move() {
         let plan = program(slots, &steps, 1).plan.clone();
         let machine = Machine { function: nothing, chunks: 1, scratch_bytes: 0, time_ns: 1.0 };
         let pool = Arc::new(Pool::new(1).unwrap());
-        let mut exe = Executable::assemble(plan, [machine].into(), None, pool, MIN_SHARE_NS).unwrap();
+        let mut exe = Executable::assemble(plan, [machine].into(), None, pool, false).unwrap();
         let (mut state, xs) = (State::empty(), rows(999, 0.0));
         let mut best = f64::INFINITY;
         for _ in 0..2000 {
