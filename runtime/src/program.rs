@@ -13,8 +13,8 @@ use std::ops::Range;
 use codegen::KernelFn;
 use ir::{Place, SlotId, Step, VerifiedPlan, with_elements};
 
+use crate::Arena;
 use crate::moves::{Iterations, Move};
-use crate::{Arena, RunError};
 
 /// What the scheduler knows of a compiled kernel.
 #[derive(Clone, Copy, Debug)]
@@ -233,25 +233,6 @@ impl Sharing {
 /// The memory of its own that each thread needs: the most that any kernel wants.
 pub(crate) fn scratch_bytes(machines: &[Machine]) -> usize {
     machines.iter().map(|machine| machine.scratch_bytes).max().unwrap_or(0)
-}
-
-/// A tensor of type `ty` to be written by kernels: zeroed, and in large pages where it is large.
-pub(crate) fn output_tensor(ty: &ir::Type) -> Result<ir::Tensor, RunError> {
-    fn zeroed<T: ir::Element + Default>(ty: &ir::Type) -> Result<ir::Tensor, RunError> {
-        let count = ty.shape.elements();
-        let mut probe: Vec<T> = Vec::new();
-        probe.try_reserve_exact(count).map_err(|_| RunError::OutOfMemory { bytes: ty.size_bytes() })?;
-        crate::buffer::advise_large_pages(probe.as_ptr().cast(), ty.size_bytes());
-        probe.resize(count, T::default());
-        Ok(ir::Tensor::new(ty.shape.clone(), probe).expect("as many elements as the shape has"))
-    }
-    match ty.dtype {
-        ir::DType::F32 => zeroed::<f32>(ty),
-        ir::DType::F64 => zeroed::<f64>(ty),
-        ir::DType::I32 => zeroed::<i32>(ty),
-        ir::DType::I64 => zeroed::<i64>(ty),
-        ir::DType::Bool => zeroed::<bool>(ty),
-    }
 }
 
 #[cfg(test)]

@@ -77,8 +77,18 @@ impl Data {
             check(&name, state, &tensor)?;
             states.push((state.clone(), tensor));
         }
-        Ok((states, self.inputs))
+        let inputs = self.inputs.into_iter();
+        let inputs = inputs.map(|(name, tensor)| Ok((name, in_large_pages(tensor)?)));
+        Ok((states, inputs.collect::<Result<Named, Error>>()?))
     }
+}
+
+/// A tensor of `f32` in large pages where it is large, as NumPy has arrays of several megabytes.
+fn in_large_pages(tensor: Tensor) -> Result<Tensor, Error> {
+    let Some(elements) = tensor.as_slice::<f32>() else { return Ok(tensor) };
+    let mut copy = runtime::buffer::zeroed_tensor(&tensor.ty())?;
+    copy.as_mut_slice().expect("it is of f32").copy_from_slice(elements);
+    Ok(copy)
 }
 
 fn check_type(name: &str, tensor: &Tensor, ty: &Type) -> Result<(), Error> {

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use ir::{KernelId, Place, SlotId, Tensor, Type, VerifiedPlan};
 
+use crate::buffer::zeroed_tensor;
 use crate::moves::Iterations;
-use crate::program::{Action, Machine, Program, Sharing, output_tensor, scratch_bytes};
+use crate::program::{Action, Machine, Program, Sharing, scratch_bytes};
 use crate::state::Stamp;
 use crate::{Arena, Buffer, KernelTime, PhaseTime, Pool, RunError, State};
 
@@ -175,7 +176,7 @@ impl Executable {
         let written_state = steps.find_map(|step| plan.roots_written(step).into_iter().find(is_state));
         let tensors = outputs
             .iter()
-            .map(|output| output_tensor(&plan.slot(output.slot).ty))
+            .map(|output| zeroed_tensor(&plan.slot(output.slot).ty))
             .collect::<Result<_, _>>()?;
         Ok(Executable {
             plan,
