@@ -65,6 +65,7 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Model, Err
     };
     let predictor =
         Predictor::of_template(&metadata.model, graph, &metadata.results, metadata.parameters, options)?;
+    let predictor = predictor.with_domains(metadata.domains);
     let mut state = predictor.initial_state(0)?;
     let is_known = |name: &String| predictor.states().iter().any(|(known, _)| known == name);
     let weights: Vec<(String, Tensor)> = states.into_iter().filter(|(name, _)| is_known(name)).collect();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use nn::Domain;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -33,6 +34,9 @@ pub struct Metadata {
     pub results: Vec<String>,
     /// The number of elements of all parameters.
     pub parameters: usize,
+    /// The numbers that its inputs are for, by name, where they are for some alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "domains")]
+    pub domains: Vec<(String, Domain)>,
     /// What whoever trained it says of the run.
     pub description: Description,
     /// Where the run was. Without it, the file holds the finished model, and no run can go on from it.
@@ -225,6 +229,24 @@ where
 {
     let text: Option<String> = Option::deserialize(deserializer)?;
     text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
+/// Domains as what they display.
+mod domains {
+    use super::{BTreeMap, Deserialize, Deserializer, Domain, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(domains: &[(String, Domain)], serializer: S) -> Result<S::Ok, S::Error> {
+        let texts = domains.iter().map(|(name, domain)| (name, domain.to_string()));
+        texts.collect::<BTreeMap<_, _>>().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(String, Domain)>, D::Error> {
+        let texts = BTreeMap::<String, String>::deserialize(deserializer)?.into_iter();
+        let domain = |text: String| text.parse().map_err(serde::de::Error::custom);
+        texts.map(|(name, text)| Ok((name, domain(text)?))).collect()
+    }
 }
 
 /// A digest in hexadecimal digits.

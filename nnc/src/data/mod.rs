@@ -9,6 +9,7 @@
 //! | [`batches`] | rows gathered ahead of the steps that use them |
 //! | [`csv`] | tables with a column to predict |
 //! | [`dataset`] | rows with their targets |
+//! | [`mod@domains`] | whether they hold the numbers that a loss is for |
 //! | [`mod@digits`] | the embedded handwritten digits |
 //! | [`few_labels`] | data of which few rows have labels |
 //! | [`idx`] | MNIST and its kin |
@@ -31,6 +32,7 @@ pub mod csv;
 pub mod dataset;
 #[cfg(feature = "data-csv")]
 pub mod digits;
+pub mod domains;
 pub mod few_labels;
 #[cfg(feature = "data-csv")]
 pub(crate) mod gzip;
@@ -60,6 +62,7 @@ pub use batches::{Batch, Batches};
 pub use dataset::Dataset;
 #[cfg(feature = "data-csv")]
 pub use digits::digits;
+pub use domains::check_domain;
 pub use normalisation::Normalisation;
 pub use sequences::Sequences;
 #[cfg(feature = "data")]

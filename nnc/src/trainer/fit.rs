@@ -33,7 +33,8 @@ impl Trainer {
     /// Where the callback breaks, the run ends at once, and can go on in another call.
     ///
     /// # Errors
-    /// Where examples do not fit the network or are fewer than a batch, there are no images to augment, the numbers overflow
+    /// Where examples do not fit the network, hold numbers that its loss is not for, or are fewer than a batch, gradients are averaged
+    /// over more batches than the run has, there are no images to augment, the numbers overflow
     /// ([`super::NotFinite`]; the states are then those before the step), the schedule gives a learning rate that is negative or not finite,
     /// no player of a game has a turn in one of the epochs, the folder for checkpoints holds those of another run that has not ended, or one cannot be written.
     pub fn fit<E: Examples>(
@@ -43,8 +44,9 @@ impl Trainer {
         options: &FitOptions,
         callback: &mut Callback,
     ) -> Result<History, Error> {
-        for epoch in self.run.history.epochs.len()..options.epochs {
-            self.turn_in(epoch, 0)?;
+        if self.is_game() {
+            (self.run.history.epochs.len()..options.epochs)
+                .try_for_each(|epoch| self.turn_in(epoch, 0).map(drop))?;
         }
         if self.description.is_none() {
             self.description = Some(Description::of(train));
@@ -69,6 +71,7 @@ impl Trainer {
             let problem = format!("it is {batch}, and there are {rows} rows to train on");
             return Err(Error::invalid("batch", problem, format!("give from 1 to {rows}")));
         }
+        self.check_accumulation(options.epochs, rows.div_ceil(batch) as u64)?;
         for size in [batch, rows % batch].into_iter().filter(|&size| size > 0) {
             self.compile_step(size)?;
         }

@@ -198,7 +198,7 @@ impl Trainer {
     /// step. It is no part of a [`Run`], and ends no epoch: of a game it is a step of a player who has turns in the first.
     ///
     /// # Errors
-    /// Where an array is missing or of another type, a class is out of range, or an input, the loss or the norm by which gradients
+    /// Where an array is missing or of another type, a class is out of range, the loss is not for a number that is there, or an input, the loss or the norm by which gradients
     /// are clipped is not finite: the error ([`NotFinite`]) names the step and the value. Then all states are what they were
     /// before, and training can go on from there. (Gradients that overflow where the loss does not are noticed in time
     /// where they are clipped by their norm, and in the step after this elsewhere.)
@@ -211,6 +211,7 @@ impl Trainer {
         if let (Some(lengths), Some(x)) = (given(LENGTHS), given(ROWS)) {
             nn::rnn::check_lengths(lengths, x.shape().get(1).copied().unwrap_or(0))?;
         }
+        self.predictor.check_domains("batch", batch.iter().copied(), rows)?;
         not_finite::check_inputs(self.run.steps + 1, batch)?;
         self.compile_step(rows)?;
         let program = &self.turns[0].programs[&rows];
@@ -448,6 +449,7 @@ impl Trainer {
             graph: self.template().cloned(),
             results: results.map(|(name, _)| name.clone()).collect(),
             parameters: self.predictor.parameter_count(),
+            domains: self.predictor.domains().to_vec(),
             description: self.description.clone().unwrap_or_default(),
             position,
             file_sha256: String::new(),

@@ -48,9 +48,44 @@ impl Trainer {
         })
     }
 
+    /// Checks that each of those who have turns in a run changes its parameters at least once: of one that averages gradients over more
+    /// batches than the run has for it, none would ever change.
+    pub(super) fn check_accumulation(&self, epochs: usize, steps_per_epoch: u64) -> Result<(), Error> {
+        let mut batches = vec![0u64; self.turns.len()];
+        let phases = if self.is_game() { 0..epochs as u64 } else { 0..0 };
+        for epoch in phases {
+            let steps_per_round: Vec<usize> =
+                self.turns.iter().map(|turn| turn.steps_in(epoch as usize)).collect();
+            let done = game::turns_of(epoch.saturating_mul(steps_per_epoch), &steps_per_round);
+            let then = game::turns_of((epoch + 1).saturating_mul(steps_per_epoch), &steps_per_round);
+            batches.iter_mut().zip(then).zip(done).for_each(|((sum, then), done)| *sum += then - done);
+        }
+        if !self.is_game() {
+            batches[0] = (epochs as u64).saturating_mul(steps_per_epoch);
+        }
+        for (turn, batches) in self.turns.iter().zip(batches).filter(|(_, batches)| *batches > 0) {
+            let wanted = turn.optimizer().batches_per_step();
+            if wanted as u64 > batches {
+                let whose = turn.player().map_or(String::new(), |player| format!(" for {player}"));
+                let problem = format!(
+                    "gradients are averaged over {wanted} batches for one step, and the run has {batches}{whose} \
+                     in {epochs} epochs: no weight would ever change"
+                );
+                let help = format!("give at most {batches}, or train for more epochs");
+                return Err(Error::invalid("accumulate", problem, help));
+            }
+        }
+        Ok(())
+    }
+
     /// The number of the turn after so many steps, in the epoch in which the run is.
     pub(super) fn turn_after(&self, steps: u64) -> Result<usize, Error> {
         self.turn_in(self.run.history.epochs.len(), steps)
+    }
+
+    /// Whether the network is a game.
+    pub(super) fn is_game(&self) -> bool {
+        self.turns[0].player().is_some()
     }
 
     /// Whether epochs are judged from this one on, counted from 0: nobody's turns are yet to begin.

@@ -144,6 +144,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let pictures_every = interval(PICTURES_EVERY, args.pictures_every);
     let description = Description { settings: saved, free, normalisation, data: Identity::of(&all) };
     trainer.describe(description.clone());
+    trainer.predictor().check(&test)?; // not after all epochs
     if let Some(checkpoint) = checkpoint {
         resume(&mut trainer, checkpoint, args, output)?;
     }

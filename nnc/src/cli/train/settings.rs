@@ -2,10 +2,11 @@
 
 use nn::models::Likelihood;
 use nn::schedule::{Decay, Plateau, Schedule};
+use nn::supervised::TARGETS;
 use nn::{Clip, Loss, Player, TrainStep};
 use nnc::Error;
 use nnc::checkpoint::{Description, Settings as Saved, differences};
-use nnc::data::{Augment, Dataset, Source, Targets};
+use nnc::data::{Augment, Dataset, Source, Targets, check_domain};
 use nnc::models::layerwise::RBM;
 use nnc::models::{Architecture, Learns, ModelOptions};
 use serde::{Deserialize, Serialize};
@@ -238,6 +239,10 @@ impl Settings {
                 format!("give {}", suitable.text()),
             ));
         }
+        // Before some rows are held out, after which they have other numbers.
+        if let Some(domain) = loss.domain() {
+            check_domain(data, TARGETS, domain)?;
+        }
         Ok(Some(loss))
     }
 
@@ -265,16 +270,19 @@ impl Settings {
     /// Says what a decoder says of rows, where the model has one and nobody has said it.
     ///
     /// # Errors
-    /// Where values are no probabilities and are to be some.
-    pub fn choose_likelihood(&mut self, model: &Architecture, rows: &[f32]) -> Result<(), Error> {
+    /// Where values of the rows to train on are no probabilities and are to be some.
+    pub fn choose_likelihood(&mut self, model: &Architecture, train: &Dataset) -> Result<(), Error> {
         if !model.options.contains(&"likelihood") {
             return Ok(());
         }
-        let outside = rows.iter().find(|value| !(0.0..=1.0).contains(*value));
+        let rows = train.rows();
+        let outside = rows.iter().position(|value| !(0.0..=1.0).contains(value));
         let suitable = if outside.is_some() { Likelihood::Gaussian } else { Likelihood::Bernoulli };
         match (*self.model.likelihood.get_or_insert(suitable), outside) {
-            (Likelihood::Bernoulli, Some(value)) => {
-                let problem = format!("a value is {value}, which is no probability");
+            (Likelihood::Bernoulli, Some(at)) => {
+                let (row, value) = (at / train.features().max(1), rows[at]);
+                let problem =
+                    format!("`x` holds {value} in row {row} (from 0) to train on, which is no probability");
                 Err(Error::invalid("--likelihood bernoulli", problem, "give gaussian, or values from 0 to 1"))
             }
             _ => Ok(()),
