@@ -31,9 +31,9 @@ use nnc::report::ModelSummary;
 use nnc::trainer::{CheckpointOptions, ConfusionMatrix, Event, FitOptions};
 use nnc::{Error, Options, Trainer, TrainerOptions, data};
 
-use super::Status;
 use super::output::Output;
 use super::target::CodeArg;
+use super::{Status, interrupt};
 use display::Display;
 use folder::{RunFolder, is_checkpoint};
 use given::Given;
@@ -149,8 +149,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         resume(&mut trainer, checkpoint, args, output)?;
     }
 
-    let has_pictures = matches!(model.learns, Learns::Rows | Learns::Labels);
-    let mut pictures = match test.dataset().filter(|_| has_pictures) {
+    let has_samples = matches!(model.learns, Learns::Rows | Learns::Labels);
+    let mut pictures = match test.dataset().filter(|_| has_samples) {
         Some(test) => Some(Pictures::new(&trainer, &description, test, &folder.path, &compile)?),
         None => None,
     };
@@ -159,6 +159,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         let help = "leave it out, or train a model of codes (see `nnc list models`) on images";
         return Err(Error::invalid(format!("--{PICTURES_EVERY}"), problem, help));
     }
+    interrupt::hold();
     let files = OutFiles::prepare(&folder.path, model.name)?;
     let _lock = lock.map_or_else(|| FolderLock::take(&folder.path, Purpose::Run), Ok)?;
     folder.check()?;
@@ -174,24 +175,37 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let shown = held_out.as_ref().unwrap_or(&test);
     let mut display = Display::new(epochs);
     let mut written = Ok(());
+    let has_pictures = |pictures: &Option<Pictures>, path: &Path| {
+        pictures.as_ref().is_some_and(|pictures| pictures.has_written(path))
+    };
     let fitted = trainer.fit(&train, Some(shown), &fit, &mut |event, trainer| {
         display.show(event, output);
         if written.is_ok() {
             written = match (event, &mut pictures) {
-                (Event::Checkpoint(_), pictures) => folder.remove_old(|path| {
-                    is_checkpoint(path) || pictures.as_ref().is_some_and(|it| it.has_written(path))
-                }),
+                (Event::Checkpoint(_), pictures) => {
+                    folder.remove_old(|path| is_checkpoint(path) || has_pictures(pictures, path))
+                }
                 (Event::Epoch { number, .. }, Some(pictures)) if is_due(*number, pictures_every) => {
                     pictures.of_epoch(trainer, *number)
                 }
                 _ => Ok(()),
             };
         }
-        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if written.is_ok() && !interrupt::has_come() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     });
     display.clear();
     let history = fitted?;
     written?;
+    let is_interrupted = !trainer.run().is_finished;
+    if is_interrupted {
+        trainer.write_checkpoint(&files.folder, args.overwrite)?;
+        folder.remove_old(|path| is_checkpoint(path) || has_pictures(&pictures, path))?;
+        trainer.use_best()?;
+    }
 
     let (outputs, tested) = trainer.predict_and_evaluate(&test)?;
     let matrix = |(labels, names): (&[i64], &[String])| ConfusionMatrix::new(&outputs, labels, names);
@@ -200,7 +214,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     trainer.save(&files.weights)?;
     let shown = pictures.as_mut().map_or(Ok(Vec::new()), |pictures| pictures.of_model(&trainer))?;
     let assessment = match train.dataset().zip(test.dataset()) {
-        Some((train, test)) if matches!(model.learns, Learns::Rows | Learns::Labels) => {
+        Some((train, test)) if has_samples && !is_interrupted => {
             assess(&nnc::load_with(&files.weights, &compile)?, train, test, &compile)?
         }
         _ => None,
@@ -210,6 +224,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         model: model.name,
         dataset: train.name(),
         settings: &settings,
+        is_interrupted,
+        steps: (epochs * steps_per_epoch) as u64,
         threads: args.threads,
         target: args.target.get().name,
         trainer: &trainer,
@@ -223,10 +239,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         assessment: assessment.as_ref(),
     };
     outcome.write()?;
-    folder.remove_old(|path| {
-        files.is_written(path, confusion.is_some())
-            || pictures.as_ref().is_some_and(|it| it.has_written(path))
-    })?;
+    folder.remove_old(|path| files.is_written(path, confusion.is_some()) || has_pictures(&pictures, path))?;
     output.result(|| outcome.json(), || outcome.text())?;
     Ok(Status::Done)
 }

@@ -59,6 +59,10 @@ pub struct Outcome<'a> {
     pub model: &'a str,
     pub dataset: &'a str,
     pub settings: &'a Settings,
+    /// Whether a signal has ended the run, which can go on.
+    pub is_interrupted: bool,
+    /// The number of steps of the whole run.
+    pub steps: u64,
     pub threads: usize,
     pub target: &'a str,
     pub trainer: &'a Trainer,
@@ -97,6 +101,7 @@ impl Outcome<'_> {
             "parameters": self.trainer.parameter_count(),
             "epochs": self.history.epochs.len(),
             "steps": self.trainer.run().steps,
+            "interrupted": self.is_interrupted,
             "batch": self.settings.batch,
             "seed": self.settings.seed,
             "threads": self.threads,
@@ -120,6 +125,11 @@ impl Outcome<'_> {
 
     pub fn text(&self) -> String {
         let mut lines = Vec::new();
+        if self.is_interrupted {
+            let (step, steps) = (self.trainer.run().steps, self.steps);
+            let again = format!("nnc train {} --resume {}", self.model, self.files.folder.display());
+            lines.push(row("interrupted", &format!("after step {step} of {steps}; to go on: {again}")));
+        }
         let printed = self.confusion.filter(|matrix| matrix.is_printable());
         lines.extend(printed.map(ConfusionMatrix::to_string));
         lines.extend(evaluation_lines(self.tested, &format!("held-out {}", self.dataset)));
