@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`options`] | how a model is trained |
 //! | `fit` | the epochs of a run, and its checkpoints |
+//! | `start` | what a run starts from |
 //! | `turns` | whose turn a step is, and its programs |
 //! | [`predictor`] | a model in use: predictions and evaluation |
 //! | [`run`] | where a run is, and what came of it |
@@ -29,6 +30,7 @@ pub mod predictor;
 pub mod progress;
 pub mod run;
 pub mod shuffle;
+mod start;
 mod turns;
 
 use std::ops::ControlFlow;
@@ -391,45 +393,6 @@ impl Trainer {
         let names: Vec<String> = self.state.iter().map(|(name, _)| name.to_owned()).collect();
         let states = checkpoint::states_of(&self.state, &names)?;
         Ok(Checkpoint { metadata, states, best: self.best.clone() })
-    }
-
-    /// Goes to where the run was that has written a checkpoint. What follows has the same bits as in that run.
-    ///
-    /// # Errors
-    /// Where the checkpoint holds no run, or is of another run: of another network, with other settings, on other data than the
-    /// trainer has been [told of](Trainer::describe). The error says what differs, and nothing has changed.
-    pub fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        let Some(position) = &checkpoint.metadata.position else {
-            let help =
-                "give a file checkpoint-STEP.safetensors, as `nnc train --checkpoint-every` writes them";
-            return Err(Error::invalid(
-                "the checkpoint",
-                "it holds a finished model, and no run to go on from",
-                help,
-            ));
-        };
-        if self.description.is_none() {
-            self.description = Some(checkpoint.metadata.description.clone());
-        }
-        let here = self.metadata(Some(self.position()?))?;
-        if let Some(difference) = checkpoint.metadata.difference(&here) {
-            let help = "give what the run was started with, or start another";
-            return Err(Error::invalid("the checkpoint", difference, help));
-        }
-        self.make_states()?;
-        let mut expected = self.predictor.states().to_vec();
-        for graph in self.graphs(self.options.batch)? {
-            for (name, ty) in predictor::states_of(&graph) {
-                if !expected.iter().any(|(known, _)| *known == name) {
-                    expected.push((name, ty));
-                }
-            }
-        }
-        checkpoint::set_states(&mut self.state, &checkpoint.states, &expected)?;
-        self.turns.iter_mut().for_each(Turn::forget_factor);
-        self.run = position.run.clone();
-        self.best.clone_from(&checkpoint.best);
-        Ok(())
     }
 
     /// The graph of use and evaluation, as files hold it: made once, where a file is first written.

@@ -25,7 +25,9 @@ pub(super) struct Turn {
     who: Who,
     /// By the size of the batch.
     pub programs: BTreeMap<usize, Executable>,
-    /// What the learning rate is at the start of a run, where the optimizer has one.
+    /// What the learning rate was made, where the optimizer has one.
+    made_rate: Option<f64>,
+    /// What schedules multiply: that, unless the run has changed it.
     base_rate: Option<f64>,
     /// What it was last multiplied by; NaN where that is not known.
     factor: f64,
@@ -101,6 +103,58 @@ impl Trainer {
         alone.and_then(Turn::player)
     }
 
+    /// Makes a run go on at another learning rate, that of all players of a game: what its schedule multiplies from the next step of
+    /// [`Trainer::fit`] on. Checkpoints say so, and who resumes one goes on at this rate.
+    ///
+    /// ```
+    /// use nn::{Adam, Loss, Relu, Supervised, models::Mlp};
+    /// use nnc::data::digits;
+    /// use nnc::trainer::{FitOptions, Trainer, TrainerOptions, silent};
+    /// let network = Supervised::new([64], Mlp::new(&[64, 16, 10], Relu), Loss::cross_entropy());
+    /// let mut trainer = Trainer::new("small", network, Adam::new(0.01), TrainerOptions::default())?;
+    /// trainer.fit(&digits().0, None, &FitOptions::epochs(1), &mut silent)?;
+    /// trainer.change_learning_rate(0.001)?;
+    /// let history = trainer.fit(&digits().0, None, &FitOptions::epochs(2), &mut silent)?;
+    /// let rates: Vec<f32> = history.epochs.iter().filter_map(|epoch| Some(epoch.learning_rate? as f32)).collect();
+    /// assert_eq!(rates, [0.01, 0.001]);
+    /// # Ok::<(), nnc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where it is no finite number above 0, or no optimizer has a learning rate.
+    pub fn change_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
+        if !(rate.is_finite() && rate > 0.0) {
+            return Err(Error::invalid(
+                "the learning rate",
+                format!("it is {rate}"),
+                "give a finite number above 0",
+            ));
+        }
+        self.state_mut()?;
+        if self.turns.iter().all(|turn| turn.made_rate.is_none()) {
+            let problem = "its optimizer has no learning rate that could change";
+            return Err(Error::invalid(self.predictor.name(), problem, "leave it as it is"));
+        }
+        self.run.learning_rate = Some(rate);
+        self.set_base_rates()
+    }
+
+    /// Sets the learning rates that schedules multiply to that of the run, where it has one of its own.
+    pub(super) fn set_base_rates(&mut self) -> Result<(), Error> {
+        for turn in self.turns.iter_mut().filter(|turn| turn.made_rate.is_some()) {
+            let dtype = self.state.get(&turn.rate_name())?.dtype();
+            let of_run = self.run.learning_rate.map(|rate| Scalar::from_f64(dtype, rate).as_f64());
+            turn.base_rate = of_run.or(turn.made_rate);
+            turn.forget_factor();
+        }
+        Ok(())
+    }
+
+    /// The learning rate that the schedule of a run multiplies: of a game that of the first player who has one.
+    pub fn base_learning_rate(&self) -> Option<f64> {
+        self.run.learning_rate.or_else(|| self.turns.iter().find_map(|turn| turn.base_rate))
+    }
+
     /// The name of the player whose turn the next step is; `None` where the network is no game, or no player has turns in this
     /// epoch.
     pub fn next_player(&self) -> Option<&str> {
@@ -110,7 +164,7 @@ impl Trainer {
 
 impl Turn {
     fn new(who: Who) -> Turn {
-        Turn { who, programs: BTreeMap::new(), base_rate: None, factor: 1.0 }
+        Turn { who, programs: BTreeMap::new(), made_rate: None, base_rate: None, factor: 1.0 }
     }
 
     /// The turns of the optimizer of a network with one loss.
@@ -214,7 +268,8 @@ impl Turn {
 
     /// Takes the learning rate as it is for that of the start of a run.
     pub fn note_base_rate(&mut self, state: &State) {
-        self.base_rate = self.learning_rate(state);
+        self.made_rate = self.learning_rate(state);
+        self.base_rate = self.made_rate;
     }
 
     /// Forgets what the learning rate has been multiplied by: states have been set to others.

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `given`, `names` | the options that make a run what it is |
+//! | `resume` | going on from checkpoints, starting from weights |
 //! | `settings` | these with the defaults, and with what a checkpoint says |
 //! | `prepare` | the data, held out and normalised |
 //! | `display` | progress |
@@ -17,12 +18,13 @@ mod names;
 pub mod outcome;
 mod pictures;
 mod prepare;
+mod resume;
 mod settings;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use nnc::checkpoint::{Checkpoint, Description, Folder, Identity};
+use nnc::checkpoint::{Description, Identity};
 use nnc::data::Examples;
 use nnc::files::{FolderLock, Purpose};
 use nnc::generative::assess;
@@ -63,9 +65,16 @@ pub struct Args {
     /// alone, or what the run that is resumed has done]
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
     pictures_every: Option<u64>,
-    /// Go on from this checkpoint, or from the newest in this folder, to the same bits as without the break
+    /// Go on from this checkpoint, or from the newest in this folder, to the same bits as without the break; to more epochs where
+    /// --epochs says so
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// Of a run that is resumed, go on at another learning rate, which the schedule multiplies; --epochs can be another, too
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, requires = "resume", conflicts_with = "lr")]
+    change_lr: Option<f64>,
+    /// Start from the weights of a model or a checkpoint that nnc has written, of the same layers; the optimizer starts afresh
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    init: Option<PathBuf>,
     /// The number of threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -95,16 +104,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let there = folder.as_ref().filter(|folder| folder.path.is_dir());
     let lock = there.map(|folder| FolderLock::take(&folder.path, Purpose::Run)).transpose()?;
     folder.as_mut().map_or(Ok(()), RunFolder::check)?;
-    let resumed = args.resume.as_deref().map(|path| read_run(path, output)).transpose()?;
-    let checkpoint = resumed.as_ref().map(|(_, checkpoint)| checkpoint);
-    if let Some((path, checkpoint)) = resumed.as_ref().filter(|(_, it)| it.metadata.model != model.name) {
-        let problem = format!("it is of the model {}, not of {}", checkpoint.metadata.model, model.name);
-        return Err(Error::invalid(
-            path.display().to_string(),
-            problem,
-            "give a checkpoint of the same model",
-        ));
-    }
+    let checkpoint = args.resume.as_deref().map(|path| resume::read(path, model, output)).transpose()?;
+    let checkpoint = checkpoint.as_ref();
     let saved = checkpoint.map(|checkpoint| &checkpoint.metadata.description);
     let mut settings = Settings::resolve(model, &args.given, saved)?;
     let source = settings.data.parse::<data::Source>()?;
@@ -124,7 +125,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let compile = Options { threads: args.threads, ..args.target.options(args.checkpoint_loops) };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
     let options = TrainerOptions { batch, seed, augment, compile: compile.clone() };
-    let epochs = model.pretraining_epochs(&settings.model) + settings.epochs;
+    let epochs = model.pretraining_epochs(&settings.model).saturating_add(settings.epochs);
     let steps_per_epoch = train.len().div_ceil(settings.batch);
     let mut trainer = match model.game {
         None => Trainer::new(model.name, network, settings.optimizer(), options)?,
@@ -136,7 +137,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     let (saved, mut free) = settings.saved(model);
     let mut interval = |name: &str, given: Option<u64>| {
-        let every = given.or_else(|| saved_interval(checkpoint?, name));
+        let every = given.or_else(|| resume::saved_interval(checkpoint?, name));
         free.extend(every.map(|every| (name.to_owned(), every.into())));
         every
     };
@@ -146,7 +147,10 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     trainer.describe(description.clone());
     trainer.predictor().check(&test)?; // not after all epochs
     if let Some(checkpoint) = checkpoint {
-        resume(&mut trainer, checkpoint, args, output)?;
+        resume::resume(&mut trainer, checkpoint, &settings, epochs - settings.epochs, args, output)?;
+    }
+    if let Some(path) = &args.init {
+        resume::start_from(path, &mut trainer, description.normalisation.is_some(), output)?;
     }
 
     let has_samples = matches!(model.learns, Learns::Rows | Learns::Labels);
@@ -168,7 +172,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         every,
         overwrite: args.overwrite,
     });
-    let (schedule, plateau) = settings.schedule((epochs * steps_per_epoch) as u64);
+    let (schedule, plateau) = settings.schedule(epochs.saturating_mul(steps_per_epoch) as u64);
     let (patience, keep_best) = (settings.patience, settings.validation > 0.0);
     let fit = FitOptions { epochs, schedule, plateau, patience, keep_best, checkpoints };
 
@@ -225,7 +229,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         dataset: train.name(),
         settings: &settings,
         is_interrupted,
-        steps: (epochs * steps_per_epoch) as u64,
+        steps: epochs.saturating_mul(steps_per_epoch) as u64,
         threads: args.threads,
         target: args.target.get().name,
         trainer: &trainer,
@@ -244,33 +248,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     Ok(Status::Done)
 }
 
-/// How many steps or epochs a run has between what this option asks for, by one of its checkpoints.
-fn saved_interval(checkpoint: &Checkpoint, option: &str) -> Option<u64> {
-    let free = &checkpoint.metadata.description.free;
-    free.get(option)?.as_u64().filter(|&every| every > 0)
-}
-
 /// Whether this epoch is one of those that come after so many each.
 fn is_due(epoch: usize, every: Option<u64>) -> bool {
     every.is_some_and(|every| (epoch as u64).is_multiple_of(every))
-}
-
-/// The checkpoint at `path`, or the newest whole one in the folder there, and its file.
-fn read_run(path: &Path, output: &Output) -> Result<(PathBuf, Checkpoint), Error> {
-    if path.is_dir() {
-        return Folder::new(path).newest(&mut |error| output.report(&format!("skipped: {error}")));
-    }
-    Ok((path.to_owned(), Checkpoint::read(path)?))
-}
-
-/// Goes to where the run was, and says what will not be as it was.
-fn resume(trainer: &mut Trainer, checkpoint: &Checkpoint, args: &Args, output: &Output) -> Result<(), Error> {
-    trainer.resume(checkpoint)?;
-    output.report(&format!("resumed after step {}", trainer.run().steps));
-    let (here, there) = (args.target.get().name, checkpoint.metadata.position.as_ref().map(|at| &at.target));
-    if let Some(there) = there.filter(|there| *there != here) {
-        output
-            .report(&format!("warning: it was trained on {there}; on {here}, sums may be rounded otherwise"));
-    }
-    Ok(())
 }

@@ -17,6 +17,8 @@ use super::names::{ClassWeights, LossName, Normalise, OptimizerName, ScheduleNam
 
 /// The part of the training rows that `--patience` holds out where `--validation` does not say.
 const VALIDATION: f64 = 0.1;
+/// The option of this name may change when a run goes on.
+pub const EPOCHS: &str = "epochs";
 /// What `--schedule step` multiplies the learning rate by after each third of the run.
 const STEP_FACTOR: f64 = 0.1;
 /// What `--schedule plateau` multiplies the learning rate by, and after more than how many epochs that were no better.
@@ -352,9 +354,12 @@ impl Settings {
         let mut settings = names_and_values(self);
         let absent = MODEL_OPTIONS.iter().filter(|name| !model.options.contains(name));
         absent.for_each(|name| drop(settings.remove(*name)));
-        let is_length_free = matches!(self.schedule, ScheduleName::Constant | ScheduleName::Plateau);
-        let is_free = |name: &String| name == "data" || (name == "epochs" && is_length_free);
-        settings.into_iter().partition(|(name, _)| !is_free(name))
+        settings.into_iter().partition(|(name, _)| !["data", EPOCHS].contains(&name.as_str()))
+    }
+
+    /// Whether the learning rate of a step depends on the number of steps of the whole run.
+    pub fn has_schedule_of_length(&self) -> bool {
+        matches!(self.schedule, ScheduleName::Step | ScheduleName::Cosine)
     }
 }
 
@@ -416,7 +421,13 @@ fn check_nothing_differs(saved: &Description, given: &Saved) -> Result<(), Error
         return Ok(());
     }
     let problem = format!("the run was started with other settings: {}", found.join("; "));
-    Err(Error::invalid("--resume", problem, "leave these options out, or start another run"))
+    let help = match found.iter().any(|found| found.starts_with("lr is ")) {
+        true => {
+            "leave these options out (--change-lr RATE goes on at another learning rate), or start another run"
+        }
+        false => "leave these options out, or start another run",
+    };
+    Err(Error::invalid("--resume", problem, help))
 }
 
 fn owned((name, value): (&String, &Value)) -> (String, Value) {
