@@ -6,6 +6,7 @@
 //! | `resume` | going on from checkpoints, starting from weights |
 //! | `settings` | these with the defaults, and with what a checkpoint says |
 //! | `prepare` | the data, held out and normalised |
+//! | `work` | how long it will take |
 //! | `display` | progress |
 //! | `folder` | the folder of a run, and other runs in it |
 //! | `outcome` | the report and the files at the end |
@@ -20,6 +21,7 @@ mod pictures;
 mod prepare;
 mod resume;
 mod settings;
+mod work;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -124,6 +126,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     let compile = Options { threads: args.threads, ..args.target.options(args.checkpoint_loops) };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
+    let step_time_s = work::step_time_s(&network, batch, args.threads)?;
     let options = TrainerOptions { batch, seed, augment, compile: compile.clone() };
     let epochs = model.pretraining_epochs(&settings.model).saturating_add(settings.epochs);
     let steps_per_epoch = train.len().div_ceil(settings.batch);
@@ -176,6 +179,11 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let (patience, keep_best) = (settings.patience, settings.validation > 0.0);
     let fit = FitOptions { epochs, schedule, plateau, patience, keep_best, checkpoints };
 
+    let steps_left = (epochs.saturating_mul(steps_per_epoch) as u64).saturating_sub(trainer.run().steps);
+    let row = train.dataset().map_or(&[][..], |rows| rows.row_shape());
+    if let Some(warning) = work::warning(model, &row.into(), step_time_s * steps_left as f64) {
+        output.report(&warning);
+    }
     let shown = held_out.as_ref().unwrap_or(&test);
     let mut display = Display::new(epochs);
     let mut written = Ok(());
