@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use ir::names::printable;
 use nn::Domain;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -187,11 +188,11 @@ impl fmt::Display for Identity {
     /// `digits (1437 rows of [1, 8, 8], 10 classes)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.outputs.is_empty() {
-            return write!(f, "{} ({} rows)", self.name, self.rows);
+            return write!(f, "{} ({} rows)", printable(&self.name), self.rows);
         }
         let kind = if self.is_classes { "classes" } else { "values" };
         let (rows, shape, outputs) = (self.rows, &self.row_shape, self.outputs.len());
-        write!(f, "{} ({rows} rows of {shape:?}, {outputs} {kind})", self.name)
+        write!(f, "{} ({rows} rows of {shape:?}, {outputs} {kind})", printable(&self.name))
     }
 }
 

@@ -26,9 +26,11 @@ mod target;
 mod train;
 mod visualize;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ir::names::printable;
 use nnc::Error;
 
 use output::Output;
@@ -124,6 +126,11 @@ fn error_text(error: &Error) -> String {
         Error::Text(rendered) => rendered.clone(),
         other => format!("error: {other}"),
     }
+}
+
+/// A path as texts show it, on one line.
+fn shown_path(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
 }
 
 /// What a trained model is, for JSON.

@@ -9,6 +9,7 @@ use nnc::{Error, Trainer};
 use serde_json::Value;
 
 use super::super::output::Output;
+use super::super::shown_path;
 use super::Args;
 use super::settings::{EPOCHS, Settings};
 
@@ -111,7 +112,7 @@ fn change_rate(trainer: &mut Trainer, started_with: f64, args: &Args, output: &O
 /// Where these are not the weights of the model: all that differs is listed.
 pub fn start_from(path: &Path, trainer: &mut Trainer, is_scaled: bool, output: &Output) -> Result<(), Error> {
     let there = trainer.start_from(path)?.metadata.description;
-    output.report(&format!("starts from the weights in {}, trained on {}", path.display(), there.data));
+    output.report(&format!("starts from the weights in {}, trained on {}", shown_path(path), there.data));
     match (there.normalisation.is_some(), is_scaled) {
         (true, false) => {
             output.report("warning: the rows were scaled there, and these are not; see --normalise")
