@@ -1,6 +1,6 @@
 //! What can go wrong in code generation.
 
-use ir::names::choices;
+use ir::names::{choices, printable};
 use thiserror::Error;
 
 /// A failure of code generation.
@@ -10,7 +10,7 @@ pub enum Error {
     #[error("no code can be generated for this machine: {0}")]
     Target(String),
     /// There is no target of this name.
-    #[error("there is no target `{0}`; {help}", help = choices(.0, "the targets are", crate::Target::names()))]
+    #[error("there is no target `{}`; {help}", printable(.0), help = choices(.0, "the targets are", crate::Target::names()))]
     UnknownTarget(String),
     /// This machine lacks features of a target.
     #[error("this machine cannot run code for {target}: it lacks {features}; take the target `native`")]
@@ -21,7 +21,7 @@ pub enum Error {
         features: String,
     },
     /// Cranelift refused a kernel.
-    #[error("kernel `{kernel}` could not be compiled: {reason}")]
+    #[error("kernel `{}` could not be compiled: {reason}", printable(.kernel))]
     Kernel {
         /// The name of the kernel.
         kernel: String,

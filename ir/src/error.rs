@@ -5,12 +5,14 @@ use std::panic::Location;
 
 use thiserror::Error;
 
+use crate::names::printable;
+
 /// A mistake in a graph: the value or op, what is wrong with it, and what to do.
 ///
 /// `Display` gives `op: problem; help`, with the place behind the op where there is one; the text parser adds the line and a
-/// caret.
+/// caret. Control characters of names are escapes in it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{subject}{}: {problem}; {help}", At(*.place))]
+#[error("{}{}: {}; {}", printable(.subject), At(*.place), printable(.problem), printable(.help))]
 pub struct Error {
     /// The op, value or file at fault.
     pub subject: String,

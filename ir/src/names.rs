@@ -1,4 +1,6 @@
-//! Names that are looked up and not found: what an error says of those that there are.
+//! Names as messages show them, and what an error says of those that there are where one is looked up and not found.
+
+use std::borrow::Cow;
 
 /// The one of `known` that is most like `name`, where one is like it.
 ///
@@ -63,6 +65,54 @@ pub fn with_nearest<T: AsRef<str>>(name: &str, known: impl IntoIterator<Item = T
         Some(nearest) => format!("did you mean `{}`? {help}", nearest.as_ref()),
         None => help,
     }
+}
+
+/// A name out of a file as messages and tables show it: without characters that a terminal would act on, that end the line or that turn
+/// the direction of what follows. They become escapes, as in a literal of Rust.
+///
+/// ```
+/// use ir::names::printable;
+/// assert_eq!(printable("café \u{1b}[31m\n"), r"café \u{1b}[31m\n");
+/// ```
+pub fn printable(name: &str) -> Cow<'_, str> {
+    escaped(name, |_| false)
+}
+
+/// As [`printable`], of a text of several lines, in which line feeds and tabs stay.
+///
+/// ```
+/// use ir::names::printable_lines;
+/// assert_eq!(printable_lines("a\tb\n\u{1b}c"), "a\tb\n\\u{1b}c");
+/// ```
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |letter| matches!(letter, '\n' | '\t'))
+}
+
+fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let is_escaped = |letter: char| acts_on_terminal(letter) && !is_kept(letter);
+    if !text.contains(is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        match is_escaped(letter) {
+            true => shown.extend(letter.escape_debug()),
+            false => shown.push(letter),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether a character is a control character, a separator of lines, or one that turns the direction of writing.
+///
+/// ```
+/// use ir::names::acts_on_terminal;
+/// assert!(['\u{1b}', '\r', '\u{9b}', '\u{202e}'].into_iter().all(acts_on_terminal));
+/// assert!(!['a', 'é', ' ', '京'].into_iter().any(acts_on_terminal));
+/// ```
+pub fn acts_on_terminal(letter: char) -> bool {
+    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    letter.is_control() || turns || matches!(letter, '\u{2028}' | '\u{2029}')
 }
 
 /// The least number of insertions, deletions and replacements that turn `a` into `b` (Levenshtein).

@@ -115,6 +115,10 @@ impl Optimizer for Player {
     fn name(&self) -> Option<&str> {
         Some(&self.name)
     }
+
+    fn batches_per_step(&self) -> usize {
+        self.step.batches_per_step()
+    }
 }
 
 /// What the loss of a player is called among the outputs of graphs.
@@ -141,6 +145,22 @@ pub fn turn_of(done: u64, steps: &[usize]) -> Option<usize> {
         left = left.saturating_sub(steps as u64);
         is_its
     })
+}
+
+/// How many of the first `done` steps each player has, of players with so many steps each round.
+///
+/// ```
+/// assert_eq!(nn::game::turns_of(5, &[2, 1]), [4, 1]);
+/// ```
+pub fn turns_of(done: u64, steps: &[usize]) -> Vec<u64> {
+    let round: u64 = steps.iter().map(|&steps| steps as u64).sum();
+    let (rounds, mut left) = (done.checked_div(round).unwrap_or(0), done.checked_rem(round).unwrap_or(0));
+    let of_player = |&steps: &usize| {
+        let of_last_round = left.min(steps as u64);
+        left -= of_last_round;
+        rounds * steps as u64 + of_last_round
+    };
+    steps.iter().map(of_player).collect()
 }
 
 /// A player's step on a batch of `rows` rows (forward, backward, optimizer). Its inputs are those of the network; its outputs
@@ -253,6 +273,13 @@ mod tests {
         assert_eq!(turns(&[1, 0, 2]), [0, 2, 2, 0, 2, 2, 0].map(Some));
         assert_eq!(turns(&[1]), [Some(0); 7]);
         assert_eq!(turns(&[0, 0]), [None; 7]);
+        for steps in [&[1, 0, 2][..], &[1], &[0, 0], &[3, 2]] {
+            for done in 0..20 {
+                let count = |player| (0..done).filter(|&n| turn_of(n, steps) == Some(player)).count() as u64;
+                let counts: Vec<u64> = (0..steps.len()).map(count).collect();
+                assert_eq!(turns_of(done, steps), counts, "{steps:?} {done}");
+            }
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | [`functional`] | what those compute, as functions of values |
 //! | [`init`] | how parameters start |
 //! | [`loss`], [`metric`] | what is minimised, and what is reported |
+//! | [`domain`] | the numbers that an input is for |
 //! | [`optimizer`], [`schedule`] | how parameters follow their gradients, and how fast |
 //! | [`pattern`] | patterns of names |
 //! | [`models`] | whole models |
@@ -50,6 +51,7 @@ pub mod context;
 pub mod conv;
 pub mod corruption;
 pub mod deconvolution;
+pub mod domain;
 pub mod dropout;
 pub mod embedding;
 pub mod flatten;
@@ -81,6 +83,7 @@ pub use conditional::{ConditionalBatchNorm, Conditioned};
 pub use context::{Context, Mode, Parameter};
 pub use conv::{Conv, Conv1d, Conv2d, ConvTranspose, ConvTranspose2d};
 pub use corruption::Corruption;
+pub use domain::Domain;
 pub use dropout::{Dropout, Dropout2d};
 pub use embedding::Embedding;
 pub use flatten::Flatten;

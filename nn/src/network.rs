@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ir::{Builder, DType, Error, Graph, Value};
 
-use crate::{Context, Optimizer, Player, game};
+use crate::{Context, Domain, Optimizer, Player, game};
 
 /// What turns the named inputs of a batch into named results and, where it is to be trained, into a loss.
 ///
@@ -97,6 +97,8 @@ pub struct Outputs {
     pub metrics: Vec<(String, Value)>,
     /// Whether labels `y` may be [`UNLABELLED`](crate::models::latent::UNLABELLED), which those of other networks may not.
     pub takes_unlabelled: bool,
+    /// What the elements of inputs have to be for the loss to say something, by the names of the inputs.
+    pub domains: Vec<(String, Domain)>,
 }
 
 /// The name of the loss among the outputs of graphs.
@@ -134,6 +136,18 @@ impl Outputs {
     /// With labels that may be [`UNLABELLED`](crate::models::latent::UNLABELLED).
     pub fn takes_unlabelled(self) -> Outputs {
         Outputs { takes_unlabelled: true, ..self }
+    }
+
+    /// With an input of this name that is for these numbers alone, where it is for some: others are errors where rows come in.
+    ///
+    /// ```
+    /// use nn::{Loss, Outputs};
+    /// let outputs = Outputs::new().of_domain("is_alike", Loss::BinaryCrossEntropy.domain());
+    /// assert_eq!(outputs.domains[0].1.to_string(), "numbers from 0 to 1");
+    /// ```
+    pub fn of_domain(mut self, input: impl Into<String>, domain: Option<Domain>) -> Outputs {
+        self.domains.extend(domain.map(|domain| (input.into(), domain)));
+        self
     }
 
     /// What is reported of examples: the loss (of a game without one, that of the last player), those of the players, and the

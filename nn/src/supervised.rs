@@ -2,12 +2,12 @@
 
 use ir::{DType, Error, Shape, Value};
 
-use crate::{Context, Layer, Loss, Network, Outputs, metric};
+use crate::{Context, Domain, Layer, Loss, Network, Outputs, metric};
 
 /// A layer that predicts something of each row, and a loss that says how good that is: the [`Network`] of most models.
 ///
 /// Its inputs are `x`, `[rows, ..row]`, the targets `y`, of which the type is [`Loss::target`] of the layer's result, and,
-/// where examples have weights in the loss, these as `w`, `f32[rows]`. Its result is `prediction`, what the layer returns (of a
+/// where examples have weights in the loss, these as `w`, `f32[rows]`, of at least 0. Its result is `prediction`, what the layer returns (of a
 /// classifier, logits). Where the loss is one of classification, it has the metric `accuracy`: the part of the rows, or of
 /// the elements where each has a target of its own, that are classified right.
 ///
@@ -40,6 +40,8 @@ pub struct Supervised<L> {
 pub const ROWS: &str = "x";
 /// The name of the targets among the inputs.
 pub const TARGETS: &str = "y";
+/// The name of the weights of examples among the inputs.
+pub const WEIGHTS: &str = "w";
 /// The name of the result.
 pub const PREDICTION: &str = "prediction";
 /// The name of the metric.
@@ -84,12 +86,14 @@ impl<L: Layer> Network for Supervised<L> {
         let ty = loss.target(cx.ty(prediction));
         let target = cx.input(TARGETS, ty.dtype, ty.shape)?;
         let mean = if self.is_weighted {
-            let weights = cx.input("w", DType::F32, [rows])?;
+            let weights = cx.input(WEIGHTS, DType::F32, [rows])?;
             loss.weighted_mean(cx, prediction, target, weights)?
         } else {
             loss.mean(cx, prediction, target)?
         };
+        let weights = self.is_weighted.then_some(Domain::NotNegative);
         let outputs = Outputs::new().result(PREDICTION, prediction).loss(mean);
+        let outputs = outputs.of_domain(TARGETS, loss.domain()).of_domain(WEIGHTS, weights);
         Ok(match self.accuracy(cx, prediction, target)? {
             Some(accuracy) => outputs.metric(ACCURACY, accuracy),
             None => outputs,

@@ -3,9 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ir::names::printable;
 use thiserror::Error;
 
-/// A mistake of the user's, or a failure of the system. `Display` says what is wrong, where, and what to do.
+/// A mistake of the user's, or a failure of the system. `Display` says what is wrong, where, and what to do; control characters of names
+/// are escapes there.
 #[derive(Debug, Error)]
 pub enum Error {
     /// A graph, a value, an option or data that cannot be: what is wrong with it, and the fix.
@@ -27,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Weights(#[from] Box<crate::weights::NotLoaded>),
     /// A file could not be read or written.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {source}", printable(&path.to_string_lossy()))]
     Io {
         /// The file.
         path: PathBuf,

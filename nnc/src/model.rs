@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use ir::names::printable;
 use ir::{Shape, Tensor, Type};
 use nn::supervised::PREDICTION;
 use runtime::{Executable, State};
@@ -67,6 +68,7 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Model, Err
     };
     let predictor =
         Predictor::of_template(&metadata.model, graph, &metadata.results, metadata.parameters, options)?;
+    let predictor = predictor.with_domains(metadata.domains);
     let mut state = predictor.initial_state(0)?;
     let is_known = |name: &String| predictor.states().iter().any(|(known, _)| known == name);
     let weights: Vec<(String, Tensor)> = states.into_iter().filter(|(name, _)| is_known(name)).collect();
@@ -299,12 +301,7 @@ pub(crate) fn states_for(program: &Executable, weights: &State, seed: u64) -> Re
 /// The first of some names.
 fn shortened(names: &[String]) -> String {
     const SHOWN: usize = 6;
-    // A character of a text may be a line feed.
-    let shown = |name: &String| match name.contains(char::is_control) {
-        true => name.escape_debug().to_string(),
-        false => name.clone(),
-    };
-    let shown = names.iter().take(SHOWN).map(shown).collect::<Vec<String>>().join(", ");
+    let shown = names.iter().take(SHOWN).map(|name| printable(name)).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN { format!("{shown}, ..") } else { shown }
 }
 
@@ -388,12 +385,12 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let model = self.model;
         let rows_of = |ty: &Type| format!("{}{}", ty.dtype, Shape::from(&ty.shape[1..]));
-        writeln!(f, "{}: {} parameters", model.name(), model.parameter_count())?;
+        writeln!(f, "{}: {} parameters", printable(model.name()), model.parameter_count())?;
         for (name, ty) in model.inputs() {
-            writeln!(f, "  input   {name}: rows of {}", rows_of(ty))?;
+            writeln!(f, "  input   {}: rows of {}", printable(name), rows_of(ty))?;
         }
         for (name, ty) in model.result_types() {
-            writeln!(f, "  result  {name}: rows of {}", rows_of(ty))?;
+            writeln!(f, "  result  {}: rows of {}", printable(name), rows_of(ty))?;
         }
         if let Some(classes) = model.class_names() {
             writeln!(f, "  classes {}", shortened(classes))?;
@@ -405,7 +402,7 @@ impl fmt::Display for Summary<'_> {
             writeln!(f, "  predictions are scaled back from: {}", normalisation.in_words())?;
         }
         for (name, ty) in model.predictor.states() {
-            writeln!(f, "  {name}: {ty}")?;
+            writeln!(f, "  {}: {ty}", printable(name))?;
         }
         Ok(())
     }

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use nnc::checkpoint;
 use serde_json::Value;
@@ -147,4 +148,29 @@ fn a_summary_shows_layers_and_memory_and_trains_nothing() {
     assert_eq!((json["parameters"].as_u64(), json["batch"].as_u64()), (Some(17_226), Some(32)));
     assert!(json["training"]["states_bytes"].as_u64() > json["inference"]["states_bytes"].as_u64());
     assert!(!out.exists(), "a folder has been made");
+}
+
+#[test]
+fn a_model_that_is_far_too_large_for_its_images_is_told_of_before_it_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let first_line = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nnc"));
+        command.arg("train").args(arguments).arg("--out").arg(folder.path().join(arguments[0]));
+        let mut run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(run.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        let _ = run.kill();
+        run.wait().unwrap();
+        line
+    };
+    let line = first_line(&["alexnet"]);
+    assert!(
+        line.starts_with("warning: this takes about ") && line.contains(" min: alexnet is made for"),
+        "{line}"
+    );
+    assert!(line.contains("for images of 224x224, these are 8x8; lenet or resnet8 suit them"), "{line}");
+    let line = first_line(&["resnet8", "--epochs", "100000"]);
+    assert!(line.starts_with("warning: this takes about ") && line.contains("give fewer --epochs"), "{line}");
+    let line = first_line(&["mlp", "--epochs", "1"]);
+    assert!(line.starts_with("epoch 1/1"), "{line}");
 }

@@ -1,5 +1,6 @@
 //! What a caller can do wrong when running a program, as values.
 
+use ir::names::printable;
 use ir::{Shape, Type};
 use thiserror::Error;
 
@@ -8,7 +9,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RunError {
     /// Another number of inputs than the program has.
-    #[error("the program takes {expected} inputs, {given} were given; give, in this order: {names}")]
+    #[error("the program takes {expected} inputs, {given} were given; give, in this order: {}", printable(.names))]
     InputCount {
         /// How many it takes.
         expected: usize,
@@ -18,10 +19,10 @@ pub enum RunError {
         names: String,
     },
     /// Inputs that were not given.
-    #[error("inputs are missing: {0}; give a tensor for each")]
+    #[error("inputs are missing: {}; give a tensor for each", printable(.0))]
     MissingInputs(String),
     /// A tensor for an input that the program does not have.
-    #[error("the program has no input `{name}`; {known}")]
+    #[error("the program has no input `{}`; {}", printable(.name), printable(.known))]
     UnknownInput {
         /// The name that was given.
         name: String,
@@ -29,7 +30,7 @@ pub enum RunError {
         known: String,
     },
     /// A tensor of the wrong type.
-    #[error("input `{name}` is {given}, the program wants {expected}; give a tensor of that type")]
+    #[error("input `{}` is {given}, the program wants {expected}; give a tensor of that type", printable(.name))]
     InputType {
         /// The name of the input.
         name: String,
@@ -40,7 +41,8 @@ pub enum RunError {
     },
     /// A state of the program that is not among the states given.
     #[error(
-        "state `{name}` ({ty}) is missing; make the states with `State::new` or `State::adopt` of this plan"
+        "state `{}` ({ty}) is missing; make the states with `State::new` or `State::adopt` of this plan",
+        printable(.name)
     )]
     MissingState {
         /// The name of the state.
@@ -50,8 +52,10 @@ pub enum RunError {
     },
     /// A program that writes a state was to run on states that are shared.
     #[error(
-        "program `{program}` writes state `{state}`, so it cannot run on states that are shared; call `run` with a \
-         `&mut State`, for example a clone of these"
+        "program `{}` writes state `{}`, so it cannot run on states that are shared; call `run` with a `&mut State`, for \
+         example a clone of these",
+        printable(.program),
+        printable(.state)
     )]
     WritesState {
         /// The name of the program.
@@ -60,7 +64,7 @@ pub enum RunError {
         state: String,
     },
     /// A state of this name that does not exist.
-    #[error("there is no state `{name}`; {known}")]
+    #[error("there is no state `{}`; {}", printable(.name), printable(.known))]
     UnknownState {
         /// The name that was asked for.
         name: String,
@@ -69,8 +73,11 @@ pub enum RunError {
     },
     /// A state that is private to a program, and that a program of another name would share.
     #[error(
-        "state `{name}` belongs to program `{owner}`, and program `{program}` would share it; name the optimizers, as in \
-         `Adam::new(1e-3).named(\"{program}\")`, or give each program states of its own"
+        "state `{}` belongs to program `{}`, and program `{program}` would share it; name the optimizers, as in \
+         `Adam::new(1e-3).named(\"{program}\")`, or give each program states of its own",
+        printable(.name),
+        printable(.owner),
+        program = printable(.program)
     )]
     PrivateState {
         /// The name of the state.
@@ -81,7 +88,7 @@ pub enum RunError {
         program: String,
     },
     /// A state, or a value for it, of the wrong type.
-    #[error("state `{name}` is {expected}, not {given}; give a value of its own type")]
+    #[error("state `{}` is {expected}, not {given}; give a value of its own type", printable(.name))]
     StateType {
         /// The name of the state.
         name: String,

@@ -14,7 +14,7 @@ mod sequence;
 
 use ir::{Builder, DType, Error, Expr, Type, Value};
 
-use crate::metric;
+use crate::{Domain, metric};
 
 pub use classes::at_labels;
 pub(crate) use classes::check_classes;
@@ -158,6 +158,22 @@ impl Loss {
             return Type::new(DType::I64, &prediction.shape[..prediction.shape.rank().min(1)]);
         }
         prediction.clone()
+    }
+
+    /// The numbers that targets have to be, where the loss is for some alone. Labels are checked against the classes besides.
+    ///
+    /// ```
+    /// use nn::{Domain, Loss};
+    /// assert_eq!(Loss::BinaryCrossEntropy.domain(), Some(Domain::Probabilities));
+    /// assert_eq!(Loss::SquaredError.domain(), None);
+    /// ```
+    pub fn domain(&self) -> Option<Domain> {
+        match self {
+            Loss::BinaryCrossEntropy => Some(Domain::Probabilities),
+            Loss::Hinge | Loss::Perceptron => Some(Domain::Signs),
+            Loss::KlDivergence | Loss::SoftCrossEntropy => Some(Domain::Distribution),
+            _ => None,
+        }
     }
 
     /// Whether targets are labels, `i64[batch]`.

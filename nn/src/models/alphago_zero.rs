@@ -71,6 +71,7 @@ impl AlphaGoZero {
             let outcome = cx.input("outcome", DType::F32, [rows, 1])?;
             let [policy_loss, value_loss] = AlphaGoZero::losses(cx, heads, [probabilities, outcome])?;
             let outputs = Outputs::new().result("policy", policy).result("value", value);
+            let outputs = outputs.of_domain("probabilities", Loss::SoftCrossEntropy.domain());
             let loss = cx.add(policy_loss, value_loss)?;
             Ok(outputs.loss(loss).metric("policy_loss", policy_loss).metric("value_loss", value_loss))
         }

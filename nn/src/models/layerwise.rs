@@ -240,7 +240,8 @@ impl Network for LayerwiseStack {
         }
         let reconstruction =
             layers.iter().rev().try_fold(code, |made, layer| layer.visible_means(cx, made))?;
-        Ok(outputs.result(CODE, code).result(RECONSTRUCTION, reconstruction))
+        let outputs = outputs.result(CODE, code).result(RECONSTRUCTION, reconstruction);
+        Ok(outputs.of_domain(ROWS, self.units.domain()))
     }
 }
 

@@ -79,6 +79,11 @@ pub trait Optimizer: Send + Sync {
         None
     }
 
+    /// The number of batches over which it averages gradients for one change of the parameters.
+    fn batches_per_step(&self) -> usize {
+        1
+    }
+
     /// This optimizer under a name, with a learning rate, moments and a count of steps of its own: of several that work on the
     /// states of one model, each needs one. Letters, digits and `_` make a name.
     ///
@@ -113,6 +118,10 @@ impl<T: Optimizer + ?Sized> Optimizer for Box<T> {
 
     fn name(&self) -> Option<&str> {
         (**self).name()
+    }
+
+    fn batches_per_step(&self) -> usize {
+        (**self).batches_per_step()
     }
 }
 

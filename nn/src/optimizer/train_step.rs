@@ -91,7 +91,8 @@ pub struct TrainStep {
     pub clip: Option<Clip>,
     /// The number of batches over which gradients are averaged for one step of the optimizer. In the others, parameters and
     /// moments stay; the sums are the state `gradient_sum` of each parameter. With equal batches the step is that on one
-    /// batch of all their rows, up to rounding.
+    /// batch of all their rows, up to rounding. Batches are counted on over the ends of epochs; those after the last step of a run
+    /// change nothing.
     pub accumulate: usize,
     /// Settings by name; of several groups that a parameter is in, the last counts.
     pub groups: Vec<Group>,
@@ -204,6 +205,10 @@ impl Optimizer for TrainStep {
 
     fn name(&self) -> Option<&str> {
         self.name.as_deref().or_else(|| self.optimizer.name())
+    }
+
+    fn batches_per_step(&self) -> usize {
+        self.accumulate.saturating_mul(self.optimizer.batches_per_step())
     }
 }
 

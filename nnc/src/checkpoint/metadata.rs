@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use ir::names::printable;
+use nn::Domain;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -33,6 +35,9 @@ pub struct Metadata {
     pub results: Vec<String>,
     /// The number of elements of all parameters.
     pub parameters: usize,
+    /// The numbers that its inputs are for, by name, where they are for some alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "domains")]
+    pub domains: Vec<(String, Domain)>,
     /// What whoever trained it says of the run.
     pub description: Description,
     /// Where the run was. Without it, the file holds the finished model, and no run can go on from it.
@@ -183,11 +188,11 @@ impl fmt::Display for Identity {
     /// `digits (1437 rows of [1, 8, 8], 10 classes)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.outputs.is_empty() {
-            return write!(f, "{} ({} rows)", self.name, self.rows);
+            return write!(f, "{} ({} rows)", printable(&self.name), self.rows);
         }
         let kind = if self.is_classes { "classes" } else { "values" };
         let (rows, shape, outputs) = (self.rows, &self.row_shape, self.outputs.len());
-        write!(f, "{} ({rows} rows of {shape:?}, {outputs} {kind})", self.name)
+        write!(f, "{} ({rows} rows of {shape:?}, {outputs} {kind})", printable(&self.name))
     }
 }
 
@@ -225,6 +230,24 @@ where
 {
     let text: Option<String> = Option::deserialize(deserializer)?;
     text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
+/// Domains as what they display.
+mod domains {
+    use super::{BTreeMap, Deserialize, Deserializer, Domain, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(domains: &[(String, Domain)], serializer: S) -> Result<S::Ok, S::Error> {
+        let texts = domains.iter().map(|(name, domain)| (name, domain.to_string()));
+        texts.collect::<BTreeMap<_, _>>().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(String, Domain)>, D::Error> {
+        let texts = BTreeMap::<String, String>::deserialize(deserializer)?.into_iter();
+        let domain = |text: String| text.parse().map_err(serde::de::Error::custom);
+        texts.map(|(name, text)| Ok((name, domain(text)?))).collect()
+    }
 }
 
 /// A digest in hexadecimal digits.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ir::names::printable;
 use ir::text::Module;
 use nnc::{Error, modules};
 use serde_json::json;
@@ -24,7 +25,9 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         Ok(module) => {
             let (kind, title, size) = describe(&module);
             let json = || json!({ "file": name, "ok": true, "kind": kind, "name": title });
-            output.result(json, || format!("{name}: {kind} @{title} holds ({size})"))?;
+            output.result(json, || {
+                format!("{}: {kind} @{} holds ({size})", printable(&name), printable(title))
+            })?;
             Ok(Status::Done)
         }
         Err(error) => {
@@ -33,9 +36,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
                 let place = modules::place_of_error(&source);
                 let (line, column) = place.unzip();
                 let error = error.to_string();
-                output.print(
-                    &json!({ "file": name, "ok": false, "error": error, "line": line, "column": column })
-                        .to_string(),
+                output.json(
+                    &json!({ "file": name, "ok": false, "error": error, "line": line, "column": column }),
                 )?;
             }
             Ok(Status::BadInput)

@@ -13,7 +13,7 @@ use super::data::DataArgs;
 use super::output::Output;
 use super::results::{npy_bytes, read_rows};
 use super::target::TargetArg;
-use super::{Status, streams};
+use super::{Status, shown_path, streams};
 
 /// Arguments of `nnc encode`.
 #[derive(clap::Args)]
@@ -50,7 +50,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let codes = encode(&model, &rows, args.label)?;
     streams::write(&args.out, &npy_bytes(&codes)?)?;
     let json = || json!({ "model": super::model_json(&model), "rows": rows.len(), "file": args.out });
-    output.result(json, || format!("codes {} written to {}", codes.ty(), args.out.display()))?;
+    output.result(json, || format!("codes {} written to {}", codes.ty(), shown_path(&args.out)))?;
     Ok(Status::Done)
 }
 

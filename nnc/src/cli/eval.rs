@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use ir::names::printable;
 use nnc::data::Loaded;
 use nnc::trainer::ConfusionMatrix;
 use nnc::{Error, Options, files, report};
@@ -69,7 +70,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     let text = || {
         let table = matrix.as_ref().filter(|matrix| matrix.is_printable()).map(ConfusionMatrix::to_string);
-        let lines = evaluation_lines(&evaluation, &format!("{} of {}", part.name(), data.name()));
+        let lines = evaluation_lines(&evaluation, &format!("{} of {}", part.name(), printable(data.name())));
         table.into_iter().chain(lines).collect::<Vec<String>>().join("\n")
     };
     output.result(json, text)?;

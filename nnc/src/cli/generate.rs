@@ -1,8 +1,9 @@
 //! `nnc generate CHECKPOINT`
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use ir::names::printable_lines;
 use nnc::{Error, Generator, Options, Sampling};
 use serde_json::json;
 
@@ -49,14 +50,16 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
             "text": text,
             "seed": args.seed,
         });
-        output.print(&object.to_string())?;
+        output.json(&object)?;
         return Ok(Status::Done);
     }
     let failed = |source| Error::io(Path::new("stdout"), "write", source);
     let mut stdout = io::stdout().lock();
-    write!(stdout, "{}", args.prompt).map_err(failed)?;
+    let is_terminal = stdout.is_terminal();
+    let shown = |text: String| if is_terminal { printable_lines(&text).into_owned() } else { text };
+    write!(stdout, "{}", shown(args.prompt.clone())).map_err(failed)?;
     for _ in 0..args.length {
-        let character = generator.write()?;
+        let character = shown(generator.write()?.to_string());
         write!(stdout, "{character}").and_then(|()| stdout.flush()).map_err(failed)?;
     }
     writeln!(stdout).map_err(failed)?;

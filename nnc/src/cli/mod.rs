@@ -3,7 +3,7 @@
 //!
 //! `-` in the place of a file is stdin where it is read, stdout where it is written.
 //!
-//! Exit codes: 0 done, 1 a check that was asked for failed, 2 bad use or bad input. With `--json`, one JSON object goes
+//! Exit codes: 0 done, 1 a check that was asked for failed, 2 bad use or bad input, 130 interrupted (Ctrl-C; 143 by SIGTERM). With `--json`, one JSON object goes
 //! to stdout; everything else goes to stderr.
 
 mod bench;
@@ -14,6 +14,7 @@ mod encode;
 mod eval;
 mod fuzz;
 mod generate;
+mod interrupt;
 mod list;
 mod output;
 mod predict;
@@ -27,9 +28,11 @@ mod target;
 mod train;
 mod visualize;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ir::names::printable;
 use nnc::Error;
 
 use output::Output;
@@ -88,6 +91,7 @@ pub enum Status {
 
 /// Runs the command that the arguments of the process ask for.
 pub fn main() -> ExitCode {
+    interrupt::handle();
     let cli = Cli::parse();
     let output = Output::new(cli.json);
     let result = match &cli.command {
@@ -106,11 +110,11 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(args, &output),
     };
     match result {
-        Ok(Status::Done) => ExitCode::SUCCESS,
+        Ok(Status::Done) => interrupt::exit_code().unwrap_or(ExitCode::SUCCESS),
         Ok(Status::Failed) => ExitCode::FAILURE,
         Ok(Status::BadInput) => ExitCode::from(2),
         // Who reads the output has seen enough: `nnc dump mlp | head`.
-        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if output::is_broken_pipe(&error) => interrupt::exit_code().unwrap_or(ExitCode::SUCCESS),
         Err(error) => {
             output.report(&error_text(&error));
             ExitCode::from(2)
@@ -124,6 +128,11 @@ fn error_text(error: &Error) -> String {
         Error::Text(rendered) => rendered.clone(),
         other => format!("error: {other}"),
     }
+}
+
+/// A path as texts show it, on one line.
+fn shown_path(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
 }
 
 /// What a trained model is, for JSON.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ir::Tensor;
+use ir::names::printable;
 use nnc::data::rows::Reading;
 use nnc::model::Predictions;
 use nnc::{Error, Options, npy};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use super::output::Output;
 use super::table::TableArgs;
 use super::target::TargetArg;
-use super::{Status, results, streams};
+use super::{Status, results, shown_path, streams};
 
 /// Without `--out`, so many rows are shown.
 const SHOWN_ROWS: usize = 20;
@@ -81,7 +82,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     }
     let as_json = || json!({ "model": super::model_json(&model), "rows": rows.len(), "predictions": json(&predictions) });
     let as_text = || match &args.out {
-        Some(out) => format!("{} predictions written to {}", rows.len(), out.display()),
+        Some(out) => format!("{} predictions written to {}", rows.len(), shown_path(out)),
         None => text(&predictions),
     };
     output.result(as_json, as_text)?;
@@ -97,7 +98,9 @@ fn json(predictions: &Predictions) -> Value {
 
 fn text(predictions: &Predictions) -> String {
     let lines: Vec<String> = if predictions.is_classes() {
-        let line = |(row, (name, p)): (usize, (&str, f64))| format!("row {row}: {name} ({:.1} %)", 100.0 * p);
+        let line = |(row, (name, p)): (usize, (&str, f64))| {
+            format!("row {row}: {} ({:.1} %)", printable(name), 100.0 * p)
+        };
         predictions.classes().enumerate().map(line).collect()
     } else {
         let line = |(row, values): (usize, &[f32])| format!("row {row}: {}", joined(values, ", "));

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use ir::Tensor;
+use ir::names::printable;
 use nnc::data::rows::Reading;
 use nnc::data::{Arrays, Dataset};
 use nnc::{Error, Model, data, npy};
 use serde_json::{Map, Value, json};
 
 use super::output::Output;
-use super::{Status, streams};
+use super::{Status, shown_path, streams};
 
 /// The most values of a result that are shown.
 const SHOWN_VALUES: usize = 8;
@@ -51,7 +52,7 @@ pub fn run(
         json!({ "model": super::model_json(model), "results": results })
     };
     let as_text = || match out {
-        Some(out) => format!("{} results written to {}", results.len(), out.display()),
+        Some(out) => format!("{} results written to {}", results.len(), shown_path(out)),
         None => results.iter().map(line).collect::<Vec<String>>().join("\n"),
     };
     output.result(as_json, as_text)?;
@@ -87,5 +88,5 @@ fn line((name, tensor): &(String, Tensor)) -> String {
     let shown: Vec<String> =
         (0..count.min(SHOWN_VALUES)).map(|at| tensor.get(at).as_f64().to_string()).collect();
     let more = if count > SHOWN_VALUES { ", .." } else { "" };
-    format!("{name} {}: {}{more}", tensor.ty(), shown.join(", "))
+    format!("{} {}: {}{more}", printable(name), tensor.ty(), shown.join(", "))
 }

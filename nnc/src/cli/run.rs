@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ir::eval::{Bindings, evaluate};
-use ir::names::choices;
+use ir::names::{choices, printable};
 use ir::{Place, Scalar, Stage, Tensor, Type};
 use nnc::{Error, Options, Pool, State, compile, compile_plan, modules, npy};
 use passes::Program;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::output::Output;
 use super::target::TargetArg;
-use super::{Status, streams};
+use super::{Status, shown_path, streams};
 
 /// How many elements of each output are shown.
 const SHOWN_ELEMENTS: usize = 6;
@@ -274,9 +274,9 @@ impl Destination {
 
     /// `2 outputs written to out.npz`
     fn written(&self, outputs: usize) -> String {
-        let what =
-            self.name.as_ref().map_or_else(|| format!("{outputs} outputs"), |name| format!("`{name}`"));
-        format!("{what} written to {}", self.path.display())
+        let name = self.name.as_ref().map(|name| format!("`{}`", printable(name)));
+        let what = name.unwrap_or_else(|| format!("{outputs} outputs"));
+        format!("{what} written to {}", shown_path(&self.path))
     }
 }
 
@@ -301,7 +301,7 @@ fn summary(name: &str, tensor: &Tensor) -> String {
     let count = tensor.shape().elements();
     let shown: Vec<String> = (0..count.min(SHOWN_ELEMENTS)).map(|i| element_text(tensor.get(i))).collect();
     let more = if count > SHOWN_ELEMENTS { ", .." } else { "" };
-    format!("{name}: {} = {}{more}\n", tensor.ty(), shown.join(", "))
+    format!("{}: {} = {}{more}\n", printable(name), tensor.ty(), shown.join(", "))
 }
 
 fn element_text(element: Scalar) -> String {

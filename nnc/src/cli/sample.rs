@@ -11,7 +11,7 @@ use serde_json::json;
 use super::output::Output;
 use super::results::npy_bytes;
 use super::target::TargetArg;
-use super::{Status, streams};
+use super::{Status, shown_path, streams};
 
 /// Arguments of `nnc sample`.
 #[derive(clap::Args)]
@@ -65,7 +65,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     streams::write(&args.out, &bytes)?;
     let json = || json!({ "model": super::model_json(&model), "rows": args.count, "seed": args.seed, "file": args.out });
-    output.result(json, || format!("{} rows written to {}", args.count, args.out.display()))?;
+    output.result(json, || format!("{} rows written to {}", args.count, shown_path(&args.out)))?;
     Ok(Status::Done)
 }
 

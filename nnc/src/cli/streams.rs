@@ -1,9 +1,10 @@
 //! `-` in the place of a file: stdin where a command reads, stdout where it writes.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ir::names::printable_lines;
 use nnc::{Error, files};
 
 use super::output::Output;
@@ -46,7 +47,7 @@ pub fn read_text(path: &Path) -> Result<String, Error> {
     files::text_of(read(path)?, &name(path))
 }
 
-/// Writes bytes to a file, as [`files::write_atomically`] does, or to stdout.
+/// Writes bytes to a file, as [`files::write_atomically`] does, or to stdout: texts on a terminal as people read them.
 ///
 /// # Errors
 /// Where they cannot be written.
@@ -55,6 +56,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         return files::write_atomically(path, |file| file.write_all(bytes));
     }
     let mut stdout = io::stdout().lock();
+    let text = str::from_utf8(bytes).ok().filter(|_| stdout.is_terminal());
+    let shown = text.map(printable_lines);
+    let bytes = shown.as_ref().map_or(bytes, |text| text.as_bytes());
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     written.map_err(|source| Error::io(Path::new("stdout"), "write", source))
 }

@@ -9,6 +9,7 @@
 //! | [`batches`] | rows gathered ahead of the steps that use them |
 //! | [`csv`] | tables with a column to predict |
 //! | [`dataset`] | rows with their targets |
+//! | [`mod@domains`] | whether they hold the numbers that a loss is for |
 //! | `exact` | numbers before they are rounded |
 //! | [`mod@digits`] | the embedded handwritten digits |
 //! | [`few_labels`] | data of which few rows have labels |
@@ -34,6 +35,7 @@ pub mod csv;
 pub mod dataset;
 #[cfg(feature = "data-csv")]
 pub mod digits;
+pub mod domains;
 mod exact;
 pub mod few_labels;
 #[cfg(feature = "data-csv")]
@@ -66,6 +68,7 @@ pub use batches::{Batch, Batches};
 pub use dataset::Dataset;
 #[cfg(feature = "data-csv")]
 pub use digits::digits;
+pub use domains::check_domain;
 pub use normalisation::Normalisation;
 pub use parts::Parts;
 pub use preparation::Preparation;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::unfinished::{self, Unfinished};
 use crate::Error;
 
 /// What a folder is locked for: the name of the file that holds the lock, and the number of the process in it.
@@ -22,6 +23,7 @@ pub struct FolderLock {
     path: PathBuf,
     /// Keeps the lock.
     _file: fs::File,
+    _unfinished: Unfinished,
 }
 
 impl FolderLock {
@@ -59,7 +61,8 @@ impl FolderLock {
             // Who held the lock may have removed the file after it was opened here.
             if is_at(&file, &path) {
                 file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(failed)?;
-                return Ok(FolderLock { path, _file: file });
+                let (path, unfinished) = unfinished::made(|| Ok(path), PathBuf::as_path).map_err(failed)?;
+                return Ok(FolderLock { path, _file: file, _unfinished: unfinished });
             }
         }
     }

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | `temporary` | files under temporary names, and those that killed processes have left |
 //! | `lock` | folders that one process at a time works in |
+//! | `unfinished` | what is removed where a signal ends the process |
 //! | `inflation` | how many bytes a compressed file may become |
 
 #[cfg(any(feature = "data-csv", feature = "data-npy"))]
 pub(crate) mod inflation;
 mod lock;
 mod temporary;
+mod unfinished;
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 pub use lock::{FolderLock, Purpose};
 pub use temporary::remove_left;
+pub use unfinished::remove_unfinished;
 
 /// Writes a file: `write` fills a temporary file in the same folder, which is then synced to disk and renamed to `path`.
 /// Where anything fails, what was at `path` before is still there. A file that is replaced leaves its permissions to the new one, a link
@@ -61,7 +64,7 @@ pub fn write_atomically(
     write(&mut writer).and_then(|()| writer.flush()).map_err(failed)?;
     drop(writer);
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(&target).map_err(|error| failed(error.error))?;
+    file.persist(&target).map_err(failed)?;
     // The new name is on disk once the folder is; where folders cannot be synced, the system does it in its time.
     if let Ok(folder) = fs::File::open(folder) {
         let _ = folder.sync_all();

@@ -8,6 +8,15 @@ use nn::models::{AlexNet, LeNet, ResNet, Stem, Vgg};
 use super::{Architecture, Body, Build, Learns, ModelOptions};
 use crate::Error;
 
+/// The side of the images that the models for photographs are made for.
+const PHOTOGRAPH: usize = 224;
+
+/// The side of the images that the model of this name is made for, where it is one for photographs.
+pub(super) fn native_side(model: &str) -> Option<usize> {
+    let photographs = [ALEXNET, VGG11, VGG16, RESNET18, RESNET34, RESNET50];
+    photographs.iter().any(|known| known.name == model).then_some(PHOTOGRAPH)
+}
+
 /// Images with a side below this are small.
 const SMALL: usize = 64;
 /// The size of the hidden dense layers of AlexNet and VGG for small images; the authors', for photographs, is 4096.

@@ -142,6 +142,18 @@ pub const ARCHITECTURES: &[Architecture] = &[
 ];
 
 impl Architecture {
+    /// The side of the images that it is made for, where these are photographs; smaller ones it takes, too.
+    ///
+    /// ```
+    /// use nnc::models::Architecture;
+    /// assert_eq!(Architecture::find("alexnet")?.native_side(), Some(224));
+    /// assert_eq!(Architecture::find("lenet")?.native_side(), None);
+    /// # Ok::<(), nnc::Error>(())
+    /// ```
+    pub fn native_side(&self) -> Option<usize> {
+        images::native_side(self.name)
+    }
+
     /// The model of this name.
     ///
     /// ```

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::style::{DrawError, FAINT_INK, FONT, INK, text};
+use super::style::{DrawError, FAINT_INK, FONT, INK, finished, text};
 use crate::trainer::ConfusionMatrix;
 
 /// The room left of and above the matrix.
@@ -36,7 +36,7 @@ const WRONG: RGBColor = RGBColor(176, 62, 0);
 pub fn confusion_plot(title: &str, matrix: &ConfusionMatrix) -> String {
     let mut svg = String::new();
     draw(&mut svg, title, matrix).expect("an SVG document in memory can be written");
-    svg
+    finished(svg)
 }
 
 fn draw(svg: &mut String, title: &str, matrix: &ConfusionMatrix) -> Result<(), DrawError> {

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::panel::{Area, Panel};
-use super::style::{DrawError, text};
+use super::style::{DrawError, finished, text};
 
 /// Panels in rows of `columns`, each of `panel_size` (width and height in pixels), below a title, as an SVG document.
 ///
@@ -17,7 +17,7 @@ pub fn figure(title: &str, columns: usize, panel_size: (u32, u32), panels: Vec<P
     let mut svg = String::new();
     draw(&mut svg, title, columns.max(1), panel_size, panels)
         .expect("an SVG document in memory can be written");
-    svg
+    finished(svg)
 }
 
 /// The height of the title.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plotters::prelude::*;
 
 use super::panel::{Area, Axis, Corner, Line, Panel, Scale};
-use super::style::{DrawError, HELD_OUT, OTHER, TRAINING, text};
+use super::style::{DrawError, HELD_OUT, OTHER, TRAINING, finished, text};
 use crate::trainer::{Epoch, Evaluation, History};
 
 const SIZE: (u32, u32) = (1080, 560);
@@ -28,7 +28,7 @@ const SPLIT: (u32, u32) = (600, 310);
 pub fn history_plot(title: &str, held_out: &str, history: &History) -> String {
     let mut svg = String::new();
     draw(&mut svg, title, held_out, history).expect("an SVG document in memory can be written");
-    svg
+    finished(svg)
 }
 
 fn draw(svg: &mut String, title: &str, held_out: &str, history: &History) -> Result<(), DrawError> {

@@ -1,5 +1,8 @@
 //! What all pictures share: colours, fonts, and the error of drawing.
 
+use std::borrow::Cow;
+
+use ir::names::printable_lines;
 use plotters::prelude::*;
 
 /// A colour: `Color(0, 114, 178)` has these parts of 255 of red, green and blue.
@@ -36,6 +39,14 @@ pub const OTHER: Color = PALETTE[2];
 
 /// Why a picture could not be drawn. Into memory it always can.
 pub type DrawError = DrawingAreaErrorKind<std::io::Error>;
+
+/// A document as it is written: XML has no control characters, so those of names are escapes in it.
+pub fn finished(svg: String) -> String {
+    match printable_lines(&svg) {
+        Cow::Borrowed(_) => svg,
+        Cow::Owned(escaped) => escaped,
+    }
+}
 
 /// Text of a size in pixels, in ink.
 pub fn text(size: i32) -> TextStyle<'static> {

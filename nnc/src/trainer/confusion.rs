@@ -3,6 +3,7 @@
 use std::fmt;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use ir::names::printable;
 
 use super::metrics::predicted_classes;
 
@@ -99,7 +100,7 @@ impl fmt::Display for ConfusionMatrix {
         table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
         let percent = |part: Option<f64>| right(part.map_or("-".into(), |x| format!("{:.1} %", 100.0 * x)));
-        let header = self.names.iter().map(|name| right(name.clone()));
+        let header = self.names.iter().map(|name| right(printable(name).into_owned()));
         table.set_header(
             [Cell::new("true \\ predicted")].into_iter().chain(header).chain([Cell::new("recall")]),
         );
@@ -110,7 +111,10 @@ impl fmt::Display for ConfusionMatrix {
             };
             let cells = row.iter().enumerate().map(count);
             table.add_row(
-                [Cell::new(&self.names[class])].into_iter().chain(cells).chain([percent(self.recall(class))]),
+                [Cell::new(printable(&self.names[class]))]
+                    .into_iter()
+                    .chain(cells)
+                    .chain([percent(self.recall(class))]),
             );
         }
         let precisions = (0..self.classes()).map(|class| percent(self.precision(class)));

@@ -1,6 +1,7 @@
 //! The epochs of a run: steps over shuffled batches, evaluation, checkpoints, and when it ends.
 
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nn::supervised::ROWS;
@@ -30,10 +31,12 @@ impl Trainer {
     /// Trains until `options.epochs` epochs have been trained in all, each over all rows of `train` in a shuffled order,
     /// and evaluates on `held_out` after each. A trainer that has resumed a run goes on with it.
     ///
-    /// Where the callback breaks, the run ends at once, and can go on in another call.
+    /// Where the callback breaks, the run ends after the step, and can go on in another call, or, from
+    /// [a checkpoint](Trainer::write_checkpoint), in another process.
     ///
     /// # Errors
-    /// Where examples do not fit the network or are fewer than a batch, there are no images to augment, the numbers overflow
+    /// Where examples do not fit the network, hold numbers that its loss is not for, or are fewer than a batch, gradients are averaged
+    /// over more batches than the run has, there are no images to augment, the numbers overflow
     /// ([`super::NotFinite`]; the states are then those before the step), the schedule gives a learning rate that is negative or not finite,
     /// no player of a game has a turn in one of the epochs, the folder for checkpoints holds those of another run that has not ended, or one cannot be written.
     pub fn fit<E: Examples>(
@@ -43,8 +46,9 @@ impl Trainer {
         options: &FitOptions,
         callback: &mut Callback,
     ) -> Result<History, Error> {
-        for epoch in self.run.history.epochs.len()..options.epochs {
-            self.turn_in(epoch, 0)?;
+        if self.is_game() {
+            (self.run.history.epochs.len()..options.epochs)
+                .try_for_each(|epoch| self.turn_in(epoch, 0).map(drop))?;
         }
         if self.description.is_none() {
             self.description = Some(Description::of(train));
@@ -69,6 +73,7 @@ impl Trainer {
             let problem = format!("it is {batch}, and there are {rows} rows to train on");
             return Err(Error::invalid("batch", problem, format!("give from 1 to {rows}")));
         }
+        self.check_accumulation(options.epochs, rows.div_ceil(batch) as u64)?;
         for size in [batch, rows % batch].into_iter().filter(|&size| size > 0) {
             self.compile_step(size)?;
         }
@@ -86,6 +91,7 @@ impl Trainer {
         let clock = Clock::start(options.epochs, rows, batch);
         let mut session =
             Session { train, order: &order, held_out, options, augmenter, folder, clock, callback };
+        self.run.is_finished = false; // one that has ended may be made longer
         while !self.is_done(options) {
             if self.train_epoch(&mut session)?.is_break() || self.end_epoch(&mut session)?.is_break() {
                 return Ok(session.clock.history(&self.run));
@@ -93,6 +99,61 @@ impl Trainer {
         }
         self.finish(&mut session)?;
         Ok(session.clock.history(&self.run))
+    }
+
+    /// Writes a checkpoint of the run as it is to a folder, as runs [with checkpoints](super::CheckpointOptions) do; so a run that its
+    /// callback has broken off goes on from there to the same bits.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use nn::{Adam, Loss, Relu, Supervised, models::Mlp};
+    /// use nnc::checkpoint::Folder;
+    /// use nnc::data::digits;
+    /// use nnc::trainer::{FitOptions, Trainer, TrainerOptions, silent};
+    /// let (train, _) = digits();
+    /// let new = || {
+    ///     let network = Supervised::new([64], Mlp::new(&[64, 16, 10], Relu), Loss::cross_entropy());
+    ///     Trainer::new("small", network, Adam::new(0.01), TrainerOptions::default())
+    /// };
+    /// let (mut whole, mut broken, mut resumed) = (new()?, new()?, new()?);
+    /// let two = FitOptions::epochs(2);
+    /// whole.fit(&train, None, &two, &mut silent)?;
+    ///
+    /// broken.fit(&train, None, &two, &mut |_, trainer| match trainer.run().steps {
+    ///     60 => ControlFlow::Break(()), // where a user has asked for it, say
+    ///     _ => ControlFlow::Continue(()),
+    /// })?;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path();
+    /// broken.write_checkpoint(folder, false)?;
+    ///
+    /// resumed.resume(&Folder::new(folder).newest(&mut |_| {})?.1)?;
+    /// resumed.fit(&train, None, &two, &mut silent)?;
+    /// assert_eq!(resumed.weights_hash()?, whole.weights_hash()?);
+    /// # Ok::<(), nnc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where a state is not finite, the folder holds the checkpoints of another run that has not ended (which `overwrite` replaces),
+    /// or it cannot be written.
+    pub fn write_checkpoint(&mut self, folder: &Path, overwrite: bool) -> Result<PathBuf, Error> {
+        let here = self.metadata(Some(self.position()?))?;
+        self.write_to(&mut Folder::open(folder, &here, overwrite)?)
+    }
+
+    fn write_to(&mut self, folder: &mut Folder) -> Result<PathBuf, Error> {
+        self.check_states()?; // one that is not finite would take the place of an older one, from which the run can go on
+        let checkpoint = self.run_checkpoint()?;
+        folder.write(&checkpoint, self.run.steps, self.run.value())
+    }
+
+    /// Goes to the weights of the best epoch so far, where these are kept ([`FitOptions::keep_best`]), as a run does at its end. The
+    /// run cannot go on from there: write a checkpoint first.
+    ///
+    /// # Errors
+    /// Where states cannot be set.
+    pub fn use_best(&mut self) -> Result<(), Error> {
+        self.best.iter().try_for_each(|(name, tensor)| Ok(self.state.set(name, tensor)?))
     }
 
     fn is_done(&self, options: &FitOptions) -> bool {
@@ -129,7 +190,7 @@ impl Trainer {
             let every = session.options.checkpoints.as_ref().map(|checkpoints| checkpoints.every);
             // At the end of an epoch, it is written when the epoch has been counted.
             if every.is_some_and(|every| self.run.steps.is_multiple_of(every)) && !is_end_of_epoch {
-                self.write_checkpoint(session)?;
+                self.write_due_checkpoint(session)?;
             }
             if flow.is_break() {
                 return Ok(flow);
@@ -156,7 +217,7 @@ impl Trainer {
         let every = session.options.checkpoints.as_ref().map(|checkpoints| checkpoints.every);
         let is_due = |every| self.run.steps.is_multiple_of(every) || (is_best && session.options.keep_best);
         if every.is_some_and(is_due) && !self.is_done(session.options) {
-            self.write_checkpoint(session)?;
+            self.write_due_checkpoint(session)?;
         }
         Ok(flow)
     }
@@ -164,20 +225,13 @@ impl Trainer {
     /// Ends a run: the last checkpoint, from which it could be made longer, and the best weights.
     fn finish(&mut self, session: &mut Session) -> Result<(), Error> {
         self.run.is_finished = true;
-        self.write_checkpoint(session)?;
-        if session.options.keep_best {
-            for (name, tensor) in &self.best {
-                self.state.set(name, tensor)?;
-            }
-        }
-        Ok(())
+        self.write_due_checkpoint(session)?;
+        if session.options.keep_best { self.use_best() } else { Ok(()) }
     }
 
-    fn write_checkpoint(&mut self, session: &mut Session) -> Result<(), Error> {
+    fn write_due_checkpoint(&mut self, session: &mut Session) -> Result<(), Error> {
         let Some(folder) = &mut session.folder else { return Ok(()) };
-        self.check_states()?; // one that is not finite would take the place of an older one, from which the run can go on
-        let checkpoint = self.run_checkpoint()?;
-        let path = folder.write(&checkpoint, self.run.steps, self.run.value())?;
+        let path = self.write_to(folder)?;
         let _ = (session.callback)(&Event::Checkpoint(&path), self);
         Ok(())
     }

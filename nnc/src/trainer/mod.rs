@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`options`] | how a model is trained |
 //! | `fit` | the epochs of a run, and its checkpoints |
+//! | `start` | what a run starts from |
 //! | `turns` | whose turn a step is, and its programs |
 //! | [`predictor`] | a model in use: predictions and evaluation |
 //! | [`run`] | where a run is, and what came of it |
@@ -29,6 +30,7 @@ pub mod predictor;
 pub mod progress;
 pub mod run;
 pub mod shuffle;
+mod start;
 mod turns;
 
 use std::ops::ControlFlow;
@@ -198,7 +200,7 @@ impl Trainer {
     /// step. It is no part of a [`Run`], and ends no epoch: of a game it is a step of a player who has turns in the first.
     ///
     /// # Errors
-    /// Where an array is missing or of another type, a class is out of range, or an input, the loss or the norm by which gradients
+    /// Where an array is missing or of another type, a class is out of range, the loss is not for a number that is there, or an input, the loss or the norm by which gradients
     /// are clipped is not finite: the error ([`NotFinite`]) names the step and the value. Then all states are what they were
     /// before, and training can go on from there. (Gradients that overflow where the loss does not are noticed in time
     /// where they are clipped by their norm, and in the step after this elsewhere.)
@@ -211,6 +213,7 @@ impl Trainer {
         if let (Some(lengths), Some(x)) = (given(LENGTHS), given(ROWS)) {
             nn::rnn::check_lengths(lengths, x.shape().get(1).copied().unwrap_or(0))?;
         }
+        self.predictor.check_domains("batch", batch.iter().copied(), rows)?;
         not_finite::check_inputs(self.run.steps + 1, batch)?;
         self.compile_step(rows)?;
         let program = &self.turns[0].programs[&rows];
@@ -392,45 +395,6 @@ impl Trainer {
         Ok(Checkpoint { metadata, states, best: self.best.clone() })
     }
 
-    /// Goes to where the run was that has written a checkpoint. What follows has the same bits as in that run.
-    ///
-    /// # Errors
-    /// Where the checkpoint holds no run, or is of another run: of another network, with other settings, on other data than the
-    /// trainer has been [told of](Trainer::describe). The error says what differs, and nothing has changed.
-    pub fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        let Some(position) = &checkpoint.metadata.position else {
-            let help =
-                "give a file checkpoint-STEP.safetensors, as `nnc train --checkpoint-every` writes them";
-            return Err(Error::invalid(
-                "the checkpoint",
-                "it holds a finished model, and no run to go on from",
-                help,
-            ));
-        };
-        if self.description.is_none() {
-            self.description = Some(checkpoint.metadata.description.clone());
-        }
-        let here = self.metadata(Some(self.position()?))?;
-        if let Some(difference) = checkpoint.metadata.difference(&here) {
-            let help = "give what the run was started with, or start another";
-            return Err(Error::invalid("the checkpoint", difference, help));
-        }
-        self.make_states()?;
-        let mut expected = self.predictor.states().to_vec();
-        for graph in self.graphs(self.options.batch)? {
-            for (name, ty) in predictor::states_of(&graph) {
-                if !expected.iter().any(|(known, _)| *known == name) {
-                    expected.push((name, ty));
-                }
-            }
-        }
-        checkpoint::set_states(&mut self.state, &checkpoint.states, &expected)?;
-        self.turns.iter_mut().for_each(Turn::forget_factor);
-        self.run = position.run.clone();
-        self.best.clone_from(&checkpoint.best);
-        Ok(())
-    }
-
     /// The graph of use and evaluation, as files hold it: made once, where a file is first written.
     fn template(&self) -> Option<&Template> {
         self.template.get_or_init(|| self.new_template().ok()).as_ref()
@@ -448,6 +412,7 @@ impl Trainer {
             graph: self.template().cloned(),
             results: results.map(|(name, _)| name.clone()).collect(),
             parameters: self.predictor.parameter_count(),
+            domains: self.predictor.domains().to_vec(),
             description: self.description.clone().unwrap_or_default(),
             position,
             file_sha256: String::new(),

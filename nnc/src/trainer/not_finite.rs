@@ -1,5 +1,6 @@
 //! Numbers that have left the finite ones: found at the loss, then traced to where they are.
 
+use ir::names::printable;
 use ir::{Elements, Tensor};
 use nn::optimizer::GRADIENT_NORM;
 use runtime::State;
@@ -9,7 +10,7 @@ use crate::Error;
 
 /// The error that a step gave NaN or infinity.
 #[derive(Clone, Debug, PartialEq, Error)]
-#[error("step {step}: {found}; {help}")]
+#[error("step {step}: {}; {help}", printable(.found))]
 pub struct NotFinite {
     /// The number of the step, from 1.
     pub step: u64,

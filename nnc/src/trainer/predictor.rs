@@ -9,7 +9,7 @@ use std::time::Duration;
 use ir::{DType, Element, Graph, Shape, Tensor, Type, Value};
 use nn::network::{LOSS, evaluation_graph, needed_part};
 use nn::supervised::ROWS;
-use nn::{Context, Network, Outputs};
+use nn::{Context, Domain, Network, Outputs};
 use runtime::{Executable, Pool, State};
 
 use super::Evaluation;
@@ -48,6 +48,8 @@ pub struct Predictor {
     parameter_count: usize,
     /// Whether rows may be without a label.
     takes_unlabelled: bool,
+    /// The numbers that inputs are for, by name, where they are for some alone.
+    domains: Vec<(String, Domain)>,
     options: Options,
     pool: Arc<Pool>,
     /// Those that no thread runs, by the size of the batch and by what they are for.
@@ -92,14 +94,14 @@ impl Predictor {
     /// started.
     pub fn new(name: &str, network: impl Network + 'static, options: &Options) -> Result<Predictor, Error> {
         let mut cx = Context::new(name);
-        let Outputs { results, takes_unlabelled, .. } = network.build(&mut cx, 1)?;
+        let Outputs { results, takes_unlabelled, domains, .. } = network.build(&mut cx, 1)?;
         let results: Vec<String> = results.into_iter().map(|(name, _)| name).collect();
         let parameters = cx.parameters().iter();
         let parameter_count = parameters.map(|parameter| cx.shape(parameter.value).elements()).sum();
         let owned = name.to_owned();
         let graphs = move |rows| Ok(evaluation_graph(&owned, &network, rows)?);
         let predictor = Predictor::of_graphs(name, Box::new(graphs), &results, parameter_count, options)?;
-        Ok(Predictor { takes_unlabelled, ..predictor })
+        Ok(Predictor { takes_unlabelled, domains, ..predictor })
     }
 
     /// What a template gives graphs of, of which the outputs of these names are results.
@@ -115,6 +117,16 @@ impl Predictor {
     ) -> Result<Predictor, Error> {
         let graphs = Box::new(move |rows| template.graph(rows));
         Predictor::of_graphs(name, graphs, results, parameter_count, options)
+    }
+
+    /// With inputs that are for these numbers alone.
+    pub(crate) fn with_domains(self, domains: Vec<(String, Domain)>) -> Predictor {
+        Predictor { domains, ..self }
+    }
+
+    /// The numbers that inputs are for, by name, where they are for some alone.
+    pub fn domains(&self) -> &[(String, Domain)] {
+        &self.domains
     }
 
     fn of_graphs(
@@ -142,6 +154,7 @@ impl Predictor {
             states,
             parameter_count,
             takes_unlabelled: false,
+            domains: Vec::new(),
             options: options.clone(),
             pool: Arc::new(Pool::new(options.threads)?),
             idle: Mutex::default(),

@@ -96,7 +96,7 @@ impl Clock {
     /// What is to be reported of the last step, after which the run is here, in an epoch of this player alone.
     pub fn progress(&self, run: &Run, player: Option<&str>) -> Progress {
         let StepResult { loss, metrics, .. } = run.sums.means();
-        let steps = self.epochs as u64 * self.steps_per_epoch;
+        let steps = (self.epochs as u64).saturating_mul(self.steps_per_epoch);
         let steps_left = steps.saturating_sub(run.steps) as f64 / self.steps as f64;
         Progress {
             epoch: run.history.epochs.len() + 1,
@@ -107,7 +107,8 @@ impl Clock {
             loss,
             metrics,
             samples_per_s: self.samples_per_s(),
-            time_left: self.started.elapsed().mul_f64(steps_left),
+            time_left: Duration::try_from_secs_f64(self.started.elapsed().as_secs_f64() * steps_left)
+                .unwrap_or(Duration::MAX),
             is_end_of_epoch: run.sums.rows == self.rows_per_epoch,
         }
     }

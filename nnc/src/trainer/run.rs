@@ -132,6 +132,9 @@ pub struct Run {
     pub best: Option<(usize, f64)>,
     /// Whether it ended by itself: after all epochs, or because it became no better.
     pub is_finished: bool,
+    /// The learning rate that it goes on with, where that [has changed](super::Trainer::change_learning_rate).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
 }
 
 impl Run {

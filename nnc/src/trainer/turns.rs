@@ -25,7 +25,9 @@ pub(super) struct Turn {
     who: Who,
     /// By the size of the batch.
     pub programs: BTreeMap<usize, Executable>,
-    /// What the learning rate is at the start of a run, where the optimizer has one.
+    /// What the learning rate was made, where the optimizer has one.
+    made_rate: Option<f64>,
+    /// What schedules multiply: that, unless the run has changed it.
     base_rate: Option<f64>,
     /// What it was last multiplied by; NaN where that is not known.
     factor: f64,
@@ -48,9 +50,44 @@ impl Trainer {
         })
     }
 
+    /// Checks that each of those who have turns in a run changes its parameters at least once: of one that averages gradients over more
+    /// batches than the run has for it, none would ever change.
+    pub(super) fn check_accumulation(&self, epochs: usize, steps_per_epoch: u64) -> Result<(), Error> {
+        let mut batches = vec![0u64; self.turns.len()];
+        let phases = if self.is_game() { 0..epochs as u64 } else { 0..0 };
+        for epoch in phases {
+            let steps_per_round: Vec<usize> =
+                self.turns.iter().map(|turn| turn.steps_in(epoch as usize)).collect();
+            let done = game::turns_of(epoch.saturating_mul(steps_per_epoch), &steps_per_round);
+            let then = game::turns_of((epoch + 1).saturating_mul(steps_per_epoch), &steps_per_round);
+            batches.iter_mut().zip(then).zip(done).for_each(|((sum, then), done)| *sum += then - done);
+        }
+        if !self.is_game() {
+            batches[0] = (epochs as u64).saturating_mul(steps_per_epoch);
+        }
+        for (turn, batches) in self.turns.iter().zip(batches).filter(|(_, batches)| *batches > 0) {
+            let wanted = turn.optimizer().batches_per_step();
+            if wanted as u64 > batches {
+                let whose = turn.player().map_or(String::new(), |player| format!(" for {player}"));
+                let problem = format!(
+                    "gradients are averaged over {wanted} batches for one step, and the run has {batches}{whose} \
+                     in {epochs} epochs: no weight would ever change"
+                );
+                let help = format!("give at most {batches}, or train for more epochs");
+                return Err(Error::invalid("accumulate", problem, help));
+            }
+        }
+        Ok(())
+    }
+
     /// The number of the turn after so many steps, in the epoch in which the run is.
     pub(super) fn turn_after(&self, steps: u64) -> Result<usize, Error> {
         self.turn_in(self.run.history.epochs.len(), steps)
+    }
+
+    /// Whether the network is a game.
+    pub(super) fn is_game(&self) -> bool {
+        self.turns[0].player().is_some()
     }
 
     /// Whether epochs are judged from this one on, counted from 0: nobody's turns are yet to begin.
@@ -66,6 +103,58 @@ impl Trainer {
         alone.and_then(Turn::player)
     }
 
+    /// Makes a run go on at another learning rate, that of all players of a game: what its schedule multiplies from the next step of
+    /// [`Trainer::fit`] on. Checkpoints say so, and who resumes one goes on at this rate.
+    ///
+    /// ```
+    /// use nn::{Adam, Loss, Relu, Supervised, models::Mlp};
+    /// use nnc::data::digits;
+    /// use nnc::trainer::{FitOptions, Trainer, TrainerOptions, silent};
+    /// let network = Supervised::new([64], Mlp::new(&[64, 16, 10], Relu), Loss::cross_entropy());
+    /// let mut trainer = Trainer::new("small", network, Adam::new(0.01), TrainerOptions::default())?;
+    /// trainer.fit(&digits().0, None, &FitOptions::epochs(1), &mut silent)?;
+    /// trainer.change_learning_rate(0.001)?;
+    /// let history = trainer.fit(&digits().0, None, &FitOptions::epochs(2), &mut silent)?;
+    /// let rates: Vec<f32> = history.epochs.iter().filter_map(|epoch| Some(epoch.learning_rate? as f32)).collect();
+    /// assert_eq!(rates, [0.01, 0.001]);
+    /// # Ok::<(), nnc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where it is no finite number above 0, or no optimizer has a learning rate.
+    pub fn change_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
+        if !(rate.is_finite() && rate > 0.0) {
+            return Err(Error::invalid(
+                "the learning rate",
+                format!("it is {rate}"),
+                "give a finite number above 0",
+            ));
+        }
+        self.state_mut()?;
+        if self.turns.iter().all(|turn| turn.made_rate.is_none()) {
+            let problem = "its optimizer has no learning rate that could change";
+            return Err(Error::invalid(self.predictor.name(), problem, "leave it as it is"));
+        }
+        self.run.learning_rate = Some(rate);
+        self.set_base_rates()
+    }
+
+    /// Sets the learning rates that schedules multiply to that of the run, where it has one of its own.
+    pub(super) fn set_base_rates(&mut self) -> Result<(), Error> {
+        for turn in self.turns.iter_mut().filter(|turn| turn.made_rate.is_some()) {
+            let dtype = self.state.get(&turn.rate_name())?.dtype();
+            let of_run = self.run.learning_rate.map(|rate| Scalar::from_f64(dtype, rate).as_f64());
+            turn.base_rate = of_run.or(turn.made_rate);
+            turn.forget_factor();
+        }
+        Ok(())
+    }
+
+    /// The learning rate that the schedule of a run multiplies: of a game that of the first player who has one.
+    pub fn base_learning_rate(&self) -> Option<f64> {
+        self.run.learning_rate.or_else(|| self.turns.iter().find_map(|turn| turn.base_rate))
+    }
+
     /// The name of the player whose turn the next step is; `None` where the network is no game, or no player has turns in this
     /// epoch.
     pub fn next_player(&self) -> Option<&str> {
@@ -75,7 +164,7 @@ impl Trainer {
 
 impl Turn {
     fn new(who: Who) -> Turn {
-        Turn { who, programs: BTreeMap::new(), base_rate: None, factor: 1.0 }
+        Turn { who, programs: BTreeMap::new(), made_rate: None, base_rate: None, factor: 1.0 }
     }
 
     /// The turns of the optimizer of a network with one loss.
@@ -179,7 +268,8 @@ impl Turn {
 
     /// Takes the learning rate as it is for that of the start of a run.
     pub fn note_base_rate(&mut self, state: &State) {
-        self.base_rate = self.learning_rate(state);
+        self.made_rate = self.learning_rate(state);
+        self.base_rate = self.made_rate;
     }
 
     /// Forgets what the learning rate has been multiplied by: states have been set to others.

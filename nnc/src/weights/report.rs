@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ir::Type;
+use ir::names::printable;
 use thiserror::Error;
 
 /// Which states were set from which tensors, and what was left. `Display` is a line for each kind.
@@ -34,8 +35,9 @@ pub struct OtherType {
 /// Weights that are not all those of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{origin}: these are not the weights of the model:{}\nrename the tensors (`Weights::rename`), or load those that fit \
+    "{}: these are not the weights of the model:{}\nrename the tensors (`Weights::rename`), or load those that fit \
      (`Weights::load_partial`)",
+    printable(.origin),
     Left(report)
 )]
 pub struct NotLoaded {
@@ -66,7 +68,7 @@ impl fmt::Display for Left<'_> {
         let Report { missing, unexpected, other_types, .. } = self.0;
         for (kind, names) in [("missing", missing), ("unexpected", unexpected)] {
             if !names.is_empty() {
-                write!(f, "\n{} {kind}: {}", names.len(), names.join(", "))?;
+                write!(f, "\n{} {kind}: {}", names.len(), printable(&names.join(", ")))?;
             }
         }
         if !other_types.is_empty() {
@@ -79,6 +81,6 @@ impl fmt::Display for Left<'_> {
 
 impl fmt::Display for OtherType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, the model's {}", self.name, self.given, self.expected)
+        write!(f, "{} is {}, the model's {}", printable(&self.name), self.given, self.expected)
     }
 }

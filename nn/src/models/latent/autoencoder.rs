@@ -240,7 +240,7 @@ pub(super) fn outputs(
     let reconstruction = reconstruction(cx, loss, decoded)?;
     let squared_error = cx.eval((reconstruction - x).square().mean_all())?;
     let outputs = Outputs::new().result(RECONSTRUCTION, reconstruction).result(CODE, code).loss(mean);
-    Ok(outputs.metric(SQUARED_ERROR, squared_error))
+    Ok(outputs.of_domain(ROWS, loss.domain()).metric(SQUARED_ERROR, squared_error))
 }
 
 /// The values of rows, where those that are decoded may be logits.

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use ir::names::choices;
 use ir::{Builder, Error, Expr, Value};
 
+use crate::Domain;
+
 /// The distribution of the values of a row, which are independent of each other given the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likelihood {
@@ -45,6 +47,17 @@ impl Likelihood {
         };
         let terms = b.eval(terms)?;
         b.reduce_sum(terms, &[1], false)
+    }
+
+    /// The numbers that values have to be, where it is of some alone.
+    ///
+    /// ```
+    /// use nn::{Domain, models::Likelihood};
+    /// assert_eq!(Likelihood::Bernoulli.domain(), Some(Domain::Probabilities));
+    /// assert_eq!(Likelihood::Gaussian.domain(), None);
+    /// ```
+    pub fn domain(self) -> Option<Domain> {
+        (self == Likelihood::Bernoulli).then_some(Domain::Probabilities)
     }
 
     /// The mean of the values, from what the decoder gives.

@@ -118,6 +118,7 @@ impl Network for SemiSupervisedVae {
         let squared_error = cx.eval((reconstruction - x).square().mean_all())?;
         let outputs = Outputs::new().result(PREDICTION, logits).result(RECONSTRUCTION, reconstruction);
         let outputs = outputs.result(CODE, code).loss(loss).takes_unlabelled();
+        let outputs = outputs.of_domain(ROWS, self.vae.likelihood.domain());
         Ok(outputs.metric(KL, kl).metric(SQUARED_ERROR, squared_error))
     }
 }

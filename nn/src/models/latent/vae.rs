@@ -7,7 +7,7 @@ use super::gaussian::{hidden, log_prior};
 use super::{CODE, Gaussian, KL, Likelihood, RECONSTRUCTION, SQUARED_ERROR};
 use crate::network::Generative;
 use crate::supervised::{ROWS, TARGETS};
-use crate::{Context, Linear, Network, Nonlinearity, Outputs};
+use crate::{Context, Domain, Linear, Network, Nonlinearity, Outputs};
 
 /// A variational autoencoder (D. Kingma and M. Welling, "Auto-encoding variational Bayes", 2014): an encoder tells a normal
 /// distribution of codes for each row, a decoder the distribution of rows for each code, and codes are standard normal before a
@@ -154,7 +154,9 @@ impl Network for Vae {
         let kl = cx.eval(divergence.mean_all())?;
         let beta = if cx.is_training() { self.beta } else { 1.0 };
         let loss = cx.eval(surprise.mean_all() + kl * beta)?;
+        let classes = labels.map(|_| Domain::Classes(self.classes));
         let outputs = Outputs::new().loss(loss).metric(KL, kl);
+        let outputs = outputs.of_domain(ROWS, self.likelihood.domain()).of_domain(TARGETS, classes);
         let reconstruction = if cx.is_training() {
             self.likelihood.mean(cx, decoded)?
         } else {

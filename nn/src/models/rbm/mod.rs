@@ -181,7 +181,7 @@ impl Network for Rbm {
         let weights = self.weights(cx)?;
         let dtype = cx.dtype(weights.weight);
         let x = cx.input(ROWS, dtype, [rows, self.visible])?;
-        self.outputs(cx, &weights, x)
+        Ok(self.outputs(cx, &weights, x)?.of_domain(ROWS, self.units.domain()))
     }
 }
 

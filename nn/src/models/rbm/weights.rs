@@ -4,7 +4,7 @@ use ir::{Error, Init, Value};
 
 use super::softplus;
 use crate::loss::binary_cross_entropy;
-use crate::{Context, init};
+use crate::{Context, Domain, init};
 
 /// What the visible units of a machine are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,18 @@ pub enum VisibleUnits {
     Binary,
     /// Any number; given the hidden units, normal with variance 1. For standardised data.
     Gaussian,
+}
+
+impl VisibleUnits {
+    /// The numbers that rows have to be, where they are of some alone.
+    ///
+    /// ```
+    /// use nn::{Domain, models::VisibleUnits};
+    /// assert_eq!(VisibleUnits::Binary.domain(), Some(Domain::Probabilities));
+    /// ```
+    pub fn domain(self) -> Option<Domain> {
+        (self == VisibleUnits::Binary).then_some(Domain::Probabilities)
+    }
 }
 
 /// The parameters of a restricted Boltzmann machine: `W`, `[hidden, visible]`, `c`, `[hidden]`, and `b`, `[visible]`. States `v` and `h`

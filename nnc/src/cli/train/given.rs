@@ -78,7 +78,8 @@ pub struct Given {
     /// Test and save with moving averages of the weights, of this decay: 0.999 is over about 1,000 steps, 1 over all
     #[arg(long, value_name = "DECAY", value_parser = finite)]
     pub average_weights: Option<f64>,
-    /// The number of batches whose gradients are averaged for one step of the optimizer [default: 1]
+    /// The number of batches whose gradients are averaged for one step of the optimizer; they are counted on over the ends of epochs,
+    /// and those after the last step of the run change nothing [default: 1]
     #[arg(long, value_name = "BATCHES")]
     pub accumulate: Option<usize>,
     /// What is minimised [default: that of the model; where targets are values, squared-error]

@@ -3,8 +3,11 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `given`, `names` | the options that make a run what it is |
+//! | `resume` | going on from checkpoints, starting from weights |
 //! | `settings` | these with the defaults, and with what a checkpoint says |
+//! | `load` | the data, as they are read |
 //! | `prepare` | the data, held out and normalised |
+//! | `work` | how long it will take |
 //! | `display` | progress |
 //! | `folder` | the folder of a run, and other runs in it |
 //! | `outcome` | the report and the files at the end |
@@ -13,18 +16,20 @@
 mod display;
 mod folder;
 mod given;
+mod load;
 mod names;
 pub mod outcome;
 mod pictures;
 mod prepare;
+mod resume;
 mod settings;
+mod work;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use nnc::checkpoint::{Checkpoint, Description, Folder, Identity};
-use nnc::data::parts::absent_classes;
-use nnc::data::{Dataset, Examples, Loaded, Loading, Source};
+use nnc::checkpoint::{Description, Identity};
+use nnc::data::{Examples, Source};
 use nnc::files::{FolderLock, Purpose};
 use nnc::generative::assess;
 use nnc::models::{Architecture, Learns};
@@ -32,10 +37,9 @@ use nnc::report::ModelSummary;
 use nnc::trainer::{CheckpointOptions, ConfusionMatrix, Event, FitOptions};
 use nnc::{Error, Options, Trainer, TrainerOptions};
 
-use super::Status;
-use super::data::remarks;
 use super::output::Output;
 use super::target::CodeArg;
+use super::{Status, interrupt};
 use display::Display;
 use folder::{RunFolder, is_checkpoint};
 use given::Given;
@@ -65,9 +69,16 @@ pub struct Args {
     /// alone, or what the run that is resumed has done]
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
     pictures_every: Option<u64>,
-    /// Go on from this checkpoint, or from the newest in this folder, to the same bits as without the break
+    /// Go on from this checkpoint, or from the newest in this folder, to the same bits as without the break; to more epochs where
+    /// --epochs says so
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// Of a run that is resumed, go on at another learning rate, which the schedule multiplies; --epochs can be another, too
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, requires = "resume", conflicts_with = "lr")]
+    change_lr: Option<f64>,
+    /// Start from the weights of a model or a checkpoint that nnc has written, of the same layers; the optimizer starts afresh
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    init: Option<PathBuf>,
     /// The number of threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -97,21 +108,13 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let there = folder.as_ref().filter(|folder| folder.path.is_dir());
     let lock = there.map(|folder| FolderLock::take(&folder.path, Purpose::Run)).transpose()?;
     folder.as_mut().map_or(Ok(()), RunFolder::check)?;
-    let resumed = args.resume.as_deref().map(|path| read_run(path, output)).transpose()?;
-    let checkpoint = resumed.as_ref().map(|(_, checkpoint)| checkpoint);
-    if let Some((path, checkpoint)) = resumed.as_ref().filter(|(_, it)| it.metadata.model != model.name) {
-        let problem = format!("it is of the model {}, not of {}", checkpoint.metadata.model, model.name);
-        return Err(Error::invalid(
-            path.display().to_string(),
-            problem,
-            "give a checkpoint of the same model",
-        ));
-    }
+    let checkpoint = args.resume.as_deref().map(|path| resume::read(path, model, output)).transpose()?;
+    let checkpoint = checkpoint.as_ref();
     let saved = checkpoint.map(|checkpoint| &checkpoint.metadata.description);
     let mut settings = Settings::resolve(model, &args.given, saved)?;
     let source = settings.data.parse::<Source>()?;
-    settings.test_data = settings.test_data.map(|test| test_source(&test, &source)).transpose()?;
-    let (all, test) = load(&source, &settings, output)?;
+    settings.test_data = settings.test_data.map(|test| load::test_source(&test, &source)).transpose()?;
+    let (all, test) = load::load(&source, &settings, output)?;
     let prepared = prepare::prepare(model, &mut settings, &all, test)?;
     let Prepared { train, held_out, test, preparation, network } = prepared;
     settings.check_batch(train.len())?;
@@ -126,8 +129,9 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     let compile = Options { threads: args.threads, ..args.target.options(args.checkpoint_loops) };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
+    let step_time_s = work::step_time_s(&network, batch, args.threads)?;
     let options = TrainerOptions { batch, seed, augment, compile: compile.clone() };
-    let epochs = model.pretraining_epochs(&settings.model) + settings.epochs;
+    let epochs = model.pretraining_epochs(&settings.model).saturating_add(settings.epochs);
     let steps_per_epoch = train.len().div_ceil(settings.batch);
     let mut trainer = match model.game {
         None => Trainer::new(model.name, network, settings.optimizer(), options)?,
@@ -139,7 +143,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     let (saved, mut free) = settings.saved(model);
     let mut interval = |name: &str, given: Option<u64>| {
-        let every = given.or_else(|| saved_interval(checkpoint?, name));
+        let every = given.or_else(|| resume::saved_interval(checkpoint?, name));
         free.extend(every.map(|every| (name.to_owned(), every.into())));
         every
     };
@@ -147,12 +151,16 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let pictures_every = interval(PICTURES_EVERY, args.pictures_every);
     let description = Description { settings: saved, free, preparation, data: Identity::of(&all) };
     trainer.describe(description.clone());
+    trainer.predictor().check(&test)?; // not after all epochs
     if let Some(checkpoint) = checkpoint {
-        resume(&mut trainer, checkpoint, args, output)?;
+        resume::resume(&mut trainer, checkpoint, &settings, epochs - settings.epochs, args, output)?;
+    }
+    if let Some(path) = &args.init {
+        resume::start_from(path, &mut trainer, description.preparation.normalisation.is_some(), output)?;
     }
 
-    let has_pictures = matches!(model.learns, Learns::Rows | Learns::Labels);
-    let mut pictures = match test.dataset().filter(|_| has_pictures) {
+    let has_samples = matches!(model.learns, Learns::Rows | Learns::Labels);
+    let mut pictures = match test.dataset().filter(|_| has_samples) {
         Some(test) => Some(Pictures::new(&trainer, &description, test, &folder.path, &compile)?),
         None => None,
     };
@@ -161,6 +169,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         let help = "leave it out, or train a model of codes (see `nnc list models`) on images";
         return Err(Error::invalid(format!("--{PICTURES_EVERY}"), problem, help));
     }
+    interrupt::hold();
     let files = OutFiles::prepare(&folder.path, model.name)?;
     let _lock = lock.map_or_else(|| FolderLock::take(&folder.path, Purpose::Run), Ok)?;
     folder.check()?;
@@ -169,31 +178,49 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         every,
         overwrite: args.overwrite,
     });
-    let (schedule, plateau) = settings.schedule((epochs * steps_per_epoch) as u64);
+    let (schedule, plateau) = settings.schedule(epochs.saturating_mul(steps_per_epoch) as u64);
     let (patience, keep_best) = (settings.patience, settings.validation > 0.0);
     let fit = FitOptions { epochs, schedule, plateau, patience, keep_best, checkpoints };
 
+    let steps_left = (epochs.saturating_mul(steps_per_epoch) as u64).saturating_sub(trainer.run().steps);
+    let row = train.dataset().map_or(&[][..], |rows| rows.row_shape());
+    if let Some(warning) = work::warning(model, &row.into(), step_time_s * steps_left as f64) {
+        output.report(&warning);
+    }
     let shown = held_out.as_ref().unwrap_or(&test);
     let mut display = Display::new(epochs);
     let mut written = Ok(());
+    let has_pictures = |pictures: &Option<Pictures>, path: &Path| {
+        pictures.as_ref().is_some_and(|pictures| pictures.has_written(path))
+    };
     let fitted = trainer.fit(&train, Some(shown), &fit, &mut |event, trainer| {
         display.show(event, output);
         if written.is_ok() {
             written = match (event, &mut pictures) {
-                (Event::Checkpoint(_), pictures) => folder.remove_old(|path| {
-                    is_checkpoint(path) || pictures.as_ref().is_some_and(|it| it.has_written(path))
-                }),
+                (Event::Checkpoint(_), pictures) => {
+                    folder.remove_old(|path| is_checkpoint(path) || has_pictures(pictures, path))
+                }
                 (Event::Epoch { number, .. }, Some(pictures)) if is_due(*number, pictures_every) => {
                     pictures.of_epoch(trainer, *number)
                 }
                 _ => Ok(()),
             };
         }
-        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if written.is_ok() && !interrupt::has_come() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     });
     display.clear();
     let history = fitted?;
     written?;
+    let is_interrupted = !trainer.run().is_finished;
+    if is_interrupted {
+        trainer.write_checkpoint(&files.folder, args.overwrite)?;
+        folder.remove_old(|path| is_checkpoint(path) || has_pictures(&pictures, path))?;
+        trainer.use_best()?;
+    }
 
     let (outputs, tested) = trainer.predict_and_evaluate(&test)?;
     let matrix = |(labels, names): (&[i64], &[String])| ConfusionMatrix::new(&outputs, labels, names);
@@ -202,7 +229,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     trainer.save(&files.weights)?;
     let shown = pictures.as_mut().map_or(Ok(Vec::new()), |pictures| pictures.of_model(&trainer))?;
     let assessment = match train.dataset().zip(test.dataset()) {
-        Some((train, test)) if matches!(model.learns, Learns::Rows | Learns::Labels) => {
+        Some((train, test)) if has_samples && !is_interrupted => {
             assess(&nnc::load_with(&files.weights, &compile)?, train, test, &compile)?
         }
         _ => None,
@@ -212,6 +239,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         model: model.name,
         dataset: train.name(),
         settings: &settings,
+        is_interrupted,
+        steps: epochs.saturating_mul(steps_per_epoch) as u64,
         threads: args.threads,
         target: args.target.get().name,
         trainer: &trainer,
@@ -225,96 +254,12 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         assessment: assessment.as_ref(),
     };
     outcome.write()?;
-    folder.remove_old(|path| {
-        files.is_written(path, confusion.is_some())
-            || pictures.as_ref().is_some_and(|it| it.has_written(path))
-    })?;
+    folder.remove_old(|path| files.is_written(path, confusion.is_some()) || has_pictures(&pictures, path))?;
     output.result(|| outcome.json(), || outcome.text())?;
     Ok(Status::Done)
-}
-
-/// What is trained and what is tested on. What there is to say of how it was read is reported.
-fn load(source: &Source, settings: &Settings, output: &Output) -> Result<(Loaded, Loaded), Error> {
-    let Settings { batch, split_seed, .. } = *settings;
-    let loading = Loading {
-        batch,
-        steps: settings.model.steps,
-        split_seed,
-        format: settings.table.format(),
-        encoding: None,
-    };
-    let (all, test) = match &settings.test_data {
-        None => source.load_with(&loading)?,
-        Some(test) => {
-            let all = source.load_all(&loading)?;
-            let encoding = all.dataset().and_then(Dataset::encoding);
-            let test = test.parse::<Source>()?.load_all(&Loading { encoding, ..loading.clone() })?;
-            check_targets(&all, &test)?;
-            (all, test)
-        }
-    };
-    if let Some(encoding) = all.dataset().and_then(Dataset::encoding) {
-        output.report(&format!("{}: {encoding}", all.name()));
-    }
-    let of_test = settings.test_data.iter().flat_map(|_| remarks(&test));
-    remarks(&all).iter().chain(of_test).for_each(|remark| output.report(remark));
-    if let Some(absent) = all.dataset().zip(test.dataset()).and_then(|(all, test)| absent_classes(all, test))
-    {
-        output.report(&format!("warning: {absent}"));
-    }
-    Ok((all, test))
-}
-
-/// Checks that what is tested on has the targets of what is trained on.
-fn check_targets(train: &Loaded, test: &Loaded) -> Result<(), Error> {
-    let Some((train, test)) = train.dataset().zip(test.dataset()) else { return Ok(()) };
-    let is_alike = train.labels().is_some() == test.labels().is_some();
-    if is_alike && train.targets().names() == test.targets().names() {
-        return Ok(());
-    }
-    let problem = format!("it is {test}, and what is trained on is {train}");
-    Err(Error::invalid("--test-data", problem, "give data with the same classes or values"))
-}
-
-/// The source that `--test-data` names: a data set, or a table with the columns of the one that is trained on.
-fn test_source(text: &str, trained_on: &Source) -> Result<String, Error> {
-    let has_ending = |ending: &str| text.to_ascii_lowercase().ends_with(ending);
-    match trained_on {
-        Source::Csv { columns, .. } if has_ending(".csv") || has_ending(".csv.gz") => {
-            let path = text.strip_prefix("csv:").unwrap_or(text).into();
-            Ok(Source::Csv { path, columns: columns.clone() }.to_string())
-        }
-        _ => Ok(text.parse::<Source>()?.to_string()),
-    }
-}
-
-/// How many steps or epochs a run has between what this option asks for, by one of its checkpoints.
-fn saved_interval(checkpoint: &Checkpoint, option: &str) -> Option<u64> {
-    let free = &checkpoint.metadata.description.free;
-    free.get(option)?.as_u64().filter(|&every| every > 0)
 }
 
 /// Whether this epoch is one of those that come after so many each.
 fn is_due(epoch: usize, every: Option<u64>) -> bool {
     every.is_some_and(|every| (epoch as u64).is_multiple_of(every))
-}
-
-/// The checkpoint at `path`, or the newest whole one in the folder there, and its file.
-fn read_run(path: &Path, output: &Output) -> Result<(PathBuf, Checkpoint), Error> {
-    if path.is_dir() {
-        return Folder::new(path).newest(&mut |error| output.report(&format!("skipped: {error}")));
-    }
-    Ok((path.to_owned(), Checkpoint::read(path)?))
-}
-
-/// Goes to where the run was, and says what will not be as it was.
-fn resume(trainer: &mut Trainer, checkpoint: &Checkpoint, args: &Args, output: &Output) -> Result<(), Error> {
-    trainer.resume(checkpoint)?;
-    output.report(&format!("resumed after step {}", trainer.run().steps));
-    let (here, there) = (args.target.get().name, checkpoint.metadata.position.as_ref().map(|at| &at.target));
-    if let Some(there) = there.filter(|there| *there != here) {
-        output
-            .report(&format!("warning: it was trained on {there}; on {here}, sums may be rounded otherwise"));
-    }
-    Ok(())
 }

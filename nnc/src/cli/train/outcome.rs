@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ir::names::printable;
 use nnc::bench::measure::peak_memory_mb;
 use nnc::generative::Assessment;
 use nnc::trainer::{ConfusionMatrix, Evaluation, History};
 use nnc::{Error, Trainer, files, report};
 use serde_json::{Value, json};
 
+use super::super::shown_path;
 use super::pictures::PICTURES;
 use super::settings::Settings;
 
@@ -59,6 +61,10 @@ pub struct Outcome<'a> {
     pub model: &'a str,
     pub dataset: &'a str,
     pub settings: &'a Settings,
+    /// Whether a signal has ended the run, which can go on.
+    pub is_interrupted: bool,
+    /// The number of steps of the whole run.
+    pub steps: u64,
     pub threads: usize,
     pub target: &'a str,
     pub trainer: &'a Trainer,
@@ -97,6 +103,7 @@ impl Outcome<'_> {
             "parameters": self.trainer.parameter_count(),
             "epochs": self.history.epochs.len(),
             "steps": self.trainer.run().steps,
+            "interrupted": self.is_interrupted,
             "batch": self.settings.batch,
             "seed": self.settings.seed,
             "threads": self.threads,
@@ -120,9 +127,14 @@ impl Outcome<'_> {
 
     pub fn text(&self) -> String {
         let mut lines = Vec::new();
+        if self.is_interrupted {
+            let (step, steps) = (self.trainer.run().steps, self.steps);
+            let again = format!("nnc train {} --resume {}", self.model, shown_path(&self.files.folder));
+            lines.push(row("interrupted", &format!("after step {step} of {steps}; to go on: {again}")));
+        }
         let printed = self.confusion.filter(|matrix| matrix.is_printable());
         lines.extend(printed.map(ConfusionMatrix::to_string));
-        lines.extend(evaluation_lines(self.tested, &format!("held-out {}", self.dataset)));
+        lines.extend(evaluation_lines(self.tested, &format!("held-out {}", printable(self.dataset))));
         lines.extend(self.assessment.into_iter().flat_map(assessment_lines));
         if let Some(best) = self.history.best_epoch {
             let epochs = self.history.epochs.len();
@@ -138,14 +150,13 @@ impl Outcome<'_> {
         } // else the run had ended before it was resumed
         lines.push(row("compile time", &format!("{:.1} ms", self.compile_ms())));
         let parameters = with_commas(self.trainer.parameter_count() as u64);
-        let path = |path: &Path| path.display().to_string();
-        lines.push(row("weights", &format!("{} ({parameters} parameters)", path(&self.files.weights))));
-        lines.push(row("curves", &path(&self.files.plot)));
+        lines.push(row("weights", &format!("{} ({parameters} parameters)", shown_path(&self.files.weights))));
+        lines.push(row("curves", &shown_path(&self.files.plot)));
         if self.confusion.is_some() {
-            lines.push(row("confusion", &path(&self.files.confusion)));
+            lines.push(row("confusion", &shown_path(&self.files.confusion)));
         }
-        lines.extend(self.pictures.iter().map(|picture| row("picture", &path(picture))));
-        lines.push(row("history", &path(&self.files.history)));
+        lines.extend(self.pictures.iter().map(|picture| row("picture", &shown_path(picture))));
+        lines.push(row("history", &shown_path(&self.files.history)));
         lines.join("\n")
     }
 

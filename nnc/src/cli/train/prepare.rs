@@ -69,7 +69,7 @@ fn of_rows(
     let train = normalised(train)?;
     let held_out = held_out.map(normalised).transpose()?.map(Loaded::Rows);
     let test = Loaded::Rows(normalised(test)?);
-    settings.choose_likelihood(model, train.rows())?;
+    settings.choose_likelihood(model, &train)?;
     let preparation = train.preparation().clone();
     let row = model.row_of(train.row_shape())?;
     let network = model.network(&row, train.outputs(), &settings.model, loss);

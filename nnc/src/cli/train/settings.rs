@@ -2,10 +2,11 @@
 
 use nn::models::Likelihood;
 use nn::schedule::{Decay, Plateau, Schedule};
+use nn::supervised::TARGETS;
 use nn::{Clip, Loss, Player, TrainStep};
 use nnc::Error;
 use nnc::checkpoint::{Description, Settings as Saved, differences};
-use nnc::data::{Augment, Dataset, Normalisation, Source, Targets};
+use nnc::data::{Augment, Dataset, Normalisation, Source, Targets, check_domain};
 use nnc::models::layerwise::RBM;
 use nnc::models::{Architecture, Learns, ModelOptions};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ use crate::cli::table::TableArgs;
 
 /// The part of the training rows that `--patience` holds out where `--validation` does not say.
 const VALIDATION: f64 = 0.1;
+/// The option of this name may change when a run goes on.
+pub const EPOCHS: &str = "epochs";
 /// What `--schedule step` multiplies the learning rate by after each third of the run.
 const STEP_FACTOR: f64 = 0.1;
 /// What `--schedule plateau` multiplies the learning rate by, and after more than how many epochs that were no better.
@@ -249,6 +252,10 @@ impl Settings {
                 format!("give {}", suitable.text()),
             ));
         }
+        // Before some rows are held out, after which they have other numbers.
+        if let Some(domain) = loss.domain() {
+            check_domain(data, TARGETS, domain)?;
+        }
         Ok(Some(loss))
     }
 
@@ -301,16 +308,19 @@ impl Settings {
     /// Says what a decoder says of rows, where the model has one and nobody has said it.
     ///
     /// # Errors
-    /// Where values are no probabilities and are to be some.
-    pub fn choose_likelihood(&mut self, model: &Architecture, rows: &[f32]) -> Result<(), Error> {
+    /// Where values of the rows to train on are no probabilities and are to be some.
+    pub fn choose_likelihood(&mut self, model: &Architecture, train: &Dataset) -> Result<(), Error> {
         if !model.options.contains(&"likelihood") {
             return Ok(());
         }
-        let outside = rows.iter().find(|value| !(0.0..=1.0).contains(*value));
+        let rows = train.rows();
+        let outside = rows.iter().position(|value| !(0.0..=1.0).contains(value));
         let suitable = if outside.is_some() { Likelihood::Gaussian } else { Likelihood::Bernoulli };
         match (*self.model.likelihood.get_or_insert(suitable), outside) {
-            (Likelihood::Bernoulli, Some(value)) => {
-                let problem = format!("a value is {value}, which is no probability");
+            (Likelihood::Bernoulli, Some(at)) => {
+                let (row, value) = (at / train.features().max(1), rows[at]);
+                let problem =
+                    format!("`x` holds {value} in row {row} (from 0) to train on, which is no probability");
                 Err(Error::invalid("--likelihood bernoulli", problem, "give gaussian, or values from 0 to 1"))
             }
             _ => Ok(()),
@@ -380,10 +390,12 @@ impl Settings {
         let mut settings = names_and_values(self);
         let absent = MODEL_OPTIONS.iter().filter(|name| !model.options.contains(name));
         absent.for_each(|name| drop(settings.remove(*name)));
-        let is_length_free = matches!(self.schedule, ScheduleName::Constant | ScheduleName::Plateau);
-        let is_file = |name: &String| ["data", "test-data"].contains(&name.as_str());
-        let is_free = |name: &String| is_file(name) || (name == "epochs" && is_length_free);
-        settings.into_iter().partition(|(name, _)| !is_free(name))
+        settings.into_iter().partition(|(name, _)| !["data", "test-data", EPOCHS].contains(&name.as_str()))
+    }
+
+    /// Whether the learning rate of a step depends on the number of steps of the whole run.
+    pub fn has_schedule_of_length(&self) -> bool {
+        matches!(self.schedule, ScheduleName::Step | ScheduleName::Cosine)
     }
 }
 
@@ -445,7 +457,13 @@ fn check_nothing_differs(saved: &Description, given: &Saved) -> Result<(), Error
         return Ok(());
     }
     let problem = format!("the run was started with other settings: {}", found.join("; "));
-    Err(Error::invalid("--resume", problem, "leave these options out, or start another run"))
+    let help = match found.iter().any(|found| found.starts_with("lr is ")) {
+        true => {
+            "leave these options out (--change-lr RATE goes on at another learning rate), or start another run"
+        }
+        false => "leave these options out, or start another run",
+    };
+    Err(Error::invalid("--resume", problem, help))
 }
 
 fn owned((name, value): (&String, &Value)) -> (String, Value) {

@@ -1,6 +1,6 @@
-//! Whether examples fit a network: their rows, targets, labels and lengths.
+//! Whether examples fit a network: their rows, targets, labels and lengths, and the numbers in them.
 
-use ir::{DType, Type};
+use ir::{DType, Tensor, Type};
 use nn::models::latent::UNLABELLED;
 use nn::sequence::LENGTHS;
 use nn::supervised::{PREDICTION, ROWS, TARGETS};
@@ -8,7 +8,7 @@ use nn::supervised::{PREDICTION, ROWS, TARGETS};
 use super::Predictor;
 use crate::Error;
 use crate::data::sequences::check_lengths;
-use crate::data::{Arrays, Dataset, Examples, Targets};
+use crate::data::{Arrays, Dataset, Examples, Targets, domains};
 
 impl Predictor {
     /// The arrays that its loss is computed from, where the examples fit: rows and targets.
@@ -21,13 +21,44 @@ impl Predictor {
             if let Some(target) = self.evaluated.input(TARGETS) {
                 self.check_targets(dataset, target)?;
             }
-            return self.with_rows_that_fit(dataset)?.arrays().for_inputs(self.evaluated.inputs());
+            let fitting = self.with_rows_that_fit(dataset)?.arrays().for_inputs(self.evaluated.inputs())?;
+            self.check_domains_of(&fitting)?;
+            return Ok(fitting);
         }
         let fitting = arrays.for_inputs(self.evaluated.inputs())?;
         check_lengths_of(&fitting)?;
         let labels = fitting.column(TARGETS).and_then(|targets| targets.elements().as_slice::<i64>());
         self.check_labels(arrays.name(), labels.unwrap_or_default())?;
+        self.check_domains_of(&fitting)?;
         Ok(fitting)
+    }
+
+    /// Checks that examples fit the network, as they are checked where it is trained or evaluated on them.
+    ///
+    /// # Errors
+    /// Where there are none, an array is missing or of another type, or holds numbers that the loss is not for: the row is named, and
+    /// what is in it.
+    pub fn check(&self, data: &dyn Examples) -> Result<(), Error> {
+        self.that_fit(data).map(drop)
+    }
+
+    fn check_domains_of(&self, arrays: &Arrays) -> Result<(), Error> {
+        let columns = arrays.columns().iter().map(|column| (column.name(), column.elements()));
+        self.check_domains(arrays.name(), columns, arrays.len())
+    }
+
+    /// Checks that arrays of so many rows hold numbers that the loss is for.
+    pub(in crate::trainer) fn check_domains<'a>(
+        &self,
+        subject: &str,
+        arrays: impl Iterator<Item = (&'a str, &'a Tensor)>,
+        rows: usize,
+    ) -> Result<(), Error> {
+        for (name, elements) in arrays {
+            let Some((_, domain)) = self.domains.iter().find(|(input, _)| input == name) else { continue };
+            domains::check(subject, (name, elements), rows, *domain)?;
+        }
+        Ok(())
     }
 
     /// Checks labels `y` of what is predicted as `prediction`: a loss would leave out those of no class.
