@@ -47,7 +47,7 @@ fn two_heads(cx: &mut Context, rows: usize) -> Result<Outputs, Error> {
     Ok(Outputs::new().result("scores", scores).result("image", image).loss(loss).metric("accuracy", accuracy))
 }
 
-/// Arrays of these names and types of rows, of numbers from 0 to 1 or of labels below 3.
+/// Arrays of these names and types of rows, of numbers from 0 to 1 or of labels below 3; `probabilities` sum to 1 in each row.
 fn examples(rows: usize, columns: &[(&'static str, DType, &[usize])]) -> Arrays {
     let array = |(stream, &(name, dtype, row)): (u32, &(&'static str, DType, &[usize]))| {
         let shape: Vec<usize> = [rows].iter().chain(row).copied().collect();
@@ -58,10 +58,21 @@ fn examples(rows: usize, columns: &[(&'static str, DType, &[usize])]) -> Arrays 
             DType::I64 => {
                 (name, Tensor::new(&shape[..], (0..ty.shape.elements()).map(label).collect()).unwrap())
             }
+            _ if name == "probabilities" => (name, distributions(&drawn)),
             _ => (name, drawn),
         }
     };
     Arrays::new("drawn", (1..).zip(columns).map(array)).unwrap()
+}
+
+/// The rows divided by their sums.
+fn distributions(rows: &Tensor) -> Tensor {
+    let elements = rows.as_slice::<f32>().unwrap();
+    let divided = elements.chunks(rows.shape()[1]).flat_map(|row| {
+        let sum: f32 = row.iter().sum();
+        row.iter().map(move |x| x / sum)
+    });
+    Tensor::new(rows.shape().clone(), divided.collect()).unwrap()
 }
 
 /// A network, and examples for it.

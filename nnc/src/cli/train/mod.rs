@@ -27,6 +27,7 @@ mod work;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nnc::checkpoint::{Description, Identity};
 use nnc::data::{Examples, Source};
@@ -129,16 +130,15 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     };
     let compile = Options { threads: args.threads, ..args.target.options(args.checkpoint_loops) };
     let (batch, seed, augment) = (settings.batch, settings.seed, settings.augment);
-    let step_time_s = work::step_time_s(&network, batch, args.threads)?;
     let options = TrainerOptions { batch, seed, augment, compile: compile.clone() };
     let epochs = model.pretraining_epochs(&settings.model).saturating_add(settings.epochs);
     let steps_per_epoch = train.len().div_ceil(settings.batch);
     let mut trainer = match model.game {
-        None => Trainer::new(model.name, network, settings.optimizer(), options)?,
+        None => Trainer::new(model.name, Arc::clone(&network), settings.optimizer(), options)?,
         Some(players) => {
             let players = players(&settings.model, &|| settings.optimizer()).into_iter();
             let players = players.map(|player| settings.scheduled(player, epochs, steps_per_epoch));
-            Trainer::of_game(model.name, network, players, options)?
+            Trainer::of_game(model.name, Arc::clone(&network), players, options)?
         }
     };
     let (saved, mut free) = settings.saved(model);
@@ -184,7 +184,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 
     let steps_left = (epochs.saturating_mul(steps_per_epoch) as u64).saturating_sub(trainer.run().steps);
     let row = train.dataset().map_or(&[][..], |rows| rows.row_shape());
-    if let Some(warning) = work::warning(model, &row.into(), step_time_s * steps_left as f64) {
+    let time_s = work::step_time_s(&network, batch, args.threads)? * steps_left as f64;
+    if let Some(warning) = work::warning(model, &row.into(), time_s) {
         output.report(&warning);
     }
     let shown = held_out.as_ref().unwrap_or(&test);
