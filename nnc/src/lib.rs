@@ -24,6 +24,7 @@
 //! | [`modules`] | files of the text form |
 //! | [`fuzz`] | random programs that put the compiler to the test |
 //! | [`npy`] | tensors in NumPy's files |
+//! | [`memory`] | how much memory there is for what files and options ask for |
 //! | [`files`] | reading and writing files safely |
 //! | [`error`] | what can go wrong for a user |
 //!
@@ -52,6 +53,7 @@ pub mod generative;
 pub mod generator;
 pub mod information;
 pub mod layerwise;
+pub mod memory;
 pub mod model;
 pub mod models;
 pub mod modules;

@@ -14,7 +14,7 @@ use codegen::KernelFn;
 use ir::{Place, SlotId, Step, VerifiedPlan, with_elements};
 
 use crate::moves::{Iterations, Move};
-use crate::{Arena, RunError};
+use crate::{Arena, RunError, memory};
 
 /// What the scheduler knows of a compiled kernel.
 #[derive(Clone, Copy, Debug)]
@@ -212,9 +212,11 @@ pub(crate) fn scratch_bytes(machines: &[Machine]) -> usize {
 pub(crate) fn output_tensor(ty: &ir::Type) -> Result<ir::Tensor, RunError> {
     fn zeroed<T: ir::Element + Default>(ty: &ir::Type) -> Result<ir::Tensor, RunError> {
         let count = ty.shape.elements();
+        let bytes = ty.size_bytes();
+        memory::check(bytes)?;
         let mut probe: Vec<T> = Vec::new();
-        probe.try_reserve_exact(count).map_err(|_| RunError::OutOfMemory { bytes: ty.size_bytes() })?;
-        crate::buffer::advise_large_pages(probe.as_ptr().cast(), ty.size_bytes());
+        probe.try_reserve_exact(count).map_err(|_| RunError::OutOfMemory { bytes, available: None })?;
+        crate::buffer::advise_large_pages(probe.as_ptr().cast(), bytes);
         probe.resize(count, T::default());
         Ok(ir::Tensor::new(ty.shape.clone(), probe).expect("as many elements as the shape has"))
     }

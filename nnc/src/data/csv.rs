@@ -15,7 +15,7 @@ use ir::names::with_nearest;
 use super::records::{Record, Records};
 use super::{Dataset, Targets};
 use crate::error::quoted;
-use crate::{Error, files};
+use crate::{Error, files, memory};
 
 /// The most different texts of a column, and of a target.
 const MAX_TEXTS: usize = 64;
@@ -197,6 +197,10 @@ impl<'a> Table<'a> {
             return Err(invalid(problem, "give each line as many"));
         }
         self.rows += 1;
+        if self.rows.is_power_of_two() {
+            // The columns double.
+            memory::check_rows(self.subject, self.rows, self.columns.len(), 2)?;
+        }
         for (index, (column, field)) in self.columns.iter_mut().zip(record.fields()).enumerate() {
             let most_texts = if index == self.target { MAX_CLASSES } else { MAX_TEXTS };
             column.content.push(field, most_texts).map_err(|problem| {
@@ -215,6 +219,7 @@ impl<'a> Table<'a> {
             let problem = format!("its {rows} rows become {width} columns, too many to hold in memory");
             return Err(Error::invalid(subject, problem, "leave out columns of many different texts"));
         }
+        memory::check_rows(subject, rows, width, 2)?; // they are split
         let mut numbers = vec![0.0; rows * width];
         let mut start = 0;
         for (_, column) in features() {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 use super::Dataset;
-use crate::Error;
+use crate::{Error, memory};
 
 /// `y = (x - shift) * scale`. A row is cut into as many equal runs as there are shifts, each of which has its own: a row of
 /// `[features]` has one per feature, one of `[channels, height, width]` one per channel.
@@ -83,6 +83,7 @@ impl Normalisation {
     /// Where its rows cannot be cut into as many runs, or a scaled number is not finite.
     pub fn apply(&self, data: &Dataset) -> Result<Dataset, Error> {
         self.check_fits(data.features())?;
+        memory::check_rows(data.name(), data.len(), data.features(), 1)?;
         let mut rows = data.rows().to_vec();
         if data.features() > 0 {
             rows.chunks_exact_mut(data.features()).for_each(|row| self.scale_row(row));
