@@ -30,6 +30,12 @@ pub fn run(model: &Model, input: &Path, out: Option<&Path>, output: &Output) -> 
             let help = format!("give an archive (.npz) with the arrays {}", names.join(", "));
             Error::invalid(&name, error.to_string(), help)
         })?;
+        let of_its_type = |(array, tensor): (String, Tensor)| {
+            let known = model.inputs().find(|(input, _)| *input == array);
+            let dtype = known.map_or(tensor.dtype(), |(_, ty)| ty.dtype);
+            Ok((array.clone(), npy::converted(&tensor, dtype, &format!("{name}, `{array}`"))?))
+        };
+        let arrays = arrays.into_iter().map(of_its_type).collect::<Result<Vec<_>, Error>>()?;
         model.results(&Arrays::new(&name, arrays)?)?
     } else {
         model.results(&read_rows(input)?)?

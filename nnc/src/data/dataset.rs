@@ -8,6 +8,7 @@ use nn::supervised::{ROWS, TARGETS};
 
 use super::arrays::{Arrays, Examples, are_alike};
 use super::normalisation::Normalisation;
+use super::pixels::Pixels;
 use super::targets::{MAX_CLASSES, Targets, rows_of};
 use crate::Error;
 
@@ -29,6 +30,7 @@ pub struct Dataset {
     rows: Arc<Tensor>,
     targets: Arc<Targets>,
     normalisation: Option<Normalisation>,
+    pixels: Option<Pixels>,
 }
 
 impl Dataset {
@@ -82,7 +84,7 @@ impl Dataset {
             }
         }
         let (rows, targets) = (vector(rows), targets.into());
-        Ok(Dataset { name: name.into(), row_shape, len, rows, targets, normalisation: None })
+        Ok(Dataset { name: name.into(), row_shape, len, rows, targets, normalisation: None, pixels: None })
     }
 
     /// The same under another name.
@@ -144,6 +146,16 @@ impl Dataset {
         Tensor::new(shape, self.rows().to_vec()).expect("as many as there are")
     }
 
+    /// The same rows, whose numbers are these pixels; `None` where they are other numbers.
+    pub fn with_pixels(&self, pixels: Option<Pixels>) -> Dataset {
+        Dataset { pixels, ..self.clone() }
+    }
+
+    /// Which numbers are black and white in its rows, before they are normalised, where they are images.
+    pub fn pixels(&self) -> Option<Pixels> {
+        self.pixels
+    }
+
     /// How its rows were scaled, where they were.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
@@ -152,7 +164,7 @@ impl Dataset {
     /// Rows that this normalisation has made, in the place of its own.
     pub(super) fn with_rows(&self, rows: Vec<f32>, normalisation: Normalisation) -> Result<Dataset, Error> {
         let scaled = Dataset::new(self.name(), self.row_shape.clone(), rows, self.targets().clone())?;
-        Ok(Dataset { normalisation: Some(normalisation), ..scaled })
+        Ok(Dataset { normalisation: Some(normalisation), pixels: self.pixels, ..scaled })
     }
 
     /// The classes of the rows; `None` where the targets are values.
@@ -213,6 +225,7 @@ impl Dataset {
             rows: vector(rows_of(self.rows(), self.features(), rows)),
             targets: self.targets.of_rows(rows).into(),
             normalisation: self.normalisation.clone(),
+            pixels: self.pixels,
         }
     }
 

@@ -13,7 +13,9 @@
 //! | [`few_labels`] | data of which few rows have labels |
 //! | [`idx`] | MNIST and its kin |
 //! | [`normalisation`] | the scaling of features |
+//! | [`labels`] | which arrays of targets are classes, and which are values |
 //! | [`npz`] | arrays of NumPy |
+//! | [`mod@pixels`] | which numbers of images are black and white |
 //! | [`prices`] | daily prices of shares, read or drawn |
 //! | [`rows`] | rows without targets, to predict these |
 //! | [`sequences`] | rows of tokens with a class at each step: texts, tests of memory |
@@ -36,9 +38,12 @@ pub mod few_labels;
 pub(crate) mod gzip;
 #[cfg(feature = "data-csv")]
 pub mod idx;
+#[cfg(feature = "data-npy")]
+pub mod labels;
 pub mod normalisation;
 #[cfg(feature = "data-npy")]
 pub mod npz;
+pub mod pixels;
 #[cfg(feature = "data-csv")]
 pub mod prices;
 #[cfg(feature = "data-csv")]
@@ -61,6 +66,7 @@ pub use dataset::Dataset;
 #[cfg(feature = "data-csv")]
 pub use digits::digits;
 pub use normalisation::Normalisation;
+pub use pixels::Pixels;
 pub use sequences::Sequences;
 #[cfg(feature = "data")]
 pub use source::{Loaded, Source};
