@@ -38,7 +38,8 @@
 //! | `plots` | pictures in [`report`], and [`mod@visualize`] |
 //! | `data-csv` | the embedded digits, tables, images of the IDX format, prices: files of numbers, gzipped or not |
 //! | `data-npy` | [`npy`], and data sets in archives of NumPy |
-//! | `data` | both, and data sets by name: [`data::Source`] |
+//! | `data-images` | pictures in folders: [`data::images`] |
+//! | `data` | all three, and data sets by name: [`data::Source`] |
 //! | `cli` | all of these and the program `nnc` |
 
 pub mod bench;

@@ -71,7 +71,7 @@ fn loaded(model: &Model, source: &str, part: Part) -> Result<Dataset, Error> {
 /// The rows of a file, with their labels where the model wants those and none is given for all.
 fn rows_of(model: &Model, input: &Path, label: Option<usize>) -> Result<Dataset, Error> {
     if label.is_some() || !model.inputs().any(|(name, _)| name == TARGETS) {
-        return read_rows(input);
+        return Ok(read_rows(model, input)?.0);
     }
     let (bytes, name) = (streams::read(input)?, streams::name(input));
     let names = model.class_names().unwrap_or_default().to_vec();

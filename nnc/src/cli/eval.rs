@@ -53,7 +53,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         Loaded::Rows(rows) => {
             let (outputs, evaluation) = model.predict_and_evaluate(rows)?;
             let names = rows.targets().names();
-            let labels = rows.labels().filter(|_| evaluation.correct.is_some());
+            let is_small = names.len() <= ConfusionMatrix::MAX_CLASSES;
+            let labels = rows.labels().filter(|_| evaluation.correct.is_some() && is_small);
             (evaluation, labels.map(|labels| ConfusionMatrix::new(&outputs, labels, names)))
         }
         others => (model.evaluate(others)?, None),
@@ -63,7 +64,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
             let help = "leave it out";
             return Err(Error::invalid(
                 "--confusion",
-                "values and texts cannot be taken for one another",
+                "there are no classes, or too many, that could be taken for one another",
                 help,
             ));
         };
@@ -97,7 +98,7 @@ pub fn load(source: &Source, model: &Model, part: Part) -> Result<Loaded, Error>
         let text = source.text()?.with_vocabulary(Vocabulary::of_names(model.name(), &there.outputs)?)?;
         return Ok(Loaded::Sequences(text.windows(steps, part == Part::Test)?));
     }
-    let (train, test) = source.load_for(1, steps.max(1))?;
+    let (train, test) = source.clone().like_rows(&there.row_shape).load_for(1, steps.max(1))?;
     Ok(if part == Part::Train { train } else { test })
 }
 

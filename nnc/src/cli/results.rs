@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ir::Tensor;
-use nnc::data::{Arrays, Dataset};
+use nnc::data::{Arrays, Dataset, images};
 use nnc::{Error, Model, data, npy};
 use serde_json::{Map, Value, json};
 
@@ -38,7 +38,7 @@ pub fn run(model: &Model, input: &Path, out: Option<&Path>, output: &Output) -> 
         let arrays = arrays.into_iter().map(of_its_type).collect::<Result<Vec<_>, Error>>()?;
         model.results(&Arrays::new(&name, arrays)?)?
     } else {
-        model.results(&read_rows(input)?)?
+        model.results(&read_rows(model, input)?.0)?
     };
     if let Some(out) = out {
         let named = results.iter().map(|(name, tensor)| (name.as_str(), tensor));
@@ -57,12 +57,19 @@ pub fn run(model: &Model, input: &Path, out: Option<&Path>, output: &Output) -> 
     Ok(Status::Done)
 }
 
-/// The rows in a file, or on stdin.
-pub fn read_rows(input: &Path) -> Result<Dataset, Error> {
-    match streams::is_stream(input) {
-        true => data::rows::decode(&streams::read(input)?, "stdin"),
-        false => data::rows::read(input),
+/// The rows in a file, or on stdin, and, where they are pictures in files, the names of these.
+pub fn read_rows(model: &Model, input: &Path) -> Result<(Dataset, Vec<String>), Error> {
+    if streams::is_stream(input) {
+        let bytes = streams::read(input)?;
+        let picture = images::rows::decode(&bytes, "stdin", model)?;
+        let rows = picture.map_or_else(|| data::rows::decode(&bytes, "stdin"), Ok)?;
+        return Ok((rows, Vec::new()));
     }
+    if images::rows::is_pictures(input) {
+        let (rows, files) = images::rows::read(input, model)?;
+        return Ok((rows, files.iter().map(|file| file.display().to_string()).collect()));
+    }
+    Ok((data::rows::read(input)?, Vec::new()))
 }
 
 /// A tensor as a .npy file.

@@ -1,6 +1,6 @@
 //! Data sets: rows of numbers with a class or with values each, checked when they are made so that training need not.
 //!
-//! What reads files is there with the features `data-csv` and `data-npy`, [`source`] with `data`.
+//! What reads files is there with the features `data-csv`, `data-images` and `data-npy`, [`source`] with `data`.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! | [`few_labels`] | data of which few rows have labels |
 //! | [`idx`] | MNIST and its kin |
 //! | [`normalisation`] | the scaling of features |
+//! | [`mod@images`] | pictures in folders |
 //! | [`labels`] | which arrays of targets are classes, and which are values |
 //! | [`npz`] | arrays of NumPy |
 //! | [`mod@pixels`] | which numbers of images are black and white |
@@ -38,6 +39,8 @@ pub mod few_labels;
 pub(crate) mod gzip;
 #[cfg(feature = "data-csv")]
 pub mod idx;
+#[cfg(feature = "data-images")]
+pub mod images;
 #[cfg(feature = "data-npy")]
 pub mod labels;
 pub mod normalisation;
