@@ -24,6 +24,7 @@
 //! | [`modules`] | files of the text form |
 //! | [`fuzz`] | random programs that put the compiler to the test |
 //! | [`npy`] | tensors in NumPy's files |
+//! | [`memory`] | how much memory there is for what files and options ask for |
 //! | [`files`] | reading and writing files safely |
 //! | [`error`] | what can go wrong for a user |
 //!
@@ -37,7 +38,8 @@
 //! | `plots` | pictures in [`report`], and [`mod@visualize`] |
 //! | `data-csv` | the embedded digits, tables, images of the IDX format, prices: files of numbers, gzipped or not |
 //! | `data-npy` | [`npy`], and data sets in archives of NumPy |
-//! | `data` | both, and data sets by name: [`data::Source`] |
+//! | `data-images` | pictures in folders: [`data::images`] |
+//! | `data` | all three, and data sets by name: [`data::Source`] |
 //! | `cli` | all of these and the program `nnc` |
 
 pub mod bench;
@@ -52,6 +54,7 @@ pub mod generative;
 pub mod generator;
 pub mod information;
 pub mod layerwise;
+pub mod memory;
 pub mod model;
 pub mod models;
 pub mod modules;

@@ -258,6 +258,7 @@ impl Model {
             return Err(Error::invalid(data.name(), problem, "give rows like those that it was trained on"));
         }
         let data = data.reshaped(there)?;
+        let data = self.description.data.pixels.map_or(Ok(data.clone()), |pixels| pixels.of(&data))?;
         self.normalisation().map_or(Ok(data.clone()), |normalisation| normalisation.apply(&data))
     }
 

@@ -6,7 +6,10 @@ use ir::text::{Module, ParseError, parse_file};
 use ir::verify::{verify_graph, verify_kernel, verify_plan};
 use passes::Program;
 
-use crate::{Error, files};
+use crate::{Error, files, memory};
+
+/// What a byte of a text takes once it is a graph that has been verified: short lines are nodes with names and types.
+const BYTES_PER_BYTE: usize = 40;
 
 /// Reads and checks a `.nnir` file.
 pub fn read(path: &Path) -> Result<Module, Error> {
@@ -43,6 +46,7 @@ pub fn parse_program(source: &str, file_name: &str) -> Result<Program, Error> {
 /// assert!(error.contains("g.nnir:1:21"), "{error}");
 /// ```
 pub fn parse(source: &str, file_name: &str) -> Result<Module, Error> {
+    memory::check(file_name, source.len().saturating_mul(BYTES_PER_BYTE))?;
     let module = parse_file(source).map_err(|error| Error::Text(error.render(source, file_name)))?;
     let verified = match &module {
         Module::Graph(graph) => verify_graph(graph, graph.stage),

@@ -174,8 +174,14 @@ fn labels_out_of_range_are_refused() {
         "zip:zip.train.gz",
         "zip.train.gz, line 2: the label is 10; give a digit and 256 numbers",
     );
-    folder.write_npz("a.npz", 4, &[0, 1, -1, 1]);
-    folder.refuses_data("npz:a.npz", "a.npz, y: label 2 (from 0) is -1; give labels from 0");
+    let (x, y) = (Tensor::new([2, 1], vec![0.5f32, 1.5]).unwrap(), Tensor::new([2], vec![-1i64, 1]).unwrap());
+    let y_test = Tensor::new([2], vec![1i64, 0]).unwrap();
+    let arrays = [("x_train", &x), ("y_train", &y), ("x_test", &x), ("y_test", &y_test)];
+    npy::npz::write(&folder.path("a.npz"), arrays).unwrap();
+    folder.refuses_data(
+        "npz:a.npz",
+        "a.npz, array \"y_test\": row 1 is of class \"0\", which no row to train on is of; ",
+    );
     folder.write_npz("a.npz", 4, &[0, 1, 1]);
     folder.refuses_data("npz:a.npz", "a.npz: x is f32[4, 3], y is i64[3]; ");
 }

@@ -344,7 +344,7 @@ fn codes_are_those_of_the_labels_that_are_given() {
     assert!(error.contains("and the model was trained on 10 classes"), "{error}");
     nnc::npy::npz::write(labelled.as_ref(), [("x", &x), ("y", &x)]).unwrap();
     let error = error_of(&encode(cvae, &["--input", &labelled]));
-    assert!(error.ends_with("y is f32[360, 64]; give labels as i64[rows]"), "{error}");
+    assert!(error.ends_with("y is f32[360, 64]; give labels as i64[rows], or names of classes"), "{error}");
 }
 
 /// The pictures in a folder, by name.

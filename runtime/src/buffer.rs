@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 
 use ir::Plan;
 
-use crate::RunError;
+use crate::{RunError, memory};
 
 /// Every buffer starts at a multiple of this many bytes, as places in the arena do.
 const ALIGNMENT: usize = Plan::ALIGNMENT;
@@ -55,7 +55,8 @@ impl Buffer {
     /// # Errors
     /// Where the system has no such memory.
     pub fn zeroed(len: usize) -> Result<Buffer, RunError> {
-        let none = RunError::OutOfMemory { bytes: len };
+        memory::check(len)?;
+        let none = RunError::OutOfMemory { bytes: len, available: None };
         if len == 0 {
             return Ok(Buffer { start: aligned_dangling(), len, source: Source::Empty });
         }
@@ -182,7 +183,9 @@ pub fn zeroed_tensor(ty: &ir::Type) -> Result<ir::Tensor, RunError> {
     fn zeroed<T: ir::Element + Default>(ty: &ir::Type) -> Result<ir::Tensor, RunError> {
         let count = ty.shape.elements();
         let mut probe: Vec<T> = Vec::new();
-        probe.try_reserve_exact(count).map_err(|_| RunError::OutOfMemory { bytes: ty.size_bytes() })?;
+        let bytes = ty.size_bytes();
+        memory::check(bytes)?;
+        probe.try_reserve_exact(count).map_err(|_| RunError::OutOfMemory { bytes, available: None })?;
         advise_large_pages(probe.as_ptr().cast(), ty.size_bytes());
         probe.resize(count, T::default());
         Ok(ir::Tensor::new(ty.shape.clone(), probe).expect("as many elements as the shape has"))
@@ -244,7 +247,11 @@ mod tests {
     #[test]
     fn memory_that_cannot_be_had_is_an_error() {
         for bytes in [usize::MAX, isize::MAX as usize - 4096] {
-            assert_eq!(Buffer::zeroed(bytes).unwrap_err(), RunError::OutOfMemory { bytes });
+            let error = Buffer::zeroed(bytes).unwrap_err();
+            assert!(
+                matches!(error, RunError::OutOfMemory { bytes: wanted, .. } if wanted == bytes),
+                "{error}"
+            );
         }
     }
 

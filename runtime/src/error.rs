@@ -4,6 +4,8 @@ use ir::names::printable;
 use ir::{Shape, Type};
 use thiserror::Error;
 
+use crate::memory::in_words;
+
 /// Why a program could not be made ready, or was not run. Where a run returns an error, no kernel has run and no
 /// state has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -98,10 +100,12 @@ pub enum RunError {
         given: Box<Type>,
     },
     /// The system has no memory of this size.
-    #[error("{bytes} bytes of memory cannot be had; use a smaller batch or model")]
+    #[error("{} of memory cannot be had{}; use a smaller batch or model", in_words(*bytes as u64), there_is(*available))]
     OutOfMemory {
         /// How much was wanted.
         bytes: usize,
+        /// How much there is, where that is known.
+        available: Option<u64>,
     },
     /// The system starts no more threads, or the number is out of range.
     #[error("{threads} threads cannot be started ({reason}); use from 1 to {}", crate::Pool::MAX_THREADS)]
@@ -111,6 +115,11 @@ pub enum RunError {
         /// What the system says.
         reason: String,
     },
+}
+
+/// `, and 1.5 GiB are there`
+fn there_is(available: Option<u64>) -> String {
+    available.map_or(String::new(), |available| format!(", and {} are there", in_words(available)))
 }
 
 /// Whether a tensor of this dtype and shape is of type `ty`; without building a `Type`, which can allocate.

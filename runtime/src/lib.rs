@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`buffer`] | aligned, zeroed memory; the arena |
+//! | [`memory`] | how much memory there is |
 //! | [`state`] | parameters and other values that are kept from run to run |
 //! | [`pool`] | pinned threads with a static schedule |
 //! | [`executable`] | a plan with its machine code, ready to run |
@@ -15,6 +16,7 @@
 pub mod buffer;
 pub mod error;
 pub mod executable;
+pub mod memory;
 mod moves;
 pub mod pool;
 pub mod profile;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ir::names::choices;
 use ir::{AxisOrder, DType, Element, Init, Place, Plan, Slot, Tensor, Type, VerifiedPlan, with_elements};
 
-use crate::{Buffer, RunError};
+use crate::{Buffer, RunError, memory};
 
 /// Named values that are kept from run to run, in the order in which plans introduced them.
 ///
@@ -138,6 +138,9 @@ impl State {
             }
         }
         if !missing.is_empty() {
+            // One value after another is made before it is copied to its place.
+            let largest = missing.iter().map(|(entry, _)| entry.ty.size_bytes()).max().unwrap_or(0);
+            memory::check(bytes.saturating_add(largest))?;
             self.blocks.push(Buffer::zeroed(bytes)?);
         }
         for (entry, init) in missing {
@@ -172,10 +175,11 @@ impl State {
     /// A copy of the state of this name.
     ///
     /// # Errors
-    /// Where there is none; the error lists those that there are.
+    /// Where there is none; the error lists those that there are. Where there is no memory for the copy.
     pub fn get(&self, name: &str) -> Result<Tensor, RunError> {
         let index = self.index(name)?;
         let Entry { ty, order, .. } = &self.entries[index];
+        memory::check(if order.is_row_major() { 1 } else { 2 } * ty.size_bytes())?;
         let bytes = self.read(index);
         if order.is_row_major() {
             return Ok(read_tensor(ty, bytes));

@@ -5,14 +5,14 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
-use ir::{DType, Tensor, Type};
+use ir::{DType, Tensor};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::half;
-use crate::{Error, files};
+use crate::{Error, files, memory};
 
 /// The key of our text among the metadata of a file: one key, so that a file has the same bytes each time.
 const KEY: &str = "nnc";
@@ -45,8 +45,11 @@ pub fn write<'a>(
     tensors: impl Iterator<Item = (&'a str, &'a Tensor)>,
     text: String,
 ) -> Result<(), Error> {
+    let tensors: Vec<(&str, &Tensor)> = tensors.collect();
+    let size: usize = tensors.iter().map(|(_, tensor)| tensor.ty().size_bytes()).sum();
+    memory::check(&path.display().to_string(), size.saturating_mul(2))?; // the bytes of each, and the file
     let bytes: Vec<(&str, &Tensor, Vec<u8>)> =
-        tensors.map(|(name, tensor)| (name, tensor, little_endian_bytes(tensor))).collect();
+        tensors.into_iter().map(|(name, tensor)| (name, tensor, little_endian_bytes(tensor))).collect();
     let views = bytes.iter().map(|(name, tensor, bytes)| {
         let view = TensorView::new(dtype_in_file(tensor.dtype()), tensor.shape().to_vec(), bytes);
         (*name, view.expect("a tensor has as many bytes as its type says"))
@@ -70,7 +73,7 @@ pub fn write_plain<'a>(
     write(path, tensors, serde_json::to_string(&seal).expect("a digest is a text"))
 }
 
-/// Reads a file. Numbers of 16 bits become `f32`.
+/// Reads a file. Floating-point numbers of 16 bits become `f32`; integers become `i32` or `i64`, whichever has all of them.
 ///
 /// # Errors
 /// Where it cannot be read, is no whole safetensors file, is not what was written, or holds elements of a dtype that nnc has not.
@@ -97,16 +100,11 @@ pub fn read(path: &Path) -> Result<Contents, Error> {
         // `read_metadata` has checked that the offsets are within the data and as far apart as the shape says.
         let (begin, end) = info.data_offsets;
         let bytes = &data[begin..end];
-        let tensor = match info.dtype {
-            Dtype::F16 => half::widened(&info.shape, bytes, half::from_f16),
-            Dtype::BF16 => half::widened(&info.shape, bytes, half::from_bf16),
-            other => {
-                let Some(dtype) = DType::ALL.into_iter().find(|&dtype| dtype_in_file(dtype) == other) else {
-                    return Err(malformed(format!("`{name}` has elements of type {other:?}")));
-                };
-                from_little_endian(&Type::new(dtype, &info.shape[..]), bytes)
-            }
-        };
+        let subject = || format!("{}, `{name}`", path.display());
+        // Numbers become at most four times as wide.
+        memory::check(&subject(), bytes.len().saturating_mul(4))?;
+        let tensor = of_little_endian(info.dtype, &info.shape, bytes)
+            .map_err(|(problem, help)| Error::invalid(subject(), problem, help))?;
         tensors.push((name, tensor));
     }
     tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -159,23 +157,41 @@ pub fn little_endian_bytes(tensor: &Tensor) -> Vec<u8> {
     elements.flat_map(|bits| bits.to_le_bytes().into_iter().take(size)).collect()
 }
 
-/// The tensor of type `ty` with these elements.
-fn from_little_endian(ty: &Type, bytes: &[u8]) -> Tensor {
-    let size = ty.dtype.size_bytes();
-    /// The elements, each read from as many bytes as it has.
-    macro_rules! read {
-        ($from:expr) => {{
-            let elements = bytes.chunks_exact(size);
-            let read = |bytes: &[u8]| $from(bytes.try_into().expect("chunks have the size of an element"));
-            Tensor::new(ty.shape.clone(), elements.map(read).collect())
-        }};
+/// The tensor of these elements, of the dtype that has all their numbers, or what is wrong with them, and what to do.
+fn of_little_endian(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Tensor, (String, &'static str)> {
+    /// The elements, each made of as many bytes as it has.
+    fn read<const SIZE: usize, T>(bytes: &[u8], make: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
+        bytes.as_chunks().0.iter().map(|&chunk| make(chunk)).collect()
     }
-    let tensor = match ty.dtype {
-        DType::F32 => read!(f32::from_le_bytes),
-        DType::F64 => read!(f64::from_le_bytes),
-        DType::I32 => read!(i32::from_le_bytes),
-        DType::I64 => read!(i64::from_le_bytes),
-        DType::Bool => read!(|[byte]: [u8; 1]| byte != 0),
+    let tensor = match dtype {
+        Dtype::F32 => Tensor::new(shape, read(bytes, f32::from_le_bytes)),
+        Dtype::F64 => Tensor::new(shape, read(bytes, f64::from_le_bytes)),
+        Dtype::F16 => Tensor::new(shape, read(bytes, |bits| half::from_f16(u16::from_le_bytes(bits)))),
+        Dtype::BF16 => Tensor::new(shape, read(bytes, |bits| half::from_bf16(u16::from_le_bytes(bits)))),
+        Dtype::I32 => Tensor::new(shape, read(bytes, i32::from_le_bytes)),
+        Dtype::U8 => Tensor::new(shape, read(bytes, |byte| i32::from(u8::from_le_bytes(byte)))),
+        Dtype::I8 => Tensor::new(shape, read(bytes, |byte| i32::from(i8::from_le_bytes(byte)))),
+        Dtype::U16 => Tensor::new(shape, read(bytes, |bytes| i32::from(u16::from_le_bytes(bytes)))),
+        Dtype::I16 => Tensor::new(shape, read(bytes, |bytes| i32::from(i16::from_le_bytes(bytes)))),
+        Dtype::I64 => Tensor::new(shape, read(bytes, i64::from_le_bytes)),
+        Dtype::U32 => Tensor::new(shape, read(bytes, |bytes| i64::from(u32::from_le_bytes(bytes)))),
+        Dtype::U64 => {
+            let numbers = read(bytes, u64::from_le_bytes);
+            if let Some(number) = numbers.iter().find(|&&number| i64::try_from(number).is_err()) {
+                return Err((
+                    format!("it holds {number}, which is beyond the numbers of i64"),
+                    "save smaller numbers",
+                ));
+            }
+            Tensor::new(shape, numbers.into_iter().map(|number| number as i64).collect())
+        }
+        Dtype::BOOL => Tensor::new(shape, read(bytes, |[byte]: [u8; 1]| byte != 0)),
+        other => {
+            return Err((
+                format!("its elements are of type {other:?}"),
+                "save it as float32, or as another type that nnc has",
+            ));
+        }
     };
-    tensor.expect("there are the bytes of as many elements as the type has")
+    Ok(tensor.expect("there are the bytes of as many elements as the type has"))
 }

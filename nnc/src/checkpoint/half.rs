@@ -1,13 +1,5 @@
 //! Numbers of 16 bits as other programs store them, as `f32`, which has all of them.
 
-use ir::Tensor;
-
-/// The tensor of this shape whose numbers these bytes are, little-endian, as `number` reads them.
-pub fn widened(shape: &[usize], bytes: &[u8], number: fn(u16) -> f32) -> Tensor {
-    let numbers = bytes.chunks_exact(2).map(|pair| number(u16::from_le_bytes([pair[0], pair[1]])));
-    Tensor::new(shape, numbers.collect()).expect("there are the bytes of as many numbers as the shape has")
-}
-
 /// The number that these bits are in the format binary16 of IEEE 754: a sign, 5 bits of exponent, 10 of fraction.
 pub fn from_f16(bits: u16) -> f32 {
     let sign = u32::from(bits >> 15) << 31;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::Template;
 use crate::Error;
 use crate::data::sequences::Tokens;
-use crate::data::{Dataset, Examples, Preparation};
+use crate::data::{Dataset, Examples, Pixels, Preparation};
 use crate::trainer::Run;
 
 /// Named values on which a run depends: the layers of the model, the learning rate, the size of batches. Their names are
@@ -81,7 +81,7 @@ impl Description {
 }
 
 /// Which data set it was.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
     /// Its name.
     pub name: String,
@@ -98,6 +98,9 @@ pub struct Identity {
     /// What its rows are made of, where they are sequences with a target at each step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
+    /// Which numbers are black and white, where its rows are images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<Pixels>,
 }
 
 impl Metadata {
@@ -163,6 +166,7 @@ impl Identity {
             outputs: data.targets().names().to_vec(),
             sha256: hexadecimal(sha),
             tokens: None,
+            pixels: data.pixels(),
         }
     }
 

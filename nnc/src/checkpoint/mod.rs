@@ -11,7 +11,7 @@
 
 mod file;
 mod folder;
-mod half;
+pub(crate) mod half;
 mod metadata;
 mod template;
 

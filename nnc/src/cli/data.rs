@@ -67,7 +67,7 @@ impl DataArgs {
             encoding: model.encoding(),
             ..Loading::default()
         };
-        let source = |text: &str| text.parse::<Source>();
+        let source = |text: &str| Ok::<_, Error>(text.parse::<Source>()?.like_rows(&there.row_shape));
         if there.tokens.is_some_and(|tokens| tokens.is_text) {
             let text = source(&data)?.text()?;
             let text = text.with_vocabulary(Vocabulary::of_names(model.name(), &there.outputs)?)?;

@@ -70,15 +70,17 @@ fn rows_of(model: &Model, input: &Path, args: &Args, output: &Output) -> Result<
     let format = args.data.table.format_for(model.encoding())?;
     let reading = Reading { encoding: model.encoding(), format, ..Reading::default() };
     if args.label.is_some() || !model.inputs().any(|(name, _)| name == TARGETS) {
-        return read_rows(input, &reading, output);
+        return Ok(read_rows(model, input, &reading, output)?.0);
     }
     let (bytes, name) = (streams::read(input)?, streams::name(input));
-    let Some(labels) = rows::labels(&bytes, &name)? else {
+    let names = model.class_names().unwrap_or_default().to_vec();
+    let Some(labels) = rows::labels(&bytes, &name, &names)? else {
         let problem = format!("it holds no labels of its rows, which {} wants to know", model.name());
         let help = "give --label K, an archive (.npz) with the labels as y, or --data SOURCE";
         return Err(Error::invalid(name, problem, help));
     };
     let rows = rows::decode(&bytes, &reading, &name)?;
-    let names = model.class_names().unwrap_or_default().to_vec();
-    Dataset::new(&name, rows.row_shape().clone(), rows.rows().to_vec(), Targets::Classes { labels, names })
+    let targets = Targets::Classes { labels, names };
+    let labelled = Dataset::new(&name, rows.row_shape().clone(), rows.rows().to_vec(), targets)?;
+    Ok(labelled.with_pixels(rows.pixels()))
 }

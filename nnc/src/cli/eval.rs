@@ -41,7 +41,8 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         Loaded::Rows(rows) => {
             let (outputs, evaluation) = model.predict_and_evaluate(rows)?;
             let names = rows.targets().names();
-            let labels = rows.labels().filter(|_| evaluation.correct.is_some());
+            let is_small = names.len() <= ConfusionMatrix::MAX_CLASSES;
+            let labels = rows.labels().filter(|_| evaluation.correct.is_some() && is_small);
             (evaluation, labels.map(|labels| ConfusionMatrix::new(&outputs, labels, names)))
         }
         others => (model.evaluate(others)?, None),
@@ -51,7 +52,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
             let help = "leave it out";
             return Err(Error::invalid(
                 "--confusion",
-                "values and texts cannot be taken for one another",
+                "there are no classes, or too many, that could be taken for one another",
                 help,
             ));
         };

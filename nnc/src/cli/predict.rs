@@ -22,9 +22,10 @@ const SHOWN_ROWS: usize = 20;
 pub struct Args {
     /// A model or a checkpoint that `nnc train` has written
     checkpoint: PathBuf,
-    /// The rows: an array [rows, ..] in a .npy or .npz file (there called x, or the only one), or a table in a .csv file; for models that
-    /// take several arrays, an archive of these; - is stdin, with any of these. Of a model that was trained on a table, the same columns
-    /// are used, found by their names, and others are not looked at, the target among them; for other models, all columns hold numbers
+    /// The rows: an array [rows, ..] in a .npy or .npz file (there called x, or the only one), or a table in a .csv file; a picture (.png,
+    /// .jpg), or a folder of pictures, for models of images; for models that take several arrays, an archive of these; - is stdin, with any
+    /// of these. Of a model that was trained on a table, the same columns are used, found by their names, and others are not looked at, the
+    /// target among them; for other models, all columns hold numbers
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// Where to write all predictions: .csv, .npy for what the model returns (of classes, logits), or .npz for all of its
@@ -72,38 +73,48 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         }
         return results::run(&model, &args.input, &reading, args.out.as_deref(), output);
     }
-    let rows = results::read_rows(&args.input, &reading, output)?;
+    let (rows, files) = results::read_rows(&model, &args.input, &reading, output)?;
     let predictions = model.predict_rows(&rows)?;
     if let Some(out) = &args.out {
-        write(&predictions, out)?;
+        write(&predictions, &files, out)?;
         if streams::is_stream(out) {
             return Ok(Status::Done);
         }
     }
-    let as_json = || json!({ "model": super::model_json(&model), "rows": rows.len(), "predictions": json(&predictions) });
+    let as_json = || json!({ "model": super::model_json(&model), "rows": rows.len(), "predictions": json(&predictions, &files) });
     let as_text = || match &args.out {
         Some(out) => format!("{} predictions written to {}", rows.len(), shown_path(out)),
-        None => text(&predictions),
+        None => text(&predictions, &files),
     };
     output.result(as_json, as_text)?;
     Ok(Status::Done)
 }
 
-fn json(predictions: &Predictions) -> Value {
-    if predictions.is_classes() {
-        return predictions.classes().map(|(name, p)| json!({ "class": name, "probability": p })).collect();
+/// What is predicted of each row, with the file that it is in, where rows are pictures in files.
+fn json(predictions: &Predictions, files: &[String]) -> Value {
+    let mut all: Vec<Value> = if predictions.is_classes() {
+        predictions.classes().map(|(name, p)| json!({ "class": name, "probability": p })).collect()
+    } else {
+        values(predictions).map(|values| json!(values)).collect()
+    };
+    for (one, file) in all.iter_mut().zip(files) {
+        match one {
+            Value::Object(fields) => drop(fields.insert("file".into(), json!(file))),
+            values => *values = json!({ "file": file, "values": values }),
+        }
     }
-    values(predictions).map(|values| json!(values)).collect()
+    Value::Array(all)
 }
 
-fn text(predictions: &Predictions) -> String {
+fn text(predictions: &Predictions, files: &[String]) -> String {
+    let name = |row: usize| files.get(row).cloned().unwrap_or_else(|| format!("row {row}"));
     let lines: Vec<String> = if predictions.is_classes() {
-        let line = |(row, (name, p)): (usize, (&str, f64))| {
-            format!("row {row}: {} ({:.1} %)", printable(name), 100.0 * p)
+        let line = |(row, (class, p)): (usize, (&str, f64))| {
+            format!("{}: {} ({:.1} %)", printable(&name(row)), printable(class), 100.0 * p)
         };
         predictions.classes().enumerate().map(line).collect()
     } else {
-        let line = |(row, values): (usize, &[f32])| format!("row {row}: {}", joined(values, ", "));
+        let line = |(row, values): (usize, &[f32])| format!("{}: {}", name(row), joined(values, ", "));
         values(predictions).enumerate().map(line).collect()
     };
     let more = lines.len().saturating_sub(SHOWN_ROWS);
@@ -114,27 +125,31 @@ fn text(predictions: &Predictions) -> String {
     shown
 }
 
-fn write(predictions: &Predictions, path: &Path) -> Result<(), Error> {
+fn write(predictions: &Predictions, files: &[String], path: &Path) -> Result<(), Error> {
     if has_ending(path, "npy") {
         let shape = [predictions.len(), predictions.names().len()];
         let tensor = Tensor::new(shape, predictions.values().to_vec());
         return npy::write(path, &tensor.expect("there are as many outputs of each row"));
     }
-    streams::write(path, csv(predictions).as_bytes())
+    streams::write(path, csv(predictions, files).as_bytes())
 }
 
-/// Of classes, a line with class and probability per row; of values, a column for each.
-fn csv(predictions: &Predictions) -> String {
-    let mut text;
-    if predictions.is_classes() {
-        text = String::from("class,probability\n");
-        predictions.classes().for_each(|(name, p)| text += &format!("{},{p}\n", quoted(name)));
+/// Of classes, a line with class and probability per row; of values, a column for each. Where rows are pictures in files, these
+/// come first.
+fn csv(predictions: &Predictions, files: &[String]) -> String {
+    let mut lines: Vec<String> = if predictions.is_classes() {
+        let line = |(name, p): (&str, f64)| format!("{},{p}", quoted(name));
+        ["class,probability".to_owned()].into_iter().chain(predictions.classes().map(line)).collect()
     } else {
         let names: Vec<String> = predictions.names().iter().map(|name| quoted(name)).collect();
-        text = names.join(",") + "\n";
-        values(predictions).for_each(|values| text += &(joined(values, ",") + "\n"));
+        let lines = values(predictions).map(|values| joined(values, ","));
+        [names.join(",")].into_iter().chain(lines).collect()
+    };
+    if !files.is_empty() {
+        let first = ["file".to_owned()].into_iter().chain(files.iter().map(|file| quoted(file)));
+        lines.iter_mut().zip(first).for_each(|(line, first)| *line = format!("{first},{line}"));
     }
-    text
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// The values of each row.
@@ -168,11 +183,11 @@ mod tests {
     fn names_are_quoted_where_they_must_be() {
         let names = ["plain".to_owned(), "a, \"b\"".to_owned()];
         let predictions = Predictions::new(vec![0.5, 2.0], names.to_vec(), false);
-        assert_eq!(csv(&predictions), "plain,\"a, \"\"b\"\"\"\n0.5,2\n");
-        assert_eq!(text(&predictions), "row 0: 0.5, 2");
+        assert_eq!(csv(&predictions, &[]), "plain,\"a, \"\"b\"\"\"\n0.5,2\n");
+        assert_eq!(text(&predictions, &[]), "row 0: 0.5, 2");
         let predictions = Predictions::new(vec![0.5, 2.0], names.to_vec(), true);
         assert_eq!(
-            csv(&predictions).lines().nth(1).unwrap().split_once("\",0.81").map(|(name, _)| name),
+            csv(&predictions, &[]).lines().nth(1).unwrap().split_once("\",0.81").map(|(name, _)| name),
             Some("\"a, \"\"b\"\"")
         );
     }

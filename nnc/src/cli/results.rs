@@ -5,7 +5,7 @@ use std::path::Path;
 use ir::Tensor;
 use ir::names::printable;
 use nnc::data::rows::Reading;
-use nnc::data::{Arrays, Dataset};
+use nnc::data::{Arrays, Dataset, images};
 use nnc::{Error, Model, data, npy};
 use serde_json::{Map, Value, json};
 
@@ -38,9 +38,15 @@ pub fn run(
             let help = format!("give an archive (.npz) with the arrays {}", names.join(", "));
             Error::invalid(&name, error.to_string(), help)
         })?;
+        let of_its_type = |(array, tensor): (String, Tensor)| {
+            let known = model.inputs().find(|(input, _)| *input == array);
+            let dtype = known.map_or(tensor.dtype(), |(_, ty)| ty.dtype);
+            Ok((array.clone(), npy::converted(&tensor, dtype, &format!("{name}, `{array}`"))?))
+        };
+        let arrays = arrays.into_iter().map(of_its_type).collect::<Result<Vec<_>, Error>>()?;
         model.results(&Arrays::new(&name, arrays)?)?
     } else {
-        model.results(&read_rows(input, reading, output)?)?
+        model.results(&read_rows(model, input, reading, output)?.0)?
     };
     if let Some(out) = out {
         let named = results.iter().map(|(name, tensor)| (name.as_str(), tensor));
@@ -59,14 +65,28 @@ pub fn run(
     Ok(Status::Done)
 }
 
-/// The rows in a file, or on stdin. What there is to say of how they were read is reported.
-pub fn read_rows(input: &Path, reading: &Reading<'_>, output: &Output) -> Result<Dataset, Error> {
-    let rows = match streams::is_stream(input) {
-        true => data::rows::decode(&streams::read(input)?, reading, "stdin")?,
-        false => data::rows::read(input, reading)?,
-    };
+/// The rows in a file, or on stdin, and, where they are pictures in files, the names of these. What there is to say of how they were read
+/// is reported.
+pub fn read_rows(
+    model: &Model,
+    input: &Path,
+    reading: &Reading<'_>,
+    output: &Output,
+) -> Result<(Dataset, Vec<String>), Error> {
+    if streams::is_stream(input) {
+        let bytes = streams::read(input)?;
+        let picture = images::rows::decode(&bytes, "stdin", model)?;
+        let rows = picture.map_or_else(|| data::rows::decode(&bytes, reading, "stdin"), Ok)?;
+        rows.remarks().iter().for_each(|remark| output.report(remark));
+        return Ok((rows, Vec::new()));
+    }
+    if images::rows::is_pictures(input) {
+        let (rows, files) = images::rows::read(input, model)?;
+        return Ok((rows, files.iter().map(|file| file.display().to_string()).collect()));
+    }
+    let rows = data::rows::read(input, reading)?;
     rows.remarks().iter().for_each(|remark| output.report(remark));
-    Ok(rows)
+    Ok((rows, Vec::new()))
 }
 
 /// A tensor as a .npy file.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ir::eval::{Bindings, evaluate};
 use ir::names::{choices, printable};
 use ir::{Place, Scalar, Stage, Tensor, Type};
-use nnc::{Error, Options, Pool, State, compile, compile_plan, modules, npy};
+use nnc::{Error, Options, Pool, State, compile, compile_plan, memory, modules, npy};
 use passes::Program;
 use runtime::RunError;
 use serde_json::{Value, json};
@@ -18,6 +18,9 @@ use super::{Status, shown_path, streams};
 
 /// How many elements of each output are shown.
 const SHOWN_ELEMENTS: usize = 6;
+
+/// The memory of an element where a graph is interpreted.
+const VALUE_BYTES: usize = 8;
 
 /// Arrays by name.
 type Arrays = BTreeMap<String, Tensor>;
@@ -138,6 +141,10 @@ fn interpret(
             return Err(Error::invalid(subject, problem, "leave out --reference, or give the graph"));
         }
     };
+    // All values are kept to the end.
+    let size = |ty: &Type| ty.shape.elements().saturating_mul(VALUE_BYTES);
+    let bytes = graph.nodes().flat_map(|(_, node)| &node.results).map(size).fold(0, usize::saturating_add);
+    memory::check(&format!("@{}", graph.name), bytes)?;
     let mut bindings = Bindings { inputs, states, seed: args.seed };
     let mut outputs = BTreeMap::new();
     for _ in 0..args.steps {
@@ -201,8 +208,8 @@ impl Interface {
         }
     }
 
-    /// Sorts arrays into inputs and states, and checks that each is of the type that the program wants and that no input
-    /// is missing.
+    /// Sorts arrays into inputs and states, and checks that each has the shape that the program wants and numbers that its dtype
+    /// has, and that no input is missing.
     fn bind(&self, arrays: Vec<(String, String, Tensor)>) -> Result<(Arrays, Arrays), Error> {
         let (mut inputs, mut states) = (BTreeMap::new(), BTreeMap::new());
         let [known_inputs, known_states] =
@@ -221,10 +228,11 @@ impl Interface {
                     help,
                 ));
             };
-            if tensor.ty() != **ty {
+            if tensor.shape() != &ty.shape {
                 let problem = format!("the array for `{name}` is {}, the graph wants {ty}", tensor.ty());
                 return Err(Error::invalid(file, problem, "give an array of that type"));
             }
+            let tensor = npy::converted(&tensor, ty.dtype, &format!("{file}, `{name}`"))?;
             if input.is_some() { &mut inputs } else { &mut states }.insert(name, tensor);
         }
         let missing: Vec<String> = (self.inputs.iter())

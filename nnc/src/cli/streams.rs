@@ -1,6 +1,6 @@
 //! `-` in the place of a file: stdin where a command reads, stdout where it writes.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,10 +33,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     if IS_READ.swap(true, Ordering::Relaxed) {
         return Err(Error::invalid("-", "stdin can be read once", "give it in the place of one file"));
     }
-    let mut bytes = Vec::new();
-    let read = io::stdin().lock().read_to_end(&mut bytes);
-    read.map_err(|source| Error::io(Path::new("stdin"), "read", source))?;
-    Ok(bytes)
+    files::read_stream(&mut io::stdin().lock(), Path::new("stdin"))
 }
 
 /// The text of a file, or of stdin.

@@ -12,6 +12,7 @@ use super::arrays::{Arrays, Examples, are_alike};
 use super::csv::Encoding;
 use super::exact::Exact;
 use super::normalisation::Normalisation;
+use super::pixels::Pixels;
 use super::preparation::Preparation;
 use super::targets::{MAX_CLASSES, PreciseTargets, Targets, rows_of};
 use crate::Error;
@@ -38,6 +39,7 @@ pub struct Dataset {
     exact_values: Exact,
     preparation: Preparation,
     remarks: Arc<[String]>,
+    pixels: Option<Pixels>,
 }
 
 impl Dataset {
@@ -101,6 +103,7 @@ impl Dataset {
             exact_values: Exact::default(),
             preparation: Preparation::default(),
             remarks: [].into(),
+            pixels: None,
         })
     }
 
@@ -196,6 +199,16 @@ impl Dataset {
         Tensor::new(shape, self.rows().to_vec()).expect("as many as there are")
     }
 
+    /// The same rows, whose numbers are these pixels; `None` where they are other numbers.
+    pub fn with_pixels(&self, pixels: Option<Pixels>) -> Dataset {
+        Dataset { pixels, ..self.clone() }
+    }
+
+    /// Which numbers are black and white in its rows, before they are normalised, where they are images.
+    pub fn pixels(&self) -> Option<Pixels> {
+        self.pixels
+    }
+
     /// How its rows were scaled, where they were.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.preparation.normalisation.as_ref()
@@ -246,7 +259,13 @@ impl Dataset {
         let scaled = Dataset::new(self.name(), self.row_shape.clone(), rows, self.targets().clone())?;
         let preparation = Preparation { normalisation: Some(normalisation), ..self.preparation.clone() };
         let exact_values = self.exact_values.clone();
-        Ok(Dataset { preparation, exact_values, remarks: Arc::clone(&self.remarks), ..scaled })
+        Ok(Dataset {
+            preparation,
+            exact_values,
+            remarks: Arc::clone(&self.remarks),
+            pixels: self.pixels,
+            ..scaled
+        })
     }
 
     /// Target values that this normalisation has made, in the place of its own.
@@ -260,7 +279,13 @@ impl Dataset {
         let preparation =
             Preparation { target_normalisation: Some(normalisation), ..self.preparation.clone() };
         let exact_rows = self.exact_rows.clone();
-        Ok(Dataset { preparation, exact_rows, remarks: Arc::clone(&self.remarks), ..scaled })
+        Ok(Dataset {
+            preparation,
+            exact_rows,
+            remarks: Arc::clone(&self.remarks),
+            pixels: self.pixels,
+            ..scaled
+        })
     }
 
     /// The classes of the rows; `None` where the targets are values.
@@ -325,6 +350,7 @@ impl Dataset {
             exact_values: self.exact_values.of_rows(self.outputs(), rows),
             preparation: self.preparation.clone(),
             remarks: Arc::clone(&self.remarks),
+            pixels: self.pixels,
         }
     }
 

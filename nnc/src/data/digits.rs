@@ -1,7 +1,7 @@
 //! The embedded data set: 1,797 handwritten digits of 8x8 pixels. `data/README.md` says where they come from.
 
 use super::records::Records;
-use super::{Dataset, Targets};
+use super::{Dataset, Pixels, Targets};
 use crate::Error;
 use crate::error::quoted;
 
@@ -49,7 +49,8 @@ fn read(file: &[u8]) -> Result<Dataset, Error> {
             }
         }
     }
-    Dataset::new("digits", SHAPE, pixels, Targets::classes(labels, CLASSES))
+    let digits = Dataset::new("digits", SHAPE, pixels, Targets::classes(labels, CLASSES))?;
+    Ok(digits.with_pixels(Some(Pixels::UNIT)))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::Error;
 use crate::files::inflation;
+use crate::{Error, memory};
 
 /// The first bytes of a gzipped file.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -23,6 +23,22 @@ pub fn reader<'a>(file: &'a [u8]) -> Box<dyn BufRead + 'a> {
         }))
     } else {
         Box::new(file)
+    }
+}
+
+/// What a file of these bytes holds, as far as there is memory for it; `subject` is what an error calls it.
+pub fn inflated(file: &[u8], subject: &str) -> Result<Vec<u8>, Error> {
+    let mut reader = reader(file);
+    let mut bytes = Vec::new();
+    loop {
+        let part = reader.fill_buf().map_err(|error| damaged(subject, &error))?;
+        if part.is_empty() {
+            return Ok(bytes);
+        }
+        memory::reserve(subject, &mut bytes, part.len())?;
+        bytes.extend_from_slice(part);
+        let read = part.len();
+        reader.consume(read);
     }
 }
 
@@ -88,6 +104,10 @@ mod tests {
         assert_eq!(read(b"plain").unwrap(), b"plain");
         let members = [compress(b"one "), compress(b"two")].concat();
         assert_eq!(read(&members).unwrap(), b"one two");
+        assert_eq!(inflated(&members, "a.gz").unwrap(), b"one two");
+        assert!(
+            inflated(&members[..20], "a.gz").unwrap_err().to_string().contains("a.gz: it cannot be inflated")
+        );
         assert!(read(b"").unwrap().is_empty());
     }
 

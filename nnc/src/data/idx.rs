@@ -12,8 +12,8 @@ use ir::Shape;
 
 use super::dataset::check_alike;
 use super::targets::class_count;
-use super::{Dataset, Parts, Targets, gzip};
-use crate::{Error, files};
+use super::{Dataset, Parts, Pixels, Targets, gzip};
+use crate::{Error, files, memory};
 
 /// The type of bytes in a magic number.
 const UNSIGNED_BYTE: u8 = 8;
@@ -138,8 +138,10 @@ fn dataset(
         let help = "give a set with the classes of the set for training";
         return Err(Error::invalid(set.labels.display().to_string(), problem, help));
     }
+    memory::check_rows(name, pixels.len(), 1, 2)?;
     let pixels = pixels.into_iter().map(|pixel| f32::from(pixel) / WHITE).collect();
-    Dataset::new(name, [1, shape[1], shape[2]], pixels, Targets::classes(labels, classes))
+    let images = Dataset::new(name, [1, shape[1], shape[2]], pixels, Targets::classes(labels, classes))?;
+    Ok(images.with_pixels(Some(Pixels::UNIT)))
 }
 
 /// The shape and the elements of an IDX file of bytes; `subject` is what an error calls it.
@@ -159,7 +161,7 @@ pub fn decode(file: &[u8], subject: &str) -> Result<(Shape, Vec<u8>), Error> {
         |problem: String| Error::invalid(subject, problem, "get it again, as an IDX file of unsigned bytes");
     let mut reader = gzip::reader(file);
     let mut take = |count: usize| -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::new();
+        let mut bytes = memory::vector(subject, count)?;
         reader.by_ref().take(count as u64).read_to_end(&mut bytes).map_err(|error| damaged(&error))?;
         Ok(bytes)
     };

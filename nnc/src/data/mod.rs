@@ -1,6 +1,6 @@
 //! Data sets: rows of numbers with a class or with values each, checked when they are made so that training need not.
 //!
-//! What reads files is there with the features `data-csv` and `data-npy`, [`source`] with `data`.
+//! What reads files is there with the features `data-csv`, `data-images` and `data-npy`, [`source`] with `data`.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -15,9 +15,12 @@
 //! | [`few_labels`] | data of which few rows have labels |
 //! | [`idx`] | MNIST and its kin |
 //! | [`normalisation`] | the scaling of features |
+//! | [`mod@images`] | pictures in folders |
+//! | [`labels`] | which arrays of targets are classes, and which are values |
 //! | [`npz`] | arrays of NumPy |
 //! | [`parts`] | rows for training and for testing |
 //! | [`preparation`] | what is done to rows and targets before a model sees them |
+//! | [`mod@pixels`] | which numbers of images are black and white |
 //! | [`prices`] | daily prices of shares, read or drawn |
 //! | [`rows`] | rows without targets, to predict these |
 //! | [`sequences`] | rows of tokens with a class at each step: texts, tests of memory |
@@ -42,10 +45,15 @@ pub mod few_labels;
 pub(crate) mod gzip;
 #[cfg(feature = "data-csv")]
 pub mod idx;
+#[cfg(feature = "data-images")]
+pub mod images;
+#[cfg(feature = "data-npy")]
+pub mod labels;
 pub mod normalisation;
 #[cfg(feature = "data-npy")]
 pub mod npz;
 pub mod parts;
+pub mod pixels;
 pub mod preparation;
 #[cfg(feature = "data-csv")]
 pub mod prices;
@@ -71,6 +79,7 @@ pub use digits::digits;
 pub use domains::check_domain;
 pub use normalisation::Normalisation;
 pub use parts::Parts;
+pub use pixels::Pixels;
 pub use preparation::Preparation;
 pub use sequences::Sequences;
 #[cfg(feature = "data")]

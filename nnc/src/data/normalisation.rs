@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Dataset;
-use crate::Error;
+use crate::{Error, memory};
 
 /// `y = (x - shift) * scale`. A row is cut into as many equal runs as there are shifts, each of which has its own: a row of
 /// `[features]` has one per feature, one of `[channels, height, width]` one per channel.
@@ -93,6 +93,7 @@ impl Normalisation {
     /// Where its rows cannot be cut into as many runs, or a scaled number is not finite.
     pub fn apply(&self, data: &Dataset) -> Result<Dataset, Error> {
         self.check_fits(data.features())?;
+        memory::check_rows(data.name(), data.len(), data.features(), 1)?;
         let run_len = (data.features() / self.shift.len().max(1)).max(1);
         let mut rows = Vec::with_capacity(data.len() * data.features());
         for row in 0..data.len() {

@@ -2,85 +2,115 @@
 
 use std::path::Path;
 
-use ir::{Elements, Shape, Tensor};
+use ir::Shape;
 
 use super::dataset::check_alike;
-use super::targets::class_count;
-use super::{Dataset, Parts, Targets};
-use crate::error::quoted;
-use crate::{Error, npy};
+use super::labels::targets_of;
+use super::{Dataset, Parts, Pixels};
+use crate::npy::npz::Archive;
+use crate::npy::{Array, Element};
+use crate::{Error, files, memory};
 
-const HELP: &str = "give x and y, or x_train, y_train, x_test and y_test, with numpy.savez";
+/// What is left of `x` when it is split and scaled: the numbers, and the parts.
+const TENSORS: usize = 2;
+/// The numbers of channels that images have behind their height and width, in the order of TensorFlow.
+const CHANNELS: [usize; 3] = [1, 3, 4];
 
-/// The rows for training and for testing. `x` is `[rows, ..]`, of any dtype; `y` is `i64[rows]` or `i32[rows]` of
-/// classes, or `f32` or `f64`, `[rows]` or `[rows, outputs]`, of values.
+/// The rows for training and for testing. `x` is `[rows, ..]`, of any dtype of numbers; `y` is `[rows]`, `[rows, 1]` or
+/// `[rows, outputs]`, of [classes or values](super::labels).
+///
+/// Numbers are what they are: a `u8` of 255 is 255. Bytes in images, `[rows, height, width]` and with channels, are
+/// [pixels](Pixels). Images whose channels come last, `[rows, height, width, channels]` of 1, 3 or 4 channels, become
+/// `[channels, height, width]`.
 ///
 /// # Errors
-/// Where the file cannot be read, arrays are missing or do not fit each other, a number is not finite in f32, or labels are
-/// out of range: negative, a class without rows between others, or one that the rows for training have not.
+/// Where the file cannot be read, arrays are missing or do not fit each other, a number is not finite in f32 or is an integer that
+/// f32 has not, or rows for testing are of a class that those for training are not of.
 pub fn read(path: &Path, name: &str) -> Result<Parts, Error> {
     let subject = path.display().to_string();
-    let arrays = npy::npz::read(path)?;
-    let find = |wanted: &str| arrays.iter().find(|(name, _)| name == wanted).map(|(_, array)| array);
-    let get = |wanted: &str| {
-        find(wanted).ok_or_else(|| {
-            let names: Vec<String> = arrays.iter().map(|(name, _)| quoted(name)).collect();
-            Error::invalid(&subject, format!("it has no array {wanted}, but [{}]", names.join(", ")), HELP)
-        })
-    };
-    if find("x_train").is_none() {
-        let all = dataset(get("x")?, get("y")?, None, &subject)?;
+    let bytes = files::read(path)?;
+    let archive = Archive::of(&bytes, &subject)?;
+    if !archive.has("x_train") {
+        let all = dataset(&archive.get("x")?, &archive.get("y")?, None, &subject)?;
         return Ok(Parts::Whole(all.named(name)));
     }
-    let train = dataset(get("x_train")?, get("y_train")?, None, &format!("{subject}, train"))?;
-    let test = dataset(get("x_test")?, get("y_test")?, Some(&train), &format!("{subject}, test"))?;
+    let part = |part: &str, train: Option<&Dataset>| {
+        let (x, y) = (archive.get(&format!("x_{part}"))?, archive.get(&format!("y_{part}"))?);
+        dataset(&x, &y, train, &format!("{subject}, {part}"))
+    };
+    let train = part("train", None)?;
+    let test = part("test", Some(&train))?;
     check_alike(&train, &test, &subject)?;
     Ok(Parts::Apart { train: train.named(name), test: test.named(name) })
 }
 
-/// The data set of these arrays, with as many classes as another where there is one.
-fn dataset(x: &Tensor, y: &Tensor, train: Option<&Dataset>, subject: &str) -> Result<Dataset, Error> {
+/// The data set of these arrays, with the classes of another where there is one.
+fn dataset(x: &Array<'_>, y: &Array<'_>, train: Option<&Dataset>, subject: &str) -> Result<Dataset, Error> {
     let unfit = || {
-        let problem = format!("x is {}, y is {}", x.ty(), y.ty());
-        let help = "give as many rows of both; y as i64[rows] for classes, f32[rows, outputs] for values";
+        let problem = format!("x is {x}, y is {y}");
+        let help =
+            "give as many rows of both; y as i64[rows] or texts for classes, f32[rows, outputs] for values";
         Error::invalid(subject, problem, help)
     };
-    let (Some((rows, row_shape)), Some((targets, outputs))) =
-        (x.shape().split_first(), y.shape().split_first())
-    else {
+    if x.shape().rank() == 0 || x.shape().first() != y.shape().first() {
         return Err(unfit());
-    };
-    let labels = match y.elements() {
-        Elements::I64(labels) => Some(labels.clone()),
-        Elements::I32(labels) => Some(labels.iter().copied().map(i64::from).collect()),
-        _ => None,
-    };
-    let targets = match (labels, outputs) {
-        _ if rows != targets => return Err(unfit()),
-        (Some(labels), []) => {
-            let classes = match train {
-                Some(train) => train.outputs(),
-                None => class_count(&labels, &format!("{subject}, y"))?,
-            };
-            Targets::classes(labels, classes)
-        }
-        (None, []) => Targets::values(as_f32(y), 1),
-        (None, [outputs]) => Targets::values(as_f32(y), *outputs),
-        _ => return Err(unfit()),
-    };
-    let row_shape = if row_shape.is_empty() { Shape::from([1]) } else { Shape::new(row_shape) };
-    Dataset::new(subject, row_shape, as_f32(x), targets)
+    }
+    let targets = targets_of(y, train.map(Dataset::targets))?.ok_or_else(unfit)?;
+    let Rows { row, numbers, pixels } = rows_of(x)?;
+    Ok(Dataset::new(subject, row, numbers, targets)?.with_pixels(pixels))
 }
 
-/// The elements as f32.
-fn as_f32(tensor: &Tensor) -> Vec<f32> {
-    (0..tensor.shape().elements()).map(|index| tensor.get(index).as_f64() as f32).collect()
+/// The rows that an array holds.
+pub struct Rows {
+    /// The shape of one.
+    pub row: Shape,
+    /// `f32[rows, ..]`, row-major.
+    pub numbers: Vec<f32>,
+    /// What the numbers are, where they are bytes of images.
+    pub pixels: Option<Pixels>,
+}
+
+/// The rows of an array `[rows, ..]`, as [`read`] has them.
+///
+/// # Errors
+/// Where there is no memory for them, or a number is none that `f32` has.
+pub fn rows_of(x: &Array<'_>) -> Result<Rows, Error> {
+    memory::check_rows(x.subject(), x.shape().elements(), 1, TENSORS)?;
+    let numbers = x.features()?;
+    let is_bytes = x.element() == Element::U8;
+    let pixels = (is_bytes && x.shape().rank() >= 3).then_some(Pixels::BYTES);
+    Ok(match x.shape()[..] {
+        [_, height, width] if is_bytes => Rows { row: [1, height, width].into(), numbers, pixels },
+        [_, height, width, channels] if CHANNELS.contains(&channels) && height > 4 && width > 4 => {
+            memory::check_rows(x.subject(), numbers.len(), 1, 1)?;
+            let numbers = channels_first(&numbers, height * width, channels);
+            Rows { row: [channels, height, width].into(), numbers, pixels }
+        }
+        [_] => Rows { row: [1].into(), numbers, pixels },
+        [] => Rows { row: Shape::new(&[]), numbers, pixels },
+        [_, ref row @ ..] => Rows { row: Shape::new(row), numbers, pixels },
+    })
+}
+
+/// Images `[rows, places, channels]` as `[rows, channels, places]`.
+fn channels_first(numbers: &[f32], places: usize, channels: usize) -> Vec<f32> {
+    if channels == 1 {
+        return numbers.to_vec();
+    }
+    let of_image = |image: &'_ [f32]| -> Vec<f32> {
+        let of_channel = |channel: usize| image.iter().skip(channel).step_by(channels).copied();
+        (0..channels).flat_map(of_channel).collect()
+    };
+    numbers.chunks_exact(places * channels).flat_map(of_image).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use ir::{Scalar, Tensor};
+
     use super::*;
-    use ir::Scalar;
+    use crate::npy;
+    use crate::npy::tests::{file, header};
 
     /// What a file of these arrays gives.
     fn sets(arrays: &[(&str, &Tensor)]) -> Result<(Dataset, Dataset), String> {
@@ -104,6 +134,18 @@ mod tests {
         Tensor::new([labels.len()], labels.to_vec()).unwrap()
     }
 
+    /// The rows of an array of this descriptor, which counts from 0.
+    fn rows(descriptor: &str, shape: &[usize]) -> Rows {
+        let count = shape.iter().product::<usize>();
+        let data: Vec<u8> = match descriptor {
+            "|u1" => (0..count).map(|i| i as u8).collect(),
+            _ => (0..count).flat_map(|i| (i as f32).to_le_bytes()).collect(),
+        };
+        let shape = format!("({},)", shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", "));
+        let file = file(&header(descriptor, "False", &shape), &data);
+        rows_of(&Array::of(&file, "x").unwrap()).unwrap()
+    }
+
     #[test]
     fn a_fifth_of_the_rows_is_for_testing_where_there_is_no_other() {
         let y = labels(&[0, 1, 2, 0, 1, 2, 0, 1, 2, 0]);
@@ -121,7 +163,9 @@ mod tests {
         assert_eq!((train.len(), test.row(0), test.outputs()), (3, &[1.0, 2.0, 3.0, 4.0][..], 2));
         let y_test = labels(&[2]);
         let arrays = [arrays[0], arrays[1], arrays[2], ("y_test", &y_test)];
-        assert_eq!(problem(&arrays), "a.npz, test: the label of row 0 is 2; give labels from 0 to 1");
+        let expected = "a.npz, array \"y_test\": row 0 is of class \"2\", which no row to train on is of; \
+                        give rows of these classes: 0, 1";
+        assert_eq!(problem(&arrays), expected);
         let arrays = [arrays[0], arrays[1], ("x_test", &zeros(&[1, 3])), ("y_test", &labels(&[1]))];
         assert!(
             problem(&arrays).contains("a.npz: to train on there are rows of [4] with 2 classes, to test on")
@@ -130,6 +174,27 @@ mod tests {
             problem(&arrays[..3])
                 .contains("it has no array y_test, but [\"x_train\", \"y_train\", \"x_test\"]")
         );
+    }
+
+    #[test]
+    fn bytes_in_images_are_pixels() {
+        let images = rows("|u1", &[2, 3, 2]);
+        assert_eq!((images.row.to_string(), images.pixels), ("[1, 3, 2]".to_owned(), Some(Pixels::BYTES)));
+        assert_eq!(images.numbers, (0..12u8).map(f32::from).collect::<Vec<f32>>());
+        let vectors = rows("|u1", &[2, 3]);
+        assert_eq!((vectors.row.to_string(), vectors.pixels), ("[3]".to_owned(), None));
+        let floats = rows("<f4", &[2, 3, 2]);
+        assert_eq!((floats.row.to_string(), floats.pixels), ("[3, 2]".to_owned(), None));
+    }
+
+    #[test]
+    fn channels_that_come_last_come_first_afterwards() {
+        let images = rows("|u1", &[2, 5, 6, 3]);
+        assert_eq!(images.row.to_string(), "[3, 5, 6]");
+        assert_eq!((images.numbers[1], images.numbers[30], images.numbers[90]), (3.0, 1.0, 90.0));
+        assert_eq!(rows("<f4", &[1, 5, 5, 1]).row.to_string(), "[1, 5, 5]");
+        assert_eq!(rows("<f4", &[1, 3, 5, 3]).row.to_string(), "[3, 5, 3]");
+        assert_eq!(rows("<f4", &[1, 3, 5, 5]).row.to_string(), "[3, 5, 5]");
     }
 
     #[test]
@@ -143,31 +208,30 @@ mod tests {
 
     #[test]
     fn arrays_that_do_not_fit_are_errors_that_show_both() {
-        let help = "give as many rows of both; y as i64[rows] for classes, f32[rows, outputs] for values";
+        let help =
+            "give as many rows of both; y as i64[rows] or texts for classes, f32[rows, outputs] for values";
         let expected = format!("a.npz: x is f32[3, 2], y is i64[2]; {help}");
         assert_eq!(problem(&[("x", &zeros(&[3, 2])), ("y", &labels(&[0, 1]))]), expected);
         assert!(problem(&[("x", &zeros(&[])), ("y", &labels(&[0]))]).contains("x is f32[], y is i64[1]; "));
         assert!(
             problem(&[("x", &zeros(&[1, 1])), ("y", &zeros(&[1, 1, 1]))]).contains("y is f32[1, 1, 1]; ")
         );
-        let y = Tensor::new([1, 1], vec![0i64]).unwrap();
-        assert!(problem(&[("x", &zeros(&[1, 1])), ("y", &y)]).contains("y is i64[1, 1]; "));
-        let missing = problem(&[("y", &y)]);
-        assert_eq!(missing, format!("a.npz: it has no array x, but [\"y\"]; {HELP}"));
+        let missing = problem(&[("y", &zeros(&[1]))]);
+        assert_eq!(
+            missing,
+            "a.npz: it has no array x, but [\"y\"]; write it with numpy.savez, by these names"
+        );
     }
 
     #[test]
-    fn labels_and_numbers_that_cannot_be_are_errors_that_name_the_row() {
-        let x = zeros(&[3, 1]);
-        let negative = problem(&[("x", &x), ("y", &labels(&[0, -1, 0]))]);
-        assert_eq!(negative, "a.npz, y: label 1 (from 0) is -1; give labels from 0 to 65535");
-        let gap = problem(&[("x", &x), ("y", &labels(&[0, 1, 5]))]);
-        assert_eq!(
-            gap,
-            "a.npz, y: label 2 (from 0) is 5, and none is 2; number the classes from 0 without gaps"
+    fn numbers_that_cannot_be_are_errors_that_name_the_row() {
+        let y = labels(&[0, 1, 0]);
+        let x = Tensor::new([3, 1], vec![0.0, f64::NAN, 0.0]).unwrap();
+        assert_eq!(problem(&[("x", &x), ("y", &y)]), "a.npz: row 1, column 0 holds NaN; give finite numbers");
+        let x = Tensor::new([3, 1], vec![0, 1 << 24, (1 << 24) + 1]).unwrap();
+        assert!(
+            problem(&[("x", &x), ("y", &y)])
+                .contains("a.npz, array \"x\": row 2, column 0 holds 16777217, which")
         );
-        let x = Tensor::new([3, 1], vec![0.0, 1e60, 0.0]).unwrap();
-        let infinite = problem(&[("x", &x), ("y", &labels(&[0, 1, 0]))]);
-        assert_eq!(infinite, "a.npz: row 1, column 0 holds inf; give finite numbers");
     }
 }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-#[cfg(feature = "data-npy")]
-use ir::Elements;
 use ir::Shape;
 
 #[cfg(feature = "data-csv")]
 use super::csv::{self, Columns, Encoding, Format};
 use super::{Dataset, Targets};
+#[cfg(feature = "data-npy")]
+use crate::npy::{Array, npz::Archive};
 use crate::{Error, files};
 
 /// How the rows of a table are read.
@@ -96,8 +96,9 @@ pub fn decode(bytes: &[u8], reading: &Reading<'_>, subject: &str) -> Result<Data
     rows_of(Kind::of_bytes(bytes), bytes, reading, subject)
 }
 
-/// The labels beside the rows in the bytes of an archive (.npz): its array `y`, of integers, `[rows]`. `None` where there is no such array,
-/// or the bytes are of another kind.
+/// The labels beside the rows in the bytes of an archive (.npz), as a model of classes of these names knows them: its array `y`,
+/// `[rows]`, of names of classes; of integers, where the names are none, the numbers of the classes, from 0. `None` where there is
+/// no such array, or the bytes are of another kind.
 ///
 /// ```
 /// use nnc::ir::Tensor;
@@ -105,26 +106,28 @@ pub fn decode(bytes: &[u8], reading: &Reading<'_>, subject: &str) -> Result<Data
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("rows.npz");
 /// nnc::npy::npz::write(&path, [("y", &labels)])?;
-/// assert_eq!(nnc::data::rows::labels(&std::fs::read(path)?, "rows.npz")?, Some(vec![3, 1]));
-/// assert_eq!(nnc::data::rows::labels(b"30,1.8", "rows.csv")?, None);
+/// let names = ["1", "3"].map(str::to_owned);
+/// assert_eq!(nnc::data::rows::labels(&std::fs::read(path)?, "rows.npz", &names)?, Some(vec![1, 0]));
+/// assert_eq!(nnc::data::rows::labels(b"30,1.8", "rows.csv", &names)?, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// Where the archive is damaged, or `y` is of another type.
+/// Where the archive is damaged, `y` is of another type, or a row is of none of the classes.
 #[cfg(feature = "data-npy")]
-pub fn labels(bytes: &[u8], subject: &str) -> Result<Option<Vec<i64>>, Error> {
+pub fn labels(bytes: &[u8], subject: &str, names: &[String]) -> Result<Option<Vec<i64>>, Error> {
     if Kind::of_bytes(bytes) != Kind::Npz {
         return Ok(None);
     }
-    let arrays = crate::npy::npz::decode(bytes, subject)?;
-    let Some((_, y)) = arrays.iter().find(|(name, _)| name == "y") else { return Ok(None) };
-    let labels = match y.elements() {
-        Elements::I64(labels) if y.shape().rank() == 1 => labels.clone(),
-        Elements::I32(labels) if y.shape().rank() == 1 => labels.iter().copied().map(i64::from).collect(),
-        _ => return Err(Error::invalid(subject, format!("y is {}", y.ty()), "give labels as i64[rows]")),
-    };
-    Ok(Some(labels))
+    let archive = Archive::of(bytes, subject)?;
+    if !archive.has("y") {
+        return Ok(None);
+    }
+    let y = archive.get("y")?;
+    let labels = super::labels::labels_of(&y, names)?;
+    labels.map(Some).ok_or_else(|| {
+        Error::invalid(subject, format!("y is {y}"), "give labels as i64[rows], or names of classes")
+    })
 }
 
 fn rows_of(kind: Kind, bytes: &[u8], reading: &Reading<'_>, subject: &str) -> Result<Dataset, Error> {
@@ -132,13 +135,13 @@ fn rows_of(kind: Kind, bytes: &[u8], reading: &Reading<'_>, subject: &str) -> Re
         let problem = format!("it has no columns of names, such as {}", reading.left_out[0].escape_debug());
         return Err(Error::invalid(subject, problem, "leave columns out of tables alone"));
     }
-    let (shape, values) = match kind {
+    let (rows, row, values, pixels) = match kind {
         #[cfg(feature = "data-csv")]
         Kind::Csv => return table(bytes, reading, subject),
         #[cfg(feature = "data-npy")]
-        Kind::Npz => numbers(&array_of_rows(bytes, subject)?),
+        Kind::Npz => of_array(&array_of_rows(&Archive::of(bytes, subject)?, subject)?)?,
         #[cfg(feature = "data-npy")]
-        Kind::Npy => numbers(&crate::npy::decode(bytes, subject)?),
+        Kind::Npy => of_array(&Array::of(bytes, subject)?)?,
         #[cfg(not(all(feature = "data-csv", feature = "data-npy")))]
         other => {
             let feature = if other == Kind::Csv { "data-csv" } else { "data-npy" };
@@ -146,10 +149,20 @@ fn rows_of(kind: Kind, bytes: &[u8], reading: &Reading<'_>, subject: &str) -> Re
             return Err(Error::invalid(subject, "such files are not read", help));
         }
     };
-    let Some((&rows, row)) = shape.split_first() else {
-        return Err(Error::invalid(subject, "it holds one number", "give an array [rows, ..]"));
+    Ok(Dataset::new(subject, row, values, Targets::classes(vec![0; rows], 1))?.with_pixels(pixels))
+}
+
+/// The number of rows, the shape of each, their numbers and what these are.
+#[cfg(feature = "data-npy")]
+type RowsOfArray = (usize, Shape, Vec<f32>, Option<super::Pixels>);
+
+#[cfg(feature = "data-npy")]
+fn of_array(array: &Array<'_>) -> Result<RowsOfArray, Error> {
+    let Some(&rows) = array.shape().first() else {
+        return Err(Error::invalid(array.subject(), "it holds one number", "give an array [rows, ..]"));
     };
-    Dataset::new(subject, Shape::from(row), values, Targets::classes(vec![0; rows], 1))
+    let it = super::npz::rows_of(array)?;
+    Ok((rows, it.row, it.numbers, it.pixels))
 }
 
 /// The rows of a table: as a model has read another, or numbers.
@@ -170,21 +183,16 @@ fn table(bytes: &[u8], reading: &Reading<'_>, subject: &str) -> Result<Dataset, 
 
 /// The array `x` of an archive, or the only one.
 #[cfg(feature = "data-npy")]
-fn array_of_rows(bytes: &[u8], subject: &str) -> Result<ir::Tensor, Error> {
-    let mut arrays = crate::npy::npz::decode(bytes, subject)?;
-    let index = if arrays.len() == 1 { Some(0) } else { arrays.iter().position(|(name, _)| name == "x") };
-    let Some(index) = index else {
-        let names: Vec<&str> = arrays.iter().map(|(name, _)| name.as_str()).collect();
-        let problem = format!("it holds the arrays {}", names.join(", "));
-        return Err(Error::invalid(subject, problem, "give one, or call that of the rows x"));
-    };
-    Ok(arrays.swap_remove(index).1)
-}
-
-#[cfg(feature = "data-npy")]
-fn numbers(tensor: &ir::Tensor) -> (Shape, Vec<f32>) {
-    let values = (0..tensor.shape().elements()).map(|index| tensor.get(index).as_f64() as f32);
-    (tensor.shape().clone(), values.collect())
+fn array_of_rows<'a>(archive: &'a Archive<'a>, subject: &str) -> Result<Array<'a>, Error> {
+    let names: Vec<&str> = archive.names().collect();
+    match names[..] {
+        [only] => archive.get(only),
+        _ if archive.has("x") => archive.get("x"),
+        _ => {
+            let problem = format!("it holds the arrays {}", names.join(", "));
+            Err(Error::invalid(subject, problem, "give one, or call that of the rows x"))
+        }
+    }
 }
 
 #[cfg(test)]

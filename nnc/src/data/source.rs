@@ -1,5 +1,5 @@
 //! Data sets by name, as `--data` takes them: `digits`, `idx:DIR`, `zip:FILE`, `csv:FILE#TARGET`, `npz:FILE`,
-//! `synthetic:KIND`, `adding:STEPS`, `copy:DELAY`, `text:FILE`.
+//! `images:DIR#SIZE`, `synthetic:KIND`, `adding:STEPS`, `copy:DELAY`, `text:FILE`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,10 @@ use std::str::FromStr;
 
 use super::arrays::{Arrays, Examples};
 use super::csv::{Columns, Encoding, Format};
+use super::images::Layout;
 use super::sequences::{Text, adding, copying};
 use super::synthetic::Kind;
-use super::{Dataset, Parts, Sequences, csv, digits, idx, npz, zip};
+use super::{Dataset, Parts, Sequences, csv, digits, idx, images, npz, zip};
 use ir::names::with_nearest;
 
 use crate::{Error, files};
@@ -40,6 +41,13 @@ pub enum Source {
     },
     /// Arrays of NumPy.
     Npz(PathBuf),
+    /// Pictures in folders.
+    Images {
+        /// The folder of the folders.
+        path: PathBuf,
+        /// The size and the channels that they get.
+        layout: Layout,
+    },
     /// Drawn.
     Synthetic(Kind),
     /// The adding problem of so many steps, drawn.
@@ -164,7 +172,7 @@ pub struct SourceKind {
 }
 
 /// The kinds of sources.
-pub const SOURCES: [SourceKind; 9] = [
+pub const SOURCES: [SourceKind; 10] = [
     SourceKind {
         name: "digits",
         syntax: "digits",
@@ -193,6 +201,12 @@ pub const SOURCES: [SourceKind; 9] = [
         name: "npz",
         syntax: "npz:FILE",
         doc: "arrays x and y, a fifth of the rows for testing; or x_train, y_train, x_test and y_test",
+        defaults: "",
+    },
+    SourceKind {
+        name: "images",
+        syntax: "images:DIR[#HxW]",
+        doc: "PNG and JPEG files, DIR/CLASS/*, a fifth for testing; or DIR/train/CLASS/* and DIR/test/CLASS/*",
         defaults: "",
     },
     SourceKind {
@@ -271,6 +285,7 @@ impl Source {
             Source::Zip(path) => zip::read(path, &name),
             Source::Csv { path, columns } => csv_rows(path, columns, loading, &name).map(Parts::Whole),
             Source::Npz(path) => npz::read(path, &name),
+            Source::Images { path, layout } => images::read(path, *layout, &name),
             Source::Synthetic(kind) => kind.draw().map(apart),
             Source::Adding(steps) => {
                 Ok(apart(adding(DRAWN_ROWS, *steps, DRAWN_SEED)?.split_off_every_fifth()))
@@ -279,6 +294,16 @@ impl Source {
                 let problem = "it has a target at each step of its rows, not one for each row";
                 Err(Error::invalid(name, problem, "train a model of sequences on it: `nnc train rnn`"))
             }
+        }
+    }
+
+    /// The same source, whose pictures have the size and the channels of rows of this shape where it says none.
+    pub fn like_rows(self, row: &[usize]) -> Source {
+        match self {
+            Source::Images { path, layout } if layout == Layout::default() => {
+                Source::Images { path, layout: Layout::of_row(row).unwrap_or_default() }
+            }
+            other => other,
         }
     }
 
@@ -316,6 +341,10 @@ impl fmt::Display for Source {
             Source::Zip(path) => write!(f, "zip:{}", path.display()),
             Source::Csv { path, columns } => write!(f, "csv:{}{columns}", path.display()),
             Source::Npz(path) => write!(f, "npz:{}", path.display()),
+            Source::Images { path, layout } => {
+                let hash = if layout.size.is_some() { "#" } else { "" };
+                write!(f, "images:{}{hash}{layout}", path.display())
+            }
             Source::Synthetic(kind) => write!(f, "synthetic:{kind}"),
             Source::Adding(steps) => write!(f, "adding:{steps}"),
             Source::Copy(delay) => write!(f, "copy:{delay}"),
@@ -339,6 +368,10 @@ impl FromStr for Source {
                 None => Source::Csv { path: place.into(), columns: Columns::default() },
             },
             ("npz", path) if !path.is_empty() => Source::Npz(path.into()),
+            ("images", place) if !place.is_empty() => match place.rsplit_once('#') {
+                Some((path, layout)) => Source::Images { path: path.into(), layout: layout.parse()? },
+                None => Source::Images { path: place.into(), layout: Layout::default() },
+            },
             ("synthetic", kind) if !kind.is_empty() => Source::Synthetic(kind.parse()?),
             ("adding", steps) => Source::Adding(steps_of(text, steps, ADDING_STEPS)?),
             ("copy", delay) => Source::Copy(steps_of(text, delay, COPY_DELAY)?),
@@ -380,8 +413,17 @@ mod tests {
     fn every_source_is_written_as_it_is_parsed() {
         let texts =
             ["digits", "idx:a/b", "zip:zip.train.gz", "csv:a.csv", "csv:a#b.csv#y", "csv:a.csv#y,-d,-7"];
-        let more =
-            ["csv:a.csv#-d", "npz:a.npz", "synthetic:blobs", "adding:7", "copy:3", "text", "text:a.txt"];
+        let more = [
+            "csv:a.csv#-d",
+            "npz:a.npz",
+            "images:a/b",
+            "images:a#b#28x28x1",
+            "synthetic:blobs",
+            "adding:7",
+            "copy:3",
+            "text",
+            "text:a.txt",
+        ];
         for text in texts.into_iter().chain(more) {
             let source = text.parse::<Source>().unwrap();
             assert_eq!(source.to_string(), text);
@@ -404,7 +446,7 @@ mod tests {
             let error = text.parse::<Source>().unwrap_err().to_string();
             assert!(error.ends_with("is no number of steps; give from 1 to 10000"), "{error}");
         }
-        assert!("csv:a.csv#".parse::<Source>().is_err());
+        assert!("csv:a.csv#".parse::<Source>().is_err() && "images:a#b".parse::<Source>().is_err());
         assert!("synthetic:moons".parse::<Source>().unwrap_err().to_string().contains("blobs, spirals"));
     }
 

@@ -1,6 +1,6 @@
 //! What is to be found out of the rows of a data set: classes or values.
 
-#[cfg(any(feature = "data-csv", feature = "data-npy"))]
+#[cfg(feature = "data-csv")]
 use crate::Error;
 
 /// The greatest number of classes: more would be an index that was taken for a label.
@@ -98,7 +98,7 @@ impl From<Targets> for PreciseTargets {
 /// # Errors
 /// Where a label is negative, there are more than [`MAX_CLASSES`], or a class before the last has no row, but for class 0,
 /// which some sets leave out: then the greatest label is a mistake. The row is named.
-#[cfg(any(feature = "data-csv", feature = "data-npy"))]
+#[cfg(feature = "data-csv")]
 pub(super) fn class_count(labels: &[i64], subject: &str) -> Result<usize, Error> {
     let label_is = |row: usize| format!("label {row} (from 0) is {}", labels[row]);
     let is_class = |label: &i64| (0..MAX_CLASSES as i64).contains(label);

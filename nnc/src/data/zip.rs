@@ -5,9 +5,9 @@
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, Parts, Targets, gzip};
+use super::{Dataset, Parts, Pixels, Targets, gzip};
 use crate::error::quoted;
-use crate::{Error, files};
+use crate::{Error, files, memory};
 
 const SHAPE: [usize; 3] = [1, 16, 16];
 const PIXELS: usize = SHAPE[1] * SHAPE[2];
@@ -48,6 +48,7 @@ pub fn decode(file: &[u8], subject: &str) -> Result<Dataset, Error> {
         if line.is_empty() {
             break;
         }
+        memory::reserve(subject, &mut pixels, PIXELS)?;
         let label = parse_line(&line, &mut pixels).map_err(|problem| {
             let help = "give a digit and 256 numbers from -1 to 1, separated by spaces";
             Error::invalid(format!("{subject}, line {number}"), problem, help)
@@ -57,7 +58,8 @@ pub fn decode(file: &[u8], subject: &str) -> Result<Dataset, Error> {
     if labels.is_empty() {
         return Err(Error::invalid(subject, "it has no lines", "give a file like zip.train of the ESL"));
     }
-    Dataset::new(subject, SHAPE, pixels, Targets::classes(labels, CLASSES))
+    let digits = Dataset::new(subject, SHAPE, pixels, Targets::classes(labels, CLASSES))?;
+    Ok(digits.with_pixels(Some(Pixels::SIGNED)))
 }
 
 /// Appends the values of a line to `pixels` and returns the digit.

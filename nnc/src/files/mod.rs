@@ -7,12 +7,14 @@
 //! | `lock` | folders that one process at a time works in |
 //! | `unfinished` | what is removed where a signal ends the process |
 //! | `inflation` | how many bytes a compressed file may become |
+//! | `whole` | files that are read whole, where there is memory for them |
 
 #[cfg(any(feature = "data-csv", feature = "data-npy"))]
 pub(crate) mod inflation;
 mod lock;
 mod temporary;
 mod unfinished;
+mod whole;
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -22,6 +24,7 @@ use crate::Error;
 pub use lock::{FolderLock, Purpose};
 pub use temporary::remove_left;
 pub use unfinished::remove_unfinished;
+pub use whole::{read, read_stream};
 
 /// Writes a file: `write` fills a temporary file in the same folder, which is then synced to disk and renamed to `path`.
 /// Where anything fails, what was at `path` before is still there. A file that is replaced leaves its permissions to the new one, a link
@@ -123,11 +126,6 @@ pub fn write_text(path: &Path, text: &str) -> Result<(), Error> {
         fs::create_dir_all(folder).map_err(|source| Error::io(path, "write", source))?;
     }
     write_atomically(path, |file| file.write_all(text.as_bytes()))
-}
-
-/// The bytes of a file.
-pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::io(path, "read", source))
 }
 
 /// The text of a file, which must be UTF-8.

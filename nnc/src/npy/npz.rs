@@ -5,7 +5,8 @@ use std::path::Path;
 
 use ir::Tensor;
 
-use super::zip;
+use super::array::in_archive;
+use super::{Array, zip};
 use crate::error::quoted;
 use crate::{Error, files};
 
@@ -39,16 +40,55 @@ pub fn encode<'a>(
 
 /// The arrays in the bytes of a `.npz` file, as [`read`]; `subject` is what an error calls it.
 pub fn decode(bytes: &[u8], subject: &str) -> Result<Vec<(String, Tensor)>, Error> {
-    let help = "write it again with numpy.savez";
-    let entries = zip::read(bytes).map_err(|problem| Error::invalid(subject, problem, help))?;
-    let arrays = entries.into_iter().filter_map(|(name, bytes)| {
-        let name = name.strip_suffix(EXTENSION)?.to_owned();
-        Some(
-            super::decode(&bytes, &format!("{subject}, array {}", quoted(&name)))
-                .map(|tensor| (name, tensor)),
-        )
-    });
-    arrays.collect()
+    let archive = Archive::of(bytes, subject)?;
+    let names: Vec<String> = archive.names().map(str::to_owned).collect();
+    let tensor = |name: String| Ok((name.clone(), archive.get(&name)?.tensor()?));
+    names.into_iter().map(tensor).collect()
+}
+
+/// An archive whose arrays are looked at one by one: those that nobody asks for may be of any kind.
+pub struct Archive<'a> {
+    subject: String,
+    arrays: Vec<zip::Entry<'a>>,
+}
+
+impl<'a> Archive<'a> {
+    /// The archive in the bytes of a file; `subject` is what an error calls it.
+    ///
+    /// # Errors
+    /// Where they are no archive, or it is damaged.
+    pub fn of(bytes: &'a [u8], subject: &str) -> Result<Archive<'a>, Error> {
+        let help = "write it again with numpy.savez";
+        let entries = zip::read(bytes).map_err(|problem| Error::invalid(subject, problem, help))?;
+        let array = |(name, bytes): zip::Entry<'a>| Some((name.strip_suffix(EXTENSION)?.to_owned(), bytes));
+        let arrays = entries.into_iter().filter_map(array).collect();
+        Ok(Archive { subject: subject.to_owned(), arrays })
+    }
+
+    /// The names of its arrays, in the order of its directory.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.arrays.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether there is an array of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.names().any(|known| known == name)
+    }
+
+    /// The array of this name.
+    ///
+    /// # Errors
+    /// Where there is none, or it is damaged or of a kind that is not read.
+    pub fn get(&self, name: &str) -> Result<Array<'_>, Error> {
+        match self.arrays.iter().find(|(known, _)| known == name) {
+            Some((_, bytes)) => Array::of(bytes, &in_archive(&self.subject, name)),
+            None => {
+                let names: Vec<String> = self.names().map(quoted).collect();
+                let problem = format!("it has no array {name}, but [{}]", names.join(", "));
+                Err(Error::invalid(&self.subject, problem, "write it with numpy.savez, by these names"))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

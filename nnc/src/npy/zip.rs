@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 
 use crate::error::quoted;
 use crate::files::inflation;
+use crate::memory;
 
 const LOCAL_HEADER: u32 = 0x0403_4b50;
 const CENTRAL_HEADER: u32 = 0x0201_4b50;
@@ -143,6 +144,9 @@ fn contents<'a>(archive: &'a [u8], header: &[u8], place: &Place) -> Result<Cow<'
             if let Some(problem) = inflation::excess(size, packed.len()) {
                 return Err(format!("{problem}; if you trust it, store it uncompressed"));
             }
+            memory::check("", size).map_err(|_| {
+                format!("it holds {}, more than there is memory for", memory::in_words(size as u64))
+            })?;
             let mut contents = Vec::new();
             let inflated =
                 flate2::read::DeflateDecoder::new(packed).take(size as u64 + 1).read_to_end(&mut contents);

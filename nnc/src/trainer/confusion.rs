@@ -26,6 +26,9 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
+    /// More classes than these make a matrix that nobody looks at, and that may not fit the memory.
+    pub const MAX_CLASSES: usize = 4096;
+
     /// Of the predictions that these logits, `[rows, classes]`, make for rows of these labels. Rows whose label is no class
     /// are left out.
     pub fn new(logits: &[f32], labels: &[i64], names: &[String]) -> ConfusionMatrix {

@@ -47,10 +47,10 @@ use nn::{Network, Optimizer, Player, game};
 use runtime::State;
 use sha2::{Digest, Sha256};
 
-use crate::Error;
 use crate::checkpoint::{self, Checkpoint, Description, Metadata, Position, Template};
 use crate::data::{Dataset, Examples};
 use crate::weights::averaged;
+use crate::{Error, memory};
 pub use confusion::ConfusionMatrix;
 pub use evaluation::Evaluation;
 pub use not_finite::NotFinite;
@@ -265,7 +265,8 @@ impl Trainer {
     /// # Errors
     /// Where they do not fit the network, or there are none.
     pub fn evaluate(&mut self, data: &dyn Examples) -> Result<Evaluation, Error> {
-        Ok(self.predict_and_evaluate(data)?.1)
+        self.prepare_use()?;
+        self.predictor.evaluate(self.state_in_use(), data)
     }
 
     /// What [`Trainer::predict`] and [`Trainer::evaluate`] return.
@@ -282,6 +283,8 @@ impl Trainer {
         self.make_states()?;
         let has_average = |name: &String| self.state.contains(&format!("{name}{AVERAGE}"));
         if self.weights.iter().any(has_average) {
+            let bytes = self.state.iter().map(|(_, ty)| ty.size_bytes()).sum();
+            memory::check(self.predictor.name(), bytes)?;
             self.averaged = Some(averaged(&self.state));
         }
         Ok(())

@@ -15,7 +15,7 @@ use runtime::{Executable, Pool, State};
 use super::Evaluation;
 use crate::checkpoint::Template;
 use crate::data::{Arrays, Batch, Dataset, Examples};
-use crate::{Error, Options};
+use crate::{Error, Options, memory};
 
 /// The size of batches in evaluation and prediction.
 const BATCH: usize = 512;
@@ -186,6 +186,8 @@ impl Predictor {
             return Err(Error::invalid(&self.name, "it has no results", help));
         }
         let data = data.arrays().for_inputs(self.in_use.inputs())?;
+        let row_bytes: usize = self.in_use.outputs.iter().map(|(_, ty)| ty.size_bytes()).sum();
+        memory::check(data.name(), row_bytes.saturating_mul(data.len()).saturating_mul(2))?; // in parts, and joined
         let mut collected: Vec<Vec<Tensor>> = vec![Vec::new(); self.in_use.outputs.len()];
         self.run_all(state, &data, Use::Predict, &mut |program, _| {
             collected.iter_mut().zip(program.outputs()).for_each(|(all, part)| all.push(part.clone()));
@@ -203,7 +205,9 @@ impl Predictor {
     /// # Errors
     /// Where they do not fit the network or there are none, or it has no loss; as [`Predictor::predict`].
     pub fn evaluate(&self, state: &State, data: &dyn Examples) -> Result<Evaluation, Error> {
-        Ok(self.predict_and_evaluate(state, data)?.1)
+        // Metrics of rows that are classified or valued look at what is predicted of all of them.
+        let keeps_outputs = data.dataset().is_some() && self.predicts();
+        Ok(self.evaluate_and_keep(state, data, keeps_outputs)?.1)
     }
 
     /// What its first result is of each row, where it is `f32`, and what that is worth.
@@ -215,15 +219,27 @@ impl Predictor {
         state: &State,
         data: &dyn Examples,
     ) -> Result<(Vec<f32>, Evaluation), Error> {
+        self.evaluate_and_keep(state, data, true)
+    }
+
+    /// What its first result is of each row, where that is asked for and is `f32`, and what it is worth.
+    fn evaluate_and_keep(
+        &self,
+        state: &State,
+        data: &dyn Examples,
+        keeps_outputs: bool,
+    ) -> Result<(Vec<f32>, Evaluation), Error> {
         let arrays = self.that_fit(data)?;
         let Some(loss) = self.evaluated.outputs.iter().position(|(name, _)| name == LOSS) else {
             return Err(Error::invalid(&self.name, "it has no loss to be evaluated by", "give it one"));
         };
         let mut sums = vec![0.0; self.evaluated.outputs.len() - loss];
-        let mut outputs = Vec::new();
+        let first = self.evaluated.outputs.first().filter(|(_, ty)| keeps_outputs && ty.dtype == DType::F32);
+        let width = first.map_or(0, |(_, ty)| ty.shape.elements());
+        let mut outputs = memory::vector(arrays.name(), width.saturating_mul(arrays.len()))?;
         self.run_all(state, &arrays, Use::Evaluate, &mut |program, rows| {
             let first = program.outputs().first().and_then(|output| output.as_slice::<f32>());
-            outputs.extend(first.unwrap_or_default());
+            outputs.extend(first.filter(|_| keeps_outputs).unwrap_or_default());
             let means = program.outputs()[loss..].iter().map(|mean| mean.get(0).as_f64());
             sums.iter_mut().zip(means).for_each(|(sum, mean)| *sum += mean * rows as f64);
         })?;

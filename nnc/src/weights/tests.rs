@@ -1,6 +1,7 @@
 //! Files and states whose names differ as those of PyTorch and of a model here do.
 
 use super::*;
+use ir::DType;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
@@ -133,10 +134,33 @@ fn numbers_of_16_and_32_bits_become_wider_ones_and_no_narrower_ones() {
 }
 
 #[test]
+fn integers_become_those_that_have_all_of_them() {
+    let read = |dtype, bytes: &[u8]| {
+        let (_folder, path) = file_of(dtype, &[2], bytes);
+        Weights::read(&path).unwrap().get("fc.weight").unwrap().clone()
+    };
+    assert_eq!(read(Dtype::U8, &[255, 0]), Tensor::new([2], vec![255, 0]).unwrap());
+    assert_eq!(read(Dtype::I8, &[255, 0]), Tensor::new([2], vec![-1, 0]).unwrap());
+    assert_eq!(read(Dtype::U16, &[255, 255, 1, 0]), Tensor::new([2], vec![65535, 1]).unwrap());
+    assert_eq!(read(Dtype::I16, &[255, 255, 1, 0]), Tensor::new([2], vec![-1, 1]).unwrap());
+    let large = [[255; 4], [1, 0, 0, 0]].concat();
+    assert_eq!(read(Dtype::U32, &large), Tensor::new([2], vec![4_294_967_295i64, 1]).unwrap());
+    assert_eq!(read(Dtype::U64, &[[1, 0, 0, 0, 0, 0, 0, 0x7f], [0; 8]].concat()).dtype(), DType::I64);
+}
+
+#[test]
 fn a_file_of_other_numbers_or_of_none_is_an_error_that_names_it() {
-    let (_folder, path) = file_of(Dtype::U8, &[2], &[1, 2]);
+    let (_folder, path) = file_of(Dtype::F8_E5M2, &[2], &[1, 2]);
     let error = Weights::read(&path).unwrap_err().to_string();
-    assert!(error.contains("other.safetensors: `fc.weight` has elements of type U8"), "{error}");
+    let expected =
+        "other.safetensors, `fc.weight`: its elements are of type F8_E5M2; save it as float32, or as another";
+    assert!(error.contains(expected), "{error}");
+    let (_folder, path) = file_of(Dtype::U64, &[1], &[0xff; 8]);
+    let error = Weights::read(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("`fc.weight`: it holds 18446744073709551615, which is beyond the numbers of i64"),
+        "{error}"
+    );
     std::fs::write(&path, b"no tensors").unwrap();
     let error = Weights::read(&path).unwrap_err().to_string();
     assert!(error.contains("other.safetensors: "), "{error}");

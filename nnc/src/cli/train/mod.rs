@@ -36,7 +36,7 @@ use nnc::generative::assess;
 use nnc::models::{Architecture, Learns};
 use nnc::report::ModelSummary;
 use nnc::trainer::{CheckpointOptions, ConfusionMatrix, Event, FitOptions};
-use nnc::{Error, Options, Trainer, TrainerOptions};
+use nnc::{Error, Options, Trainer, TrainerOptions, memory};
 
 use super::output::Output;
 use super::target::CodeArg;
@@ -99,6 +99,12 @@ pub struct Args {
     /// Replace the files of another run in the folder, once this one has something to put in their place
     #[arg(long)]
     overwrite: bool,
+}
+
+/// Checks, once all that training needs is there, that the weights can be saved: as tensors, as bytes and as a file.
+fn check_room_to_save(trainer: &Trainer) -> Result<(), Error> {
+    let bytes: usize = trainer.predictor().states().iter().map(|(_, ty)| ty.size_bytes()).sum();
+    memory::check("saving the weights", bytes.saturating_mul(3))
 }
 
 /// Trains a model and reports how good it has become.
@@ -194,8 +200,13 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let has_pictures = |pictures: &Option<Pictures>, path: &Path| {
         pictures.as_ref().is_some_and(|pictures| pictures.has_written(path))
     };
+    let mut has_room = None;
     let fitted = trainer.fit(&train, Some(shown), &fit, &mut |event, trainer| {
         display.show(event, output);
+        if has_room.is_none() && written.is_ok() {
+            written = check_room_to_save(trainer);
+            has_room = Some(written.is_ok());
+        }
         if written.is_ok() {
             written = match (event, &mut pictures) {
                 (Event::Checkpoint(_), pictures) => {
@@ -223,9 +234,14 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         trainer.use_best()?;
     }
 
-    let (outputs, tested) = trainer.predict_and_evaluate(&test)?;
+    let (outputs, tested) = match test.dataset() {
+        Some(rows) => trainer.predict_and_evaluate(rows)?,
+        None => (Vec::new(), trainer.evaluate(&test)?),
+    };
     let matrix = |(labels, names): (&[i64], &[String])| ConfusionMatrix::new(&outputs, labels, names);
-    let is_classified = |_: &(&[i64], &[String])| tested.correct.is_some();
+    let is_classified = |(_, names): &(&[i64], &[String])| {
+        tested.correct.is_some() && names.len() <= ConfusionMatrix::MAX_CLASSES
+    };
     let confusion = prepare::labels(&test).filter(is_classified).map(matrix);
     trainer.save(&files.weights)?;
     let shown = pictures.as_mut().map_or(Ok(Vec::new()), |pictures| pictures.of_model(&trainer))?;

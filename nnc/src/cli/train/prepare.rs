@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use nn::Network;
-use nnc::Error;
 use nnc::data::{Dataset, Examples, Loaded, Preparation, Sequences, few_labels};
 use nnc::models::Architecture;
 use nnc::trainer::shuffle::permutation;
+use nnc::{Error, memory};
 
+use super::names::Normalise;
 use super::settings::Settings;
 
 /// The number of the epoch whose order chooses the rows that are held out; training does not come that far.
@@ -51,7 +52,18 @@ fn of_rows(
     all: &Dataset,
     test: Dataset,
 ) -> Result<Prepared, Error> {
+    let row = model.row_of(all.row_shape())?;
+    // Images without an axis of channels have one channel, which is normalised as a whole.
+    let as_images = |rows: &Dataset| match (rows.row_shape().rank(), row.rank()) {
+        (2, 3) => rows.reshaped(row.clone()),
+        _ => Ok(rows.clone()),
+    };
+    let (all, test) = (&as_images(all)?, as_images(&test)?);
     let loss = settings.loss(model, all)?;
+    // Rows that are held out or normalised are copies, and what normalises looks at another.
+    let copies =
+        usize::from(settings.validation > 0.0) + 2 * usize::from(settings.normalise != Normalise::None);
+    memory::check_rows(all.name(), all.len(), all.features(), copies)?;
     let (train, held_out) = match settings.validation {
         0.0 => (all.clone(), None),
         part => {
@@ -71,7 +83,6 @@ fn of_rows(
     let test = Loaded::Rows(normalised(test)?);
     settings.choose_likelihood(model, &train)?;
     let preparation = train.preparation().clone();
-    let row = model.row_of(train.row_shape())?;
     let network = model.network(&row, train.outputs(), &settings.model, loss);
     let train = match settings.model.labels {
         None => Loaded::Rows(train),

@@ -11,11 +11,11 @@ use super::matching::{Matching, Use};
 use super::notation::{integer, is_missing, number};
 use super::scan::check_length;
 use super::{MAX_NUMBERS, columns};
-use crate::Error;
 use crate::data::records::Records;
 use crate::data::targets::PreciseTargets;
 use crate::data::{Dataset, Targets};
 use crate::error::quoted;
+use crate::{Error, memory};
 
 /// How the rows of a table become rows of numbers. A column of numbers becomes one of them; a column of texts, as many columns as
 /// there were different texts, of which a row has a 1 in the one that is its own.
@@ -167,6 +167,7 @@ impl Encoding {
         let mut record = if has_header { records.next_record()? } else { Some(first) };
         while let Some(of_line) = record {
             check_length(&of_line, fields_in_a_line, subject)?;
+            table.reserve(subject)?;
             let fields: Vec<&str> = of_line.fields().collect();
             let features = features.iter().map(|&place| fields[place]);
             table.push(features, target.map(|place| fields[place])).map_err(|(column, problem, help)| {
@@ -183,6 +184,7 @@ impl Encoding {
             remarks.push(format!("{} of {all} rows lack a value and are left out", table.left_out));
         }
         let width = table.rows.len() / table.len;
+        memory::check_rows(subject, table.len, width, 2)?; // they are rounded, and split
         let targets = table.named_targets();
         let data = Dataset::of_f64(subject, [width], table.rows, targets)?;
         Ok(data.with_encoding(self.clone(), remarks))
@@ -255,6 +257,12 @@ impl<'a> Table<'a> {
         }
         self.len += 1;
         Ok(())
+    }
+
+    /// Makes room for rows as the table grows.
+    fn reserve(&mut self, subject: &str) -> Result<(), Error> {
+        let width = self.rows.len() / self.len.max(1);
+        memory::reserve(subject, &mut self.rows, width.max(1))
     }
 
     fn named_targets(&mut self) -> PreciseTargets {

@@ -1,8 +1,8 @@
 //! The adding problem.
 
-use crate::Error;
 use crate::data::synthetic::Draws;
 use crate::data::{Dataset, Targets};
+use crate::{Error, memory};
 
 /// The number of these draws among the kinds of drawn data.
 const KIND: u32 = 4;
@@ -30,6 +30,7 @@ pub fn adding(rows: usize, steps: usize, seed: u64) -> Result<Dataset, Error> {
     if steps < 2 {
         return Err(Error::invalid(name, "a row has no two steps to mark", "give at least 2 steps"));
     }
+    memory::check_rows(&name, rows, steps.saturating_mul(CHANNELS), 2)?; // they are split
     let mut draws = Draws::new(seed, KIND);
     let (mut values, mut sums) = (Vec::with_capacity(rows * steps * CHANNELS), Vec::with_capacity(rows));
     for _ in 0..rows {

@@ -1,8 +1,8 @@
 //! The copy problem.
 
 use super::{NO_TARGET, Sequences};
-use crate::Error;
 use crate::data::synthetic::Draws;
+use crate::{Error, memory};
 
 /// The number of these draws among the kinds of drawn data.
 const KIND: u32 = 5;
@@ -35,6 +35,8 @@ pub fn copying(rows: usize, delay: usize, seed: u64) -> Result<Sequences, Error>
     }
     let mut draws = Draws::new(seed, KIND);
     let steps = delay + 2 * REMEMBERED;
+    // Tokens and targets of 8 bytes, which are split.
+    memory::check_rows(&name, rows, steps, 8)?;
     let (mut x, mut y) = (Vec::with_capacity(rows * steps), Vec::with_capacity(rows * steps));
     for _ in 0..rows {
         let symbols: Vec<i64> = (0..REMEMBERED).map(|_| draws.below(SYMBOLS) as i64).collect();

@@ -1,16 +1,18 @@
 //! Texts as sequences of characters, of which the next is to be told.
 
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
 use super::super::gzip;
 use super::{NO_TARGET, Sequences, Vocabulary};
-use crate::{Error, files};
+use crate::{Error, files, memory};
 
 /// The project's own documents; `data/README.md` says which.
 static DOCUMENTS: &[u8] = include_bytes!("../../../data/documents.txt.gz");
 
+/// The memory that a character takes on the way to rows: numbers of 8 bytes, in a vector that grows, as tokens, as targets, and as
+/// the tensors of both.
+const BYTES_PER_CHARACTER: usize = 48;
 /// A text is cut into so many parts, of which one in ten is held out: what is written at its end is told as seldom as what
 /// is written in its middle.
 const PARTS: usize = 100;
@@ -53,9 +55,7 @@ impl Text {
     }
 
     fn decode(name: &str, file: &[u8]) -> Result<Text, Error> {
-        let mut bytes = Vec::new();
-        gzip::reader(file).read_to_end(&mut bytes).map_err(|error| gzip::damaged(name, &error))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
+        let text = String::from_utf8(gzip::inflated(file, name)?).map_err(|error| {
             let problem = format!("byte {} is none of a text in UTF-8", error.utf8_error().valid_up_to());
             Error::invalid(name, problem, "give a text file")
         })?;
@@ -67,6 +67,7 @@ impl Text {
     /// # Errors
     /// Where it is empty.
     pub fn new(name: &str, text: &str) -> Result<Text, Error> {
+        memory::check(name, text.len().saturating_mul(BYTES_PER_CHARACTER))?;
         let vocabulary = Vocabulary::of(name, text)?;
         let tokens = vocabulary.encode(name, text)?;
         let (mut train, mut held_out) = (Vec::new(), Vec::new());
