@@ -370,7 +370,16 @@ impl Dataset {
         };
         let rows = [self.rows(), others.rows()].concat();
         let joined = Dataset::new(self.name(), self.row_shape.clone(), rows, targets)?;
-        Ok(Dataset { preparation: self.preparation.clone(), remarks: Arc::clone(&self.remarks), ..joined })
+        let values = |data: &'_ Dataset| data.values().unwrap_or_default().to_vec();
+        let exact_values = (&others.exact_values, &values(others)[..]);
+        Ok(Dataset {
+            exact_rows: self.exact_rows.followed_by(self.rows(), (&others.exact_rows, others.rows())),
+            exact_values: self.exact_values.followed_by(&values(self), exact_values),
+            preparation: self.preparation.clone(),
+            remarks: Arc::clone(&self.remarks),
+            pixels: self.pixels,
+            ..joined
+        })
     }
 
     /// The rows for which `is_held_out(index)` is false, and those for which it is true, both in order.

@@ -34,6 +34,14 @@ impl Exact {
         exact.iter().copied().chain(rounded.iter().map(|&number| number.into()))
     }
 
+    /// These and after them others, both with what they are rounded to.
+    pub fn followed_by(&self, rounded: &[f32], (others, others_rounded): (&Exact, &[f32])) -> Exact {
+        let is_kept = self.0.is_some() || others.0.is_some();
+        let all =
+            || self.or(rounded, 0..rounded.len()).chain(others.or(others_rounded, 0..others_rounded.len()));
+        Exact(is_kept.then(|| all().collect()))
+    }
+
     /// Those of these rows.
     pub fn of_rows(&self, width: usize, rows: &[u32]) -> Exact {
         Exact(self.0.as_ref().map(|all| rows_of(all, width, rows).into()))

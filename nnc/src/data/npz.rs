@@ -6,7 +6,7 @@ use ir::Shape;
 
 use super::dataset::check_alike;
 use super::labels::targets_of;
-use super::{Dataset, Parts, Pixels};
+use super::{Dataset, Parts, Pixels, Targets};
 use crate::npy::npz::Archive;
 use crate::npy::{Array, Element};
 use crate::{Error, files, memory};
@@ -56,25 +56,36 @@ fn dataset(x: &Array<'_>, y: &Array<'_>, train: Option<&Dataset>, subject: &str)
         return Err(unfit());
     }
     let targets = targets_of(y, train.map(Dataset::targets))?.ok_or_else(unfit)?;
+    of_array(x, targets, subject)
+}
+
+/// The data set of the rows of an array `[rows, ..]`, as [`read`] has them, with these targets.
+///
+/// # Errors
+/// Where there is no memory for them, or a number is none that `f32` has; those of vectors are rounded only after they are scaled.
+pub(super) fn of_array(x: &Array<'_>, targets: Targets, subject: &str) -> Result<Dataset, Error> {
+    if let [_, ref row @ ..] = x.shape()[..]
+        && row.len() <= 1
+        && let Some(numbers) = x.exact_features()?
+    {
+        let width = row.first().copied().unwrap_or(1);
+        return Dataset::of_f64(subject, [width], numbers, targets);
+    }
     let Rows { row, numbers, pixels } = rows_of(x)?;
     Ok(Dataset::new(subject, row, numbers, targets)?.with_pixels(pixels))
 }
 
 /// The rows that an array holds.
-pub struct Rows {
+struct Rows {
     /// The shape of one.
-    pub row: Shape,
+    row: Shape,
     /// `f32[rows, ..]`, row-major.
-    pub numbers: Vec<f32>,
+    numbers: Vec<f32>,
     /// What the numbers are, where they are bytes of images.
-    pub pixels: Option<Pixels>,
+    pixels: Option<Pixels>,
 }
 
-/// The rows of an array `[rows, ..]`, as [`read`] has them.
-///
-/// # Errors
-/// Where there is no memory for them, or a number is none that `f32` has.
-pub fn rows_of(x: &Array<'_>) -> Result<Rows, Error> {
+fn rows_of(x: &Array<'_>) -> Result<Rows, Error> {
     memory::check_rows(x.subject(), x.shape().elements(), 1, TENSORS)?;
     let numbers = x.features()?;
     let is_bytes = x.element() == Element::U8;
@@ -151,7 +162,7 @@ mod tests {
         let y = labels(&[0, 1, 2, 0, 1, 2, 0, 1, 2, 0]);
         let (train, test) = sets(&[("x", &zeros(&[10, 1, 2, 3])), ("y", &y)]).unwrap();
         assert_eq!(train.to_string(), "toy: 8 rows of [1, 2, 3], classes 0, 1, 2");
-        assert_eq!(test.labels(), Some(&[2, 0][..]));
+        assert_eq!(test.labels(), Some(&[1, 0][..]));
     }
 
     #[test]
@@ -201,7 +212,7 @@ mod tests {
     fn floats_are_values() {
         let y = Tensor::new([5, 2], (0..10).map(f64::from).collect()).unwrap();
         let (_, test) = sets(&[("x", &zeros(&[5])), ("y", &y)]).unwrap();
-        assert_eq!((test.values(), test.row_shape().to_string()), (Some(&[0.0, 1.0][..]), "[1]".to_owned()));
+        assert_eq!((test.values(), test.row_shape().to_string()), (Some(&[8.0, 9.0][..]), "[1]".to_owned()));
         let (train, _) = sets(&[("x", &zeros(&[5, 1])), ("y", &zeros(&[5]))]).unwrap();
         assert_eq!((train.len(), train.outputs(), train.labels()), (4, 1, None));
     }

@@ -178,6 +178,15 @@ mod tests {
         let parts = Parts::Apart { train: train.clone(), test: test.clone() };
         let all = parts.joined().unwrap();
         assert_eq!((all.len(), all.row(9)), (10, test.row(test.len() - 1)));
+        let bright = train.with_pixels(Some(crate::data::Pixels::BYTES));
+        assert_eq!(bright.with(&test).unwrap().pixels(), bright.pixels());
+        let seconds = |from: f64| {
+            let rows = (0..3).map(|second| from + f64::from(second)).collect();
+            Dataset::of_f64("t", [1], rows, Targets::classes(vec![0; 3], 1)).unwrap()
+        };
+        let all = seconds(1.7e9).with(&seconds(1.7e9 + 3.0)).unwrap();
+        let scaled = crate::data::Normalisation::to_unit_range(&all).apply(&all).unwrap();
+        assert!(scaled.rows().windows(2).all(|pair| pair[0] < pair[1]), "{:?}", scaled.rows());
         let other = Parts::Apart { train, test: numbers(10, |row| row as i64 % 3) };
         assert!(other.joined().unwrap_err().to_string().contains("give rows and targets of one kind"));
     }

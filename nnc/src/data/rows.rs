@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use ir::Shape;
-
 #[cfg(feature = "data-csv")]
 use super::csv::{self, Columns, Encoding, Format};
 use super::{Dataset, Targets};
@@ -135,34 +133,28 @@ fn rows_of(kind: Kind, bytes: &[u8], reading: &Reading<'_>, subject: &str) -> Re
         let problem = format!("it has no columns of names, such as {}", reading.left_out[0].escape_debug());
         return Err(Error::invalid(subject, problem, "leave columns out of tables alone"));
     }
-    let (rows, row, values, pixels) = match kind {
+    match kind {
         #[cfg(feature = "data-csv")]
-        Kind::Csv => return table(bytes, reading, subject),
+        Kind::Csv => table(bytes, reading, subject),
         #[cfg(feature = "data-npy")]
-        Kind::Npz => of_array(&array_of_rows(&Archive::of(bytes, subject)?, subject)?)?,
+        Kind::Npz => of_array(&array_of_rows(&Archive::of(bytes, subject)?, subject)?, subject),
         #[cfg(feature = "data-npy")]
-        Kind::Npy => of_array(&Array::of(bytes, subject)?)?,
+        Kind::Npy => of_array(&Array::of(bytes, subject)?, subject),
         #[cfg(not(all(feature = "data-csv", feature = "data-npy")))]
         other => {
             let feature = if other == Kind::Csv { "data-csv" } else { "data-npy" };
             let help = format!("compile nnc with the feature `{feature}`");
-            return Err(Error::invalid(subject, "such files are not read", help));
+            Err(Error::invalid(subject, "such files are not read", help))
         }
-    };
-    Ok(Dataset::new(subject, row, values, Targets::classes(vec![0; rows], 1))?.with_pixels(pixels))
+    }
 }
 
-/// The number of rows, the shape of each, their numbers and what these are.
 #[cfg(feature = "data-npy")]
-type RowsOfArray = (usize, Shape, Vec<f32>, Option<super::Pixels>);
-
-#[cfg(feature = "data-npy")]
-fn of_array(array: &Array<'_>) -> Result<RowsOfArray, Error> {
+fn of_array(array: &Array<'_>, subject: &str) -> Result<Dataset, Error> {
     let Some(&rows) = array.shape().first() else {
         return Err(Error::invalid(array.subject(), "it holds one number", "give an array [rows, ..]"));
     };
-    let it = super::npz::rows_of(array)?;
-    Ok((rows, it.row, it.numbers, it.pixels))
+    super::npz::of_array(array, Targets::classes(vec![0; rows], 1), subject)
 }
 
 /// The rows of a table: as a model has read another, or numbers.

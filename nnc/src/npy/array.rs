@@ -129,6 +129,25 @@ impl<'a> Array<'a> {
         self.integers_as(|x| x as f32)
     }
 
+    /// Its numbers, row-major, where `f32` may not have them: those of `f64`, and integers of 32 bits and more. `None` of others, and where
+    /// `f64` has not all of them.
+    ///
+    /// # Errors
+    /// Where there is no memory for them.
+    pub fn exact_features(&self) -> Result<Option<Vec<f64>>, Error> {
+        const MOST: u64 = 1 << f64::MANTISSA_DIGITS;
+        if self.element == Element::F64 {
+            return self.numbers(f64::from_le_bytes).map(Some);
+        }
+        let is_integer = !self.element.is_float() && self.element.dtype().is_some();
+        if !is_integer || self.element.size_bytes() < size_of::<f32>() {
+            return Ok(None);
+        }
+        let integers = self.integers_as(|x| x)?;
+        let are_exact = integers.iter().all(|x| x.unsigned_abs() <= MOST);
+        Ok(are_exact.then(|| integers.iter().map(|&x| x as f64).collect()))
+    }
+
     /// Its integers, row-major, with `False` as 0 and `True` as 1; `None` where its elements are others.
     ///
     /// # Errors
@@ -264,6 +283,21 @@ mod tests {
     fn features(descriptor: &str, shape: &str, data: &[u8]) -> Result<Vec<f32>, String> {
         let file = file(&header(descriptor, "False", shape), data);
         Array::of(&file, "a.npy").unwrap().features().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn numbers_that_f32_has_not_are_known_exactly() {
+        let exact = |descriptor: &str, data: &[u8]| {
+            let file = file(&header(descriptor, "False", "(1, 2)"), data);
+            Array::of(&file, "a.npy").unwrap().exact_features().unwrap()
+        };
+        let seconds = [1.7e9f64, 1.7e9 + 1.0];
+        assert_eq!(exact("<f8", &seconds.map(f64::to_le_bytes).concat()), Some(seconds.to_vec()));
+        let integers = [1_700_000_000i64, 1_700_000_001].map(i64::to_le_bytes).concat();
+        assert_eq!(exact("<i8", &integers), Some(seconds.to_vec()));
+        assert_eq!(exact("<i8", &[i64::MAX, 1].map(i64::to_le_bytes).concat()), None);
+        assert_eq!(exact("|u1", &[1, 2]), None);
+        assert_eq!(exact("<f4", &[1.0f32, 2.0].map(f32::to_le_bytes).concat()), None);
     }
 
     #[test]
