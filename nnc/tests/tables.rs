@@ -1,5 +1,7 @@
 //! What users do with tables: train on one, then evaluate and predict on others that are written otherwise, by the program.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};

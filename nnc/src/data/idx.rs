@@ -37,11 +37,11 @@ pub fn read(folder: &Path, name: &str) -> Result<Parts, Error> {
     let (images, labels) = read_set(&sets.train)?;
     let classes = class_count(&labels, &sets.train.labels.display().to_string())?;
     let train = dataset(name, &sets.train, images, labels, classes)?;
-    let Some(test) = &sets.test else { return Ok(Parts::Whole(train)) };
+    let Some(test) = &sets.test else { return Ok(Parts::whole(train)) };
     let (images, labels) = read_set(test)?;
     let test = dataset(name, test, images, labels, classes)?;
     check_alike(&train, &test, &folder.display().to_string())?;
-    Ok(Parts::Apart { train, test })
+    Ok(Parts::apart((train, test)))
 }
 
 /// The files of a set.

@@ -32,7 +32,7 @@ pub fn read(path: &Path, name: &str) -> Result<Parts, Error> {
     let archive = Archive::of(&bytes, &subject)?;
     if !archive.has("x_train") {
         let all = dataset(&archive.get("x")?, &archive.get("y")?, None, &subject)?;
-        return Ok(Parts::Whole(all.named(name)));
+        return Ok(Parts::whole(all.named(name)));
     }
     let part = |part: &str, train: Option<&Dataset>| {
         let (x, y) = (archive.get(&format!("x_{part}"))?, archive.get(&format!("y_{part}"))?);
@@ -41,7 +41,7 @@ pub fn read(path: &Path, name: &str) -> Result<Parts, Error> {
     let train = part("train", None)?;
     let test = part("test", Some(&train))?;
     check_alike(&train, &test, &subject)?;
-    Ok(Parts::Apart { train: train.named(name), test: test.named(name) })
+    Ok(Parts::apart((train.named(name), test.named(name))))
 }
 
 /// The data set of these arrays, with the classes of another where there is one.

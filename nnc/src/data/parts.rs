@@ -7,26 +7,31 @@ use crate::trainer::shuffle::permutation;
 /// The number of the epoch whose order chooses the rows for testing; training does not come that far, and validation has another.
 const EPOCH: u64 = u64::MAX - 1;
 
-/// What a file holds.
+/// What a file holds: rows, and where it says which are for testing, these apart.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Parts {
-    /// Rows of which none is for testing yet.
-    Whole(Dataset),
-    /// Rows for training and others for testing.
-    Apart {
-        /// Those for training.
-        train: Dataset,
-        /// Those for testing.
-        test: Dataset,
-    },
+pub struct Parts {
+    /// All rows, or those for training.
+    pub rows: Dataset,
+    /// Those for testing, where they are apart.
+    pub test: Option<Dataset>,
 }
 
 impl Parts {
+    /// Rows of which none is for testing yet.
+    pub fn whole(rows: Dataset) -> Parts {
+        Parts { rows, test: None }
+    }
+
+    /// Rows for training, and others for testing.
+    pub fn apart((train, test): (Dataset, Dataset)) -> Parts {
+        Parts { rows: train, test: Some(test) }
+    }
+
     /// The rows for training and for testing: where they are not apart, [a fifth](Dataset::split_test) is for testing.
     pub fn split(self, seed: u64) -> (Dataset, Dataset) {
-        match self {
-            Parts::Whole(all) => all.split_test(seed),
-            Parts::Apart { train, test } => (train, test),
+        match self.test {
+            None => self.rows.split_test(seed),
+            Some(test) => (self.rows, test),
         }
     }
 
@@ -35,9 +40,9 @@ impl Parts {
     /// # Errors
     /// Where those for testing are not like those for training.
     pub fn joined(self) -> Result<Dataset, Error> {
-        match self {
-            Parts::Whole(all) => Ok(all),
-            Parts::Apart { train, test } => train.with(&test),
+        match self.test {
+            None => Ok(self.rows),
+            Some(test) => self.rows.with(&test),
         }
     }
 }
@@ -175,7 +180,7 @@ mod tests {
     #[test]
     fn parts_are_joined_where_they_are_alike() {
         let (train, test) = numbers(10, |row| row as i64 % 2).split_test(0);
-        let parts = Parts::Apart { train: train.clone(), test: test.clone() };
+        let parts = Parts::apart((train.clone(), test.clone()));
         let all = parts.joined().unwrap();
         assert_eq!((all.len(), all.row(9)), (10, test.row(test.len() - 1)));
         let bright = train.with_pixels(Some(crate::data::Pixels::BYTES));
@@ -187,7 +192,7 @@ mod tests {
         let all = seconds(1.7e9).with(&seconds(1.7e9 + 3.0)).unwrap();
         let scaled = crate::data::Normalisation::to_unit_range(&all).apply(&all).unwrap();
         assert!(scaled.rows().windows(2).all(|pair| pair[0] < pair[1]), "{:?}", scaled.rows());
-        let other = Parts::Apart { train, test: numbers(10, |row| row as i64 % 3) };
+        let other = Parts::apart((train, numbers(10, |row| row as i64 % 3)));
         assert!(other.joined().unwrap_err().to_string().contains("give rows and targets of one kind"));
     }
 }

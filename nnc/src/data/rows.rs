@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use super::Dataset;
+#[cfg(feature = "data-npy")]
+use super::Targets;
 #[cfg(feature = "data-csv")]
 use super::csv::{self, Columns, Encoding, Format};
-use super::{Dataset, Targets};
 #[cfg(feature = "data-npy")]
 use crate::npy::{Array, npz::Archive};
 use crate::{Error, files};

@@ -278,17 +278,16 @@ impl Source {
 
     fn parts(&self, loading: &Loading<'_>) -> Result<Parts, Error> {
         let name = self.to_string();
-        let apart = |(train, test)| Parts::Apart { train, test };
         match self {
-            Source::Digits => Ok(apart(digits())),
+            Source::Digits => Ok(Parts::apart(digits())),
             Source::Idx(folder) => idx::read(folder, &name),
             Source::Zip(path) => zip::read(path, &name),
-            Source::Csv { path, columns } => csv_rows(path, columns, loading, &name).map(Parts::Whole),
+            Source::Csv { path, columns } => csv_rows(path, columns, loading, &name).map(Parts::whole),
             Source::Npz(path) => npz::read(path, &name),
             Source::Images { path, layout } => images::read(path, *layout, &name),
-            Source::Synthetic(kind) => kind.draw().map(apart),
+            Source::Synthetic(kind) => kind.draw().map(Parts::apart),
             Source::Adding(steps) => {
-                Ok(apart(adding(DRAWN_ROWS, *steps, DRAWN_SEED)?.split_off_every_fifth()))
+                Ok(Parts::apart(adding(DRAWN_ROWS, *steps, DRAWN_SEED)?.split_off_every_fifth()))
             }
             Source::Copy(_) | Source::Text(_) => {
                 let problem = "it has a target at each step of its rows, not one for each row";

@@ -23,8 +23,8 @@ pub fn read(path: &Path, name: &str) -> Result<Parts, Error> {
     let read_part = |path: &Path| decode(&files::read(path)?, &path.display().to_string());
     let train = read_part(path)?.named(name);
     match test_file_beside(path) {
-        Some(test) => Ok(Parts::Apart { train, test: read_part(&test)?.named(name) }),
-        None => Ok(Parts::Whole(train)),
+        Some(test) => Ok(Parts::apart((train, read_part(&test)?.named(name)))),
+        None => Ok(Parts::whole(train)),
     }
 }
 

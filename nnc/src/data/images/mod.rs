@@ -51,11 +51,8 @@ pub fn read(path: &Path, layout: Layout, name: &str) -> Result<Parts, Error> {
     let all = dataset(&name, &files, pictures, layout, targets)?;
     let train = folder.train.files.len();
     Ok(match folder.test {
-        None => Parts::Whole(all),
-        Some(_) => {
-            let (train, test) = all.split(|row| row >= train);
-            Parts::Apart { train, test }
-        }
+        None => Parts::whole(all),
+        Some(_) => Parts::apart(all.split(|row| row >= train)),
     })
 }
 
