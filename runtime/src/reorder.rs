@@ -81,7 +81,8 @@ fn copy_elements<T: Copy>(loops: &[Loop], from: &[T], to: &mut [T]) {
     let across = inner.filter(|inner| inner.from != 1).and_then(|_| take_least(&mut outer));
     let mut at = vec![0; outer.len()];
     loop {
-        let place = |step: fn(&Loop) -> usize| outer.iter().zip(&at).map(|(it, at)| step(it) * at).sum::<usize>();
+        let place =
+            |step: fn(&Loop) -> usize| outer.iter().zip(&at).map(|(it, at)| step(it) * at).sum::<usize>();
         let (from, to) = (&from[place(|it| it.from)..], &mut to[place(|it| it.to)..]);
         match (inner, across) {
             (None, _) => to[0] = from[0],
@@ -212,10 +213,9 @@ mod tests {
     #[test]
     fn loops_that_are_one_are_merged() {
         let rows = Loop { extent: 3, from: 8, to: 8 };
-        assert_eq!(merged(&[rows, Loop { extent: 8, from: 1, to: 1 }])[..], [Loop {
-            extent: 24,
-            from: 1,
-            to: 1
-        }]);
+        assert_eq!(
+            merged(&[rows, Loop { extent: 8, from: 1, to: 1 }])[..],
+            [Loop { extent: 24, from: 1, to: 1 }]
+        );
     }
 }

@@ -97,7 +97,8 @@ impl AxisOrder {
             }
         };
         let rank = self.0.iter().map(|part| part.axis().saturating_add(1)).max().unwrap_or(0);
-        self.is_row_major() || (self.0.len() == in_memory.rank() && rank <= self.0.len() && (0..rank).all(is_once))
+        self.is_row_major()
+            || (self.0.len() == in_memory.rank() && rank <= self.0.len() && (0..rank).all(is_once))
     }
 
     /// Whether memory is row-major.

@@ -22,7 +22,7 @@ mod batch_last;
 mod bundles;
 mod classes;
 mod convert;
-mod rewrite;
+pub mod rewrite;
 
 use std::collections::BTreeSet;
 

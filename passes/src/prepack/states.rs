@@ -11,6 +11,7 @@ use ir::plan::flat_steps;
 use ir::{Affine, AxisOrder, AxisPart, Inst, Kernel, Place, Plan, Shape, SlotId, Stmt};
 
 use super::Pack;
+use crate::fixed::writes_states;
 use crate::plan_memory::{drop_unused_slots, visit_slots};
 use crate::sum_of_products::offset;
 
@@ -20,16 +21,18 @@ pub fn pack_states(plan: &mut Plan, packs: Vec<Pack>) -> Vec<Pack> {
         return packs;
     }
     let is_read = slots_read(plan);
-    let packs_of = |packs: &[Pack], slot: SlotId| packs.iter().filter(|pack| pack.operand == slot).count();
+    let mut packs_of = vec![0; plan.slots.len()];
+    packs.iter().for_each(|pack| packs_of[pack.operand.0 as usize] += 1);
     let mut renamed: Vec<SlotId> = (0..plan.slots.len() as u32).map(SlotId).collect();
     let mut left = Vec::new();
     for pack in &packs {
-        let alone = !is_read[pack.operand.0 as usize] && packs_of(&packs, pack.operand) == 1;
+        let operand = pack.operand.0 as usize;
+        let alone = !is_read[operand] && packs_of[operand] == 1;
         let Some(order) = alone.then(|| packed_order(plan, pack)).flatten() else {
             left.push(pack.clone());
             continue;
         };
-        let slot = &mut plan.slots[pack.operand.0 as usize];
+        let slot = &mut plan.slots[operand];
         if let Place::State { order: of_state, .. } = &mut slot.place {
             slot.ty.shape = order.in_memory(&of_state.known(&slot.ty.shape));
             *of_state = order;
@@ -44,12 +47,6 @@ pub fn pack_states(plan: &mut Plan, packs: Vec<Pack>) -> Vec<Pack> {
 /// Removes the slots that held what states hold now.
 pub fn drop_packed_slots(plan: &mut Plan) {
     drop_unused_slots(plan);
-}
-
-fn writes_states(plan: &Plan) -> bool {
-    let is_state = |slot: SlotId| matches!(plan.slot(slot).place, Place::State { .. });
-    !plan.updates.is_empty()
-        || plan.steps.iter().any(|step| plan.roots_written(step).into_iter().any(is_state))
 }
 
 /// For each slot, whether it, or a part of it, is read by a step.
@@ -100,7 +97,9 @@ fn packed_order(plan: &Plan, pack: &Pack) -> Option<AxisOrder> {
 /// the end of an axis of the operand. `None` where it leaves elements out, or reads one twice.
 fn runs(kernel: &Kernel, in_memory: &Shape) -> Option<Vec<(usize, usize)>> {
     let [Stmt::For { axes, body, .. }] = kernel.body.as_slice() else { return None };
-    let [Stmt::Let { inst: Inst::Load { buffer, indices, .. }, .. }, _] = body.as_slice() else { return None };
+    let [Stmt::Let { inst: Inst::Load { buffer, indices, .. }, .. }, _] = body.as_slice() else {
+        return None;
+    };
     let from: Affine = offset(kernel, *buffer, indices);
     let loops = axes.iter().map(|&axis| (from.coefficient(axis), kernel.extent(axis)));
     let mut loops: Vec<(usize, usize)> =
@@ -108,7 +107,8 @@ fn runs(kernel: &Kernel, in_memory: &Shape) -> Option<Vec<(usize, usize)>> {
     loops.retain(|&(_, extent)| extent != 1);
     let mut ascending = loops.clone();
     ascending.sort_unstable();
-    let elements = ascending.iter().try_fold(1, |dense, &(step, extent)| (step == dense).then_some(dense * extent))?;
+    let elements =
+        ascending.iter().try_fold(1, |dense, &(step, extent)| (step == dense).then_some(dense * extent))?;
     if from.offset() != 0 || elements != in_memory.elements() {
         return None;
     }

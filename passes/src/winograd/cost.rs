@@ -52,6 +52,21 @@ pub fn pays(size: &Size, is_fixed: bool) -> bool {
     multiplied + transformed + filters < WORTHWHILE * direct
 }
 
+/// Whether a convolution transforms fixed filters itself, in each run: where they would be read from memory for few tiles, and
+/// have panels for several threads.
+pub fn transforms_itself(size: &Size) -> bool {
+    /// Smaller ones are read from caches.
+    const FEWEST_BYTES: usize = 8 << 20;
+    /// So many tiles are one block in code generation: filters are read once for all.
+    const MOST_TILES: usize = 128;
+    const FEWEST_PANELS: usize = 4;
+    let &Size { channels, columns, rows, row_length, images } = size;
+    let tiles = images * rows.div_ceil(winograd::OUTPUTS) * row_length.div_ceil(winograd::OUTPUTS);
+    let bytes = winograd::PRODUCTS * channels * columns * size_of::<f32>();
+    let panels = winograd::panel_columns(columns).map_or(0, |panel| columns / panel);
+    bytes >= FEWEST_BYTES && tiles <= MOST_TILES && panels >= FEWEST_PANELS
+}
+
 /// Whether the gradient of filters is worth it. `rows` and `row_length` are those of the gradient that it is computed from.
 pub fn gradient_pays(size: &Size) -> bool {
     /// A product at a point takes so much of the time of a direct one: transforms are part of it, and sums that wait in

@@ -25,7 +25,8 @@ impl Memory {
     /// assert_eq!(memory.bytes(), 192);
     /// ```
     pub fn bytes(&self) -> usize {
-        let Memory { arena_bytes, prepared_bytes, reordered_bytes, output_bytes, scratch_bytes, code_bytes } = self;
+        let Memory { arena_bytes, prepared_bytes, reordered_bytes, output_bytes, scratch_bytes, code_bytes } =
+            self;
         arena_bytes + prepared_bytes + reordered_bytes + output_bytes + scratch_bytes + code_bytes
     }
 }

@@ -324,7 +324,12 @@ impl State {
         let entry = &self.entries[index];
         let to = &mut self.blocks[entry.block].as_mut_slice()[entry.range()];
         let loops = reorder::loops(&entry.ty.shape, &AxisOrder::default(), &entry.order);
-        reorder::copy(&loops.expect("one order has no blocks"), entry.ty.dtype.size_bytes(), bytes(tensor), to);
+        reorder::copy(
+            &loops.expect("one order has no blocks"),
+            entry.ty.dtype.size_bytes(),
+            bytes(tensor),
+            to,
+        );
         self.note_change();
     }
 

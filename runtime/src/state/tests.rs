@@ -132,8 +132,7 @@ fn a_state_whose_axes_lie_in_another_order_is_known_as_it_was() {
     assert_eq!(state.get("w").unwrap(), plain.get("w").unwrap());
     let value = Tensor::new([2, 3, 1], vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
     state.set("w", &value).unwrap();
-    let in_memory: Vec<u8> =
-        [1.0f32, 4.0, 2.0, 5.0, 3.0, 6.0].iter().flat_map(|x| x.to_ne_bytes()).collect();
+    let in_memory: Vec<u8> = [1.0f32, 4.0, 2.0, 5.0, 3.0, 6.0].iter().flat_map(|x| x.to_ne_bytes()).collect();
     assert_eq!(state.read(0), in_memory);
     // A program that wants it row-major finds it so.
     state.address(&placed(AxisOrder::default()).slots[0], "p").unwrap();
@@ -143,8 +142,7 @@ fn a_state_whose_axes_lie_in_another_order_is_known_as_it_was() {
 
 #[test]
 fn an_unknown_name_lists_those_that_there_are() {
-    let mut state =
-        State::new(&plan(&[("w", ty(DType::F32, &[2])), ("b", ty(DType::F32, &[]))]), 0).unwrap();
+    let mut state = State::new(&plan(&[("w", ty(DType::F32, &[2])), ("b", ty(DType::F32, &[]))]), 0).unwrap();
     let message = "there is no state `v`; the states are w, b";
     assert_eq!(state.get("v").unwrap_err().to_string(), message);
     assert_eq!(state.set("v", &Tensor::zeros(&ty(DType::F32, &[2]))).unwrap_err().to_string(), message);
