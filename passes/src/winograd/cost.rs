@@ -116,6 +116,15 @@ mod tests {
         assert!(!gradient_pays(&Size { columns: 72, ..MIDDLE }));
     }
 
+    #[test]
+    fn large_filters_that_meet_few_tiles_are_transformed_where_they_are_used() {
+        let size = Size { channels: 512, columns: 512, rows: 28, row_length: 28, images: 1 };
+        assert!(transforms_itself(&size));
+        assert!(!transforms_itself(&Size { images: 3, ..size }), "many tiles");
+        assert!(!transforms_itself(&Size { channels: 64, ..size }), "filters that caches hold");
+        assert!(!transforms_itself(&Size { columns: 128, ..size }), "two panels, for two threads at most");
+    }
+
     /// For some number of images, the sum is worth it with filters that are made once, but not with those made in each run.
     #[test]
     fn filters_that_are_made_in_each_run_ask_for_more_images() {

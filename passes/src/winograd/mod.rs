@@ -11,8 +11,8 @@
 //! 3. `transform`: the kernel that transforms the filters. A step calls it before the first that needs the result, once
 //!    for all that read the same filters in the same direction. Where the filters are fixed, `prepack` moves it to `prepare`.
 //!
-//! Transformed filters are four times as large as filters. Where fixed ones are large beside the image that meets them, reading
-//! four times as much in each run costs about as much time as transforming them: then the convolution transforms them itself.
+//! 4. `order`: transformed filters are four times as large as filters. Where large ones meet a small image, reading four times as
+//!    much in each run costs about as much time as transforming them: then the convolution transforms them itself.
 
 mod convolution;
 mod cost;
@@ -26,7 +26,7 @@ use smallvec::smallvec;
 use crate::fixed::Fixed;
 use convolution::{Convolution, convolution, gradient};
 use cost::{gradient_pays, pays, transforms_itself};
-use order::put_channels_first;
+use order::{free_states, put_channels_first};
 use transform::{transform_kernel, transformed_type};
 
 /// Adds transformed filters to the convolutions that are faster with them.
@@ -35,12 +35,10 @@ pub fn winograd(mut plan: Plan) -> Plan {
     let mut transforms = Transforms::default();
     for mut step in std::mem::take(&mut plan.steps) {
         if let Step::Call { kernel, slots } = &mut step
-            && let Some(chosen) = &chosen[kernel.0 as usize]
+            && let Some(Chosen { filters, transformed: Some(transformed), .. }) = &chosen[kernel.0 as usize]
         {
-            if let Some(transformed) = &chosen.transformed {
-                let filters = slots[chosen.filters.0 as usize];
-                slots.insert(transformed.buffer.0 as usize, transforms.slot(&mut plan, filters, transformed));
-            }
+            let filters = slots[filters.0 as usize];
+            slots.insert(transformed.buffer.0 as usize, transforms.slot(&mut plan, filters, transformed));
         }
         plan.steps.push(step);
     }
@@ -78,6 +76,7 @@ struct Transformed {
 fn chosen_kernels(plan: &Plan) -> Vec<Option<Chosen>> {
     let is_fixed = Fixed::of(plan).slots;
     let is_settled = settled_slots(plan);
+    let is_free = free_states(plan);
     let choose = |(id, kernel): (u32, &Kernel)| {
         let convolution = convolution(kernel)?;
         let filters_of = |step: &Step| match step {
@@ -90,8 +89,9 @@ fn chosen_kernels(plan: &Plan) -> Vec<Option<Chosen>> {
         let all_steps = flat_steps(&plan.prepare).chain(flat_steps(&plan.steps));
         let calls = all_steps.filter(|step| filters_of(step).is_some()).count();
         let is_chosen = calls == filters.len() && all(&is_settled) && pays(&convolution.size, all(&is_fixed));
-        let is_own = all(&is_fixed) && convolution.has_columns_last() && transforms_itself(&convolution.size);
-        is_chosen.then(|| by_winograd(kernel, &convolution, is_own))
+        let is_own = filters.len() == 1 && all(&is_free) && convolution.has_columns_last();
+        let transforms_itself = is_own && transforms_itself(&convolution.size);
+        is_chosen.then(|| by_winograd(kernel, &convolution, transforms_itself))
     };
     (0..).zip(&plan.kernels).map(choose).collect()
 }
