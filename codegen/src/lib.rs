@@ -166,6 +166,14 @@ impl Code {
         self.parts.compiled
     }
 
+    /// The size of the machine code, constants included.
+    pub fn bytes(&self) -> usize {
+        let of_part = |compiled: &jit::Compiled| {
+            compiled.bytes.len() + compiled.wide.iter().map(|wide| wide.bytes.len()).sum::<usize>()
+        };
+        self.parts.unique.iter().map(|part| of_part(&part.compiled)).sum()
+    }
+
     fn part(&self, index: usize) -> &kernel::Part {
         &self.parts.unique[self.parts.of_kernel[index]]
     }

@@ -75,8 +75,11 @@ impl<'a> Touches<'a> {
     /// its axes. Then different iterations of the common loops touch different elements, and within one iteration the load
     /// has run when the store runs.
     fn may_overwrite(&self, read: BufferId, written: BufferId) -> bool {
-        // Transformed filters are read without a load, by every iteration.
-        let is_transformed = self.kernel.winograd.and_then(Winograd::transformed) == Some(read);
+        // Filters are read without a load, by every iteration: those that are transformed, and those that the kernel transforms.
+        let is_transformed = match self.kernel.winograd {
+            Some(Winograd::Convolution { filters, transformed }) => transformed.unwrap_or(filters) == read,
+            _ => false,
+        };
         let ty = |buffer: BufferId| &self.kernel.buffers[buffer.0 as usize].ty;
         if is_transformed || ty(read) != ty(written) {
             return false;
@@ -208,7 +211,9 @@ mod tests {
         let Square { mut kernel, x, out } = square();
         let transformed = kernel.insert_read("u", Type::new(DType::F32, [5, 5]));
         assert!(may_overwrite(&kernel, transformed, out));
-        kernel.winograd = Some(Winograd::Convolution { filters: x, transformed });
+        kernel.winograd = Some(Winograd::Convolution { filters: x, transformed: Some(transformed) });
+        assert!(!may_overwrite(&kernel, transformed, out));
+        kernel.winograd = Some(Winograd::Convolution { filters: transformed, transformed: None });
         assert!(!may_overwrite(&kernel, transformed, out));
     }
 

@@ -1,5 +1,7 @@
 //! How a state starts. The numbers depend on the seed of the run and on the init alone.
 
+use std::ops::Range;
+
 use crate::{DType, Error, Scalar, Tensor, Type, scalar};
 
 /// What a state holds before the first run.
@@ -59,14 +61,32 @@ impl Init {
     /// assert!(tensor.as_slice::<f32>().unwrap().iter().all(|x| (-1.0..1.0).contains(x)));
     /// ```
     pub fn materialize(&self, ty: &Type, seed: u64) -> Tensor {
+        self.elements_from(0, ty, seed)
+    }
+
+    /// The elements of these numbers, counted in row-major order, of what a state of this dtype holds before the first run:
+    /// a tensor of rank 1.
+    ///
+    /// ```
+    /// use ir::{DType, Init, Type};
+    /// let init = Init::Normal { mean: 0.0, deviation: 1.0, stream: 3 };
+    /// let all = init.materialize(&Type::new(DType::F32, [2, 3]), 42);
+    /// let part = init.part(DType::F32, 4..6, 42);
+    /// assert_eq!(part.as_slice::<f32>().unwrap(), &all.as_slice::<f32>().unwrap()[4..6]);
+    /// ```
+    pub fn part(&self, dtype: DType, elements: Range<usize>, seed: u64) -> Tensor {
+        self.elements_from(elements.start, &Type::new(dtype, [elements.len()]), seed)
+    }
+
+    fn elements_from(&self, first: usize, ty: &Type, seed: u64) -> Tensor {
         let draw = |element: f64| Scalar::from_f64(ty.dtype, element);
         match *self {
             Init::Constant(value) => Tensor::splat(ty.shape.clone(), draw(value)),
             Init::Uniform { low, high, stream } => Tensor::from_fn(ty, |i| {
-                draw(low + (high - low) * scalar::uniform(seed, stream, i as u32, ty.dtype))
+                draw(low + (high - low) * scalar::uniform(seed, stream, (first + i) as u32, ty.dtype))
             }),
             Init::Normal { mean, deviation, stream } => Tensor::from_fn(ty, |i| {
-                draw(mean + deviation * scalar::normal(seed, stream, i as u32, ty.dtype))
+                draw(mean + deviation * scalar::normal(seed, stream, (first + i) as u32, ty.dtype))
             }),
             Init::Seed => Tensor::splat(ty.shape.clone(), Scalar::from_i64(ty.dtype, seed as i64)),
         }

@@ -252,7 +252,8 @@ pub enum Winograd {
         /// The filters that the statements read.
         filters: BufferId,
         /// The same ones transformed: what [`crate::winograd::filter_shape`] says, read only. The statements don't read them.
-        transformed: BufferId,
+        /// Where there are none, the kernel transforms the filters itself.
+        transformed: Option<BufferId>,
     },
     /// The gradient of such a convolution for its filters.
     Gradient,
@@ -262,7 +263,7 @@ impl Winograd {
     /// The transformed filters.
     pub fn transformed(self) -> Option<BufferId> {
         match self {
-            Winograd::Convolution { transformed, .. } => Some(transformed),
+            Winograd::Convolution { transformed, .. } => transformed,
             Winograd::Gradient => None,
         }
     }
@@ -297,7 +298,7 @@ impl Kernel {
         renumber_buffers(&mut self.body, &renumber);
         if let Some(Winograd::Convolution { filters, transformed }) = &mut self.winograd {
             renumber(filters);
-            renumber(transformed);
+            transformed.iter_mut().for_each(renumber);
         }
         inserted
     }

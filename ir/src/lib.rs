@@ -59,7 +59,7 @@ pub use kernel::{
 };
 pub use lowering::{Contraction, Expansion, Lowering, View};
 pub use ops::{Differentiated, Gradients, Op, OpDef, Sample, SampleOperand};
-pub use plan::{Alias, AxisOrder, KernelId, Place, Plan, Row, Slot, SlotId, Step};
+pub use plan::{Alias, AxisOrder, AxisPart, KernelId, Place, Plan, Row, Slot, SlotId, Step};
 pub use scalar::{Num, ScalarFn};
 pub use shape::{Shape, Type};
 pub use tensor::{Element, Elements, Scalar, Tensor};

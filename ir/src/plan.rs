@@ -3,16 +3,18 @@
 //! Pass `lower` writes a plan whose buffers have no places in the arena yet (stage `kernels`); pass `plan_memory`
 //! gives them places and decides which updates happen in place (stage `plan`).
 
+mod order;
 mod part;
 mod site;
 
 use std::collections::BTreeSet;
 
+pub use order::{AxisOrder, AxisPart};
 pub use part::{Alias, Row};
 pub use site::{Site, homes, loops, sites};
 use smallvec::SmallVec;
 
-use crate::{Access, Buffer, Init, Kernel, Shape, Stage, Tensor, Type, visits};
+use crate::{Access, Buffer, Init, Kernel, Stage, Tensor, Type, visits};
 
 /// A kernel of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,78 +56,6 @@ pub enum Place {
         /// Which of its rows. In a loop it may be another row in each iteration.
         row: Row,
     },
-}
-
-/// In which order the axes of a tensor lie in memory: axis `i` of what is in memory, from the outermost on, is axis
-/// `order[i]` of what the user knows. Row-major memory has no axes out of order.
-///
-/// ```
-/// use ir::{AxisOrder, Shape};
-/// let channels_last = AxisOrder::new(&[0, 2, 3, 1]);
-/// let known = Shape::from([8, 3, 224, 224]);
-/// assert_eq!(channels_last.in_memory(&known), Shape::from([8, 224, 224, 3]));
-/// assert_eq!(channels_last.known(&channels_last.in_memory(&known)), known);
-/// assert!(AxisOrder::new(&[0, 1, 2]).is_row_major());
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct AxisOrder(SmallVec<[usize; 4]>);
-
-impl AxisOrder {
-    /// This order, a permutation of the axes.
-    pub fn new(order: &[usize]) -> AxisOrder {
-        let is_row_major = order.iter().enumerate().all(|(at, &axis)| at == axis);
-        AxisOrder(if is_row_major { SmallVec::new() } else { SmallVec::from_slice(order) })
-    }
-
-    /// Whether it is an order of so many axes.
-    pub fn is_permutation(&self, rank: usize) -> bool {
-        self.is_row_major() || (self.0.len() == rank && (0..rank).all(|axis| self.0.contains(&axis)))
-    }
-
-    /// Whether memory is row-major.
-    pub fn is_row_major(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The axes in the order in which they lie in memory; none where memory is row-major.
-    pub fn axes(&self) -> &[usize] {
-        &self.0
-    }
-
-    /// The order where the axes of what is in memory are put in this order, a permutation of them.
-    ///
-    /// ```
-    /// let (reversed, known) = (ir::AxisOrder::new(&[2, 1, 0]), ir::Shape::from([5, 6, 7]));
-    /// let order = reversed.then(&[1, 2, 0]);
-    /// assert_eq!(order.in_memory(&known), ir::Shape::from([6, 5, 7]));
-    /// assert!(reversed.then(&[2, 1, 0]).is_row_major());
-    /// ```
-    pub fn then(&self, axes: &[usize]) -> AxisOrder {
-        let order: Vec<usize> = axes.iter().map(|&axis| self.0.get(axis).copied().unwrap_or(axis)).collect();
-        AxisOrder::new(&order)
-    }
-
-    /// The shape of what is in memory.
-    pub fn in_memory(&self, known: &Shape) -> Shape {
-        if self.is_row_major() { known.clone() } else { self.0.iter().map(|&axis| known[axis]).collect() }
-    }
-
-    /// The shape that the user knows.
-    pub fn known(&self, in_memory: &Shape) -> Shape {
-        let place = |axis: usize| self.0.iter().position(|&other| other == axis).unwrap_or(axis);
-        (0..in_memory.rank()).map(|axis| in_memory[place(axis)]).collect()
-    }
-
-    /// For each element in memory, in order, its row-major number in the shape that the user knows.
-    pub fn elements(&self, known: &Shape) -> Vec<usize> {
-        let strides = known.strides();
-        let axes: Vec<usize> =
-            if self.is_row_major() { (0..known.rank()).collect() } else { self.0.to_vec() };
-        axes.into_iter().fold(vec![0], |before, axis| {
-            let steps = |&first: &usize| (0..known[axis]).map(move |at| (first, at));
-            before.iter().flat_map(steps).map(|(first, at)| first + at * strides[axis]).collect()
-        })
-    }
 }
 
 /// A piece of memory that holds one value.

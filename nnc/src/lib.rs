@@ -73,6 +73,6 @@ pub use error::Error;
 pub use generator::{Generator, Sampling};
 pub use model::{Model, load, load_with};
 pub use passes::Convolution;
-pub use runtime::{Executable, KernelTime, PhaseTime, Pool, RunError, State};
+pub use runtime::{Executable, KernelTime, Memory, PhaseTime, Pool, RunError, State};
 pub use trainer::{Trainer, TrainerOptions};
 pub use {ir, nn};

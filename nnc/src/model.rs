@@ -8,7 +8,7 @@ use ir::{Shape, Tensor, Type};
 use nn::supervised::PREDICTION;
 use runtime::{Executable, State};
 
-use crate::checkpoint::{Checkpoint, Description, Identity, set_states};
+use crate::checkpoint::{Description, Identity, Reader, metadata_of, read_states};
 #[cfg(feature = "data-csv")]
 use crate::data::csv::Encoding;
 use crate::data::{Arrays, Dataset, Examples, Normalisation, Targets};
@@ -61,7 +61,8 @@ pub fn load(path: impl AsRef<Path>) -> Result<Model, Error> {
 pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Model, Error> {
     let path = path.as_ref();
     let invalid = |problem: String, help: &str| Error::invalid(path.display().to_string(), problem, help);
-    let Checkpoint { metadata, states, .. } = Checkpoint::read(path)?;
+    let mut file = Reader::open(path)?;
+    let metadata = metadata_of(path, file.text.as_deref())?;
     let Some(graph) = metadata.graph else {
         let help = "use it in the program that trains it: its graph does not follow from the number of rows";
         return Err(invalid("it holds weights, and no graph to use them with".into(), help));
@@ -69,11 +70,11 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Model, Err
     let predictor =
         Predictor::of_template(&metadata.model, graph, &metadata.results, metadata.parameters, options)?;
     let predictor = predictor.with_domains(metadata.domains);
-    let mut state = predictor.initial_state(0)?;
-    let is_known = |name: &String| predictor.states().iter().any(|(known, _)| known == name);
-    let weights: Vec<(String, Tensor)> = states.into_iter().filter(|(name, _)| is_known(name)).collect();
-    set_states(&mut state, &weights, predictor.states())
-        .map_err(|error| invalid(error.to_string(), "give a model or a checkpoint that nnc has written"))?;
+    let mut state = predictor.zero_state()?;
+    read_states(&mut state, &mut file, predictor.states()).map_err(|error| match error {
+        Error::Invalid(_) => invalid(error.to_string(), "give a model or a checkpoint that nnc has written"),
+        other => other,
+    })?;
     Ok(Model { predictor, state, description: metadata.description })
 }
 

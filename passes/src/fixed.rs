@@ -43,6 +43,14 @@ impl Fixed {
     }
 }
 
+/// Whether a plan writes states. One that does not is free to choose the order of their axes: one that trains, and writes them,
+/// would have to reorder those of others before each run.
+pub fn writes_states(plan: &Plan) -> bool {
+    let is_state = |slot: SlotId| matches!(plan.slot(slot).place, Place::State { .. });
+    !plan.updates.is_empty()
+        || plan.steps.iter().any(|step| plan.roots_written(step).into_iter().any(is_state))
+}
+
 /// For each slot that is no part of another, whether it holds the same in each run before any step is moved.
 fn kept_slots(plan: &Plan) -> Vec<bool> {
     let is_kept = |slot: &Slot| matches!(slot.place, Place::State { .. } | Place::Constant(_));

@@ -21,11 +21,12 @@ mod moves;
 pub mod pool;
 pub mod profile;
 mod program;
+mod reorder;
 pub mod state;
 
 pub use buffer::{Arena, Buffer};
 pub use error::RunError;
-pub use executable::Executable;
+pub use executable::{Executable, Memory};
 pub use pool::Pool;
 pub use profile::{KernelTime, PhaseTime};
 pub use state::State;

@@ -349,9 +349,10 @@ fn change_kernel(kernel: &mut Kernel, random: &mut Random) {
         }
         4 => {
             let [filters, transformed] = [(); 2].map(|()| BufferId(random.below(buffers + 1) as u32));
-            kernel.winograd = match random.below(3) {
+            kernel.winograd = match random.below(4) {
                 0 => Some(Winograd::Gradient),
-                1 => Some(Winograd::Convolution { filters, transformed }),
+                1 => Some(Winograd::Convolution { filters, transformed: Some(transformed) }),
+                2 => Some(Winograd::Convolution { filters, transformed: None }),
                 _ => None,
             };
         }

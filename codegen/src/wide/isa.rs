@@ -83,6 +83,7 @@ instructions! {
     FMA_132: VEX_Vfmadd132ps_ymm_ymm_ymmm256, EVEX_Vfmadd132ps_zmm_k1z_zmm_zmmm512b32_er;
     FMA_213: VEX_Vfmadd213ps_ymm_ymm_ymmm256, EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er;
     FMA_231: VEX_Vfmadd231ps_ymm_ymm_ymmm256, EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er;
+    FNMA_231: VEX_Vfnmadd231ps_ymm_ymm_ymmm256, EVEX_Vfnmadd231ps_zmm_k1z_zmm_zmmm512b32_er;
     SCALE_F32: INVALID, EVEX_Vscalefps_zmm_k1z_zmm_zmmm512b32_er;
     RANGE_F32: INVALID, EVEX_Vrangeps_zmm_k1z_zmm_zmmm512b32_imm8_sae;
     COMPARE_F32: VEX_Vcmpps_ymm_ymm_ymmm256_imm8, EVEX_Vcmpps_kr_k1_zmm_zmmm512b32_imm8_sae;

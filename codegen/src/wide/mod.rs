@@ -22,6 +22,7 @@ mod access;
 pub mod assembler;
 pub mod body;
 mod cold;
+pub mod filters;
 pub mod function;
 pub mod isa;
 pub mod pack;

@@ -2,43 +2,43 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value};
-use ir::Affine;
 use ir::winograd::{self, OUTPUTS, POINTS, PRODUCTS};
-use smallvec::{SmallVec, smallvec};
 
+use super::filters::{Made, made_bytes, waiting_bytes};
+use super::products::{Depth, Products, sums_at};
 use super::redo::{choose, clear};
 use super::steps::{
-    at, call, each_block, each_row, finish, lines, number, register_tile, store_matrix, store_of_sum,
-    tile_spec, transform_at_points, zero,
+    at, buffer, call, each_block, each_row, finish, lines, number, register_tile, store_matrix,
+    transform_at_points, zero,
 };
-use super::{Chunk, WinogradPlan};
+use super::{Chunk, Filters, WinogradPlan};
 use crate::Target;
 use crate::contraction::parts::{emit_panel_at_lines, scratch_bytes};
 use crate::emit::Emitter;
 use crate::emit::function::{Call, Emitted, emit_function};
 use crate::emit::loops::each;
 use crate::emit::strips::StripBuilder;
-use crate::nest::{Nest, Place};
+use crate::nest::Nest;
+use crate::wide::tile::LINE;
 use crate::wide::tile::depth::{Count, Level, UNROLL};
-use crate::wide::tile::{LINE, TileSpec, emit_tile};
 use crate::wide::transform::{Matrix, TransformSpec, emit_transform};
 
 /// Sizes of what lies between the steps, in bytes.
-struct Sizes {
+pub struct Sizes {
     /// A place of the image: its channels.
-    place: i64,
+    pub place: i64,
     /// The sums of a place.
-    sums: i64,
+    pub sums: i64,
     /// The places of an image's line that tiles read.
     places: usize,
     /// The places that tiles read in a line, zeros included.
     padded: usize,
     /// Rows and columns of a register tile of products.
-    tile: (usize, usize),
+    pub tile: (usize, usize),
     /// The factors of a block at one point: tiles by channels.
-    factors: i64,
+    pub factors: i64,
     /// The sums of a block at one point: tiles by output channels.
-    products: i64,
+    pub products: i64,
     /// The transformed filters of a panel.
     panel: i64,
 }
@@ -47,8 +47,10 @@ impl Sizes {
     fn new(plan: &WinogradPlan<'_>) -> Sizes {
         let horizontal = &plan.horizontal;
         let padded = horizontal.tiles() * OUTPUTS + POINTS - OUTPUTS;
-        let tile = register_tile(plan.isa, plan.panel);
-        let tiles = (plan.block * horizontal.tiles()).next_multiple_of(tile.0);
+        let (most_rows, columns) = register_tile(plan.isa, plan.panel);
+        let tiles = plan.block * horizontal.tiles();
+        let tile = (rows_for(tiles, most_rows, columns / plan.isa.lanes()), columns);
+        let tiles = tiles.next_multiple_of(tile.0);
         // A line of the cache in between keeps the points from sharing the sets of caches.
         let plane = |channels: usize| (tiles * channels * 4).next_multiple_of(64) as i64 + 64;
         Sizes {
@@ -69,16 +71,28 @@ impl Sizes {
     }
 }
 
+/// The rows of register tiles of so many vectors that multiply a block of tiles in the least time: the last one may have rows that
+/// are no tiles.
+fn rows_for(tiles: usize, most_rows: usize, vectors: usize) -> usize {
+    /// Multiply-adds in the time that a step of the depth takes beside them.
+    const PER_STEP: usize = 2;
+    /// Fewer sums wait for each other.
+    const FEWEST_SUMS: usize = 12;
+    let fewest = FEWEST_SUMS.div_ceil(vectors).min(most_rows);
+    let time = |rows: &usize| tiles.div_ceil(*rows) * (rows * vectors + PER_STEP);
+    (fewest..=most_rows).rev().min_by_key(time).unwrap_or(most_rows)
+}
+
 /// Memory of this thread.
-struct Scratch {
+pub struct Scratch {
     /// A line of zeros.
     zeros: Value,
     /// The lines of a row of tiles, transformed along the columns: `[6, places, channels]`.
     lines: Value,
     /// The factors of a block: `[36, tiles, channels]`.
-    factors: Value,
+    pub factors: Value,
     /// The sums of a block: `[36, tiles, columns]`.
-    products: Value,
+    pub products: Value,
     /// The sums of a row of tiles, transformed along the rows: `[places, 6, columns]`.
     sums: Value,
     /// The matrix of the last transform.
@@ -87,6 +101,10 @@ struct Scratch {
     greatest: Value,
     /// A panel of filters that are not transformed.
     packed: Value,
+    /// Filters that are transformed here, see [`filters`](super::filters).
+    pub made: Value,
+    /// Sums that wait for the next block of channels.
+    pub waiting: Value,
 }
 
 /// The part of a result that is computed.
@@ -140,6 +158,8 @@ fn take_scratch(
         matrix: take((OUTPUTS * POINTS * 4) as i64),
         greatest: take(plan.isa.vector_bytes() as i64),
         packed: take(scratch_bytes(&plan.direct) as i64),
+        made: take(made_bytes(plan)),
+        waiting: take(waiting_bytes(plan, sizes)),
     }
 }
 
@@ -275,50 +295,36 @@ fn multiply(
     scratch: &Scratch,
     (tiles, (first_panel, end)): (Value, (Value, Value)),
 ) {
-    let (rows, columns) = sizes.tile;
-    let strip = store_of_sum();
-    let depth =
-        [Level { count: Count::Static(plan.channels), left_step: 4, right_step: 4 * plan.panel as i64 }];
-    let row_steps = [sizes.sums];
+    let filters = match plan.filters {
+        Filters::Transformed(filters) => buffer(emitter, filters),
+        Filters::Taps { .. } => {
+            let made = Made { plan, sizes, scratch };
+            return each(emitter, first_panel, end, &mut |emitter, panel| {
+                made.multiply(emitter, tiles, panel)
+            });
+        }
+    };
     let lines_ahead = lines_ahead(plan, sizes);
-    let spec =
-        TileSpec { lines_ahead, ..tile_spec((rows, columns), &depth, sizes.place, &strip, &row_steps) };
-    let function = emit_tile(plan.isa, &spec);
-    // The rows of the last register tile that are no tiles hold what was there before; nothing reads their sums.
-    let up = emitter.b.ins().iadd_imm_s(tiles, rows as i64 - 1);
-    let register_tiles = emitter.b.ins().udiv_imm_u(up, rows as i64);
-    let filters = emitter.base_address(&Place {
-        buffer: plan.filters,
-        offset: Affine::constant(0),
-        picks: smallvec![],
-        bounds: smallvec![],
-    });
+    let depth = Depth { channels: plan.channels, lines_ahead, is_blocked: false };
+    let products = Products::new(emitter, plan, sizes, &depth, tiles);
     let panels = plan.columns / plan.panel;
-    let [none, products, parts] = [0, PRODUCTS, plan.panel / columns].map(|at| number(emitter, at));
-    let part_bytes = 4 * columns as i64;
+    let [none, points] = [0, PRODUCTS].map(|at| number(emitter, at));
     // The panel that follows lies behind this one; that after the last is the first at the next point.
     let last = emitter.b.ins().iadd_imm_s(end, -1);
     let back = emitter.b.ins().isub(first_panel, last);
     let to_first = emitter.b.ins().iadd_imm_s(back, panels as i64);
     let to_first = emitter.b.ins().imul_imm_s(to_first, sizes.panel);
     let to_next = number(emitter, sizes.panel as usize);
-    each(emitter, none, products, &mut |emitter, point| {
-        let left = at(emitter, scratch.factors, point, sizes.factors);
+    each(emitter, none, points, &mut |emitter, point| {
         let right = at(emitter, filters, point, panels as i64 * sizes.panel);
-        let sums = at(emitter, scratch.products, point, sizes.products);
         each(emitter, first_panel, end, &mut |emitter, panel| {
             let is_last = emitter.b.ins().icmp(IntCC::Equal, panel, last);
             let ahead = emitter.b.ins().select(is_last, to_first, to_next);
             let ahead = (lines_ahead > 0).then_some(ahead);
             let right = at(emitter, right, panel, sizes.panel);
-            let sums = at(emitter, sums, panel, 4 * plan.panel as i64);
-            each(emitter, none, parts, &mut |emitter, part| {
-                let right = at(emitter, right, part, part_bytes);
-                let sums = at(emitter, sums, part, part_bytes);
-                let words: SmallVec<[Value; 5]> =
-                    [left, right, register_tiles].into_iter().chain(ahead).chain([sums]).collect();
-                call(emitter, function.clone(), &words);
-            });
+            let left = at(emitter, scratch.factors, point, sizes.factors);
+            let sums = sums_at(emitter, plan, sizes, scratch, (point, panel));
+            products.of_panel(emitter, (left, right), &|_, _| ahead.into_iter().collect(), sums);
         });
     });
 }
@@ -326,7 +332,7 @@ fn multiply(
 /// How many lines of the panel that follows each round of a register tile fetches, so that it is near when it is needed.
 fn lines_ahead(plan: &WinogradPlan<'_>, sizes: &Sizes) -> usize {
     let (rows, columns) = sizes.tile;
-    if columns != plan.panel {
+    if columns != plan.panel || matches!(plan.filters, Filters::Taps { .. }) {
         return 0;
     }
     let round_lines = UNROLL * columns * 4 / LINE;

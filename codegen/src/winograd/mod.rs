@@ -1,7 +1,7 @@
 //! Winograd's convolution: filters of three by three with a stride of one, in a quarter of the products.
 //!
-//! In: a nest that is such a convolution (or its gradient for the input), and has its filters transformed beside them. Out: a
-//! function that computes it by [`ir::winograd`] in blocks of tiles:
+//! In: a nest that is such a convolution (or its gradient for the input), and may have its filters transformed beside them. Out:
+//! a function that computes it by [`ir::winograd`] in blocks of tiles:
 //!
 //! 1. Each tile of six by six inputs is transformed, along its columns and then along its rows, into 36 factors per channel.
 //!    Zeros stand for what is outside of the image.
@@ -15,13 +15,18 @@
 //! has all of them and the filters are far, panels of filters, so that no two threads read the same ones. Each result is the
 //! same whatever the cuts are.
 //!
+//! Where filters are not transformed beforehand, [a panel of them](filters) is, at six of the 36 points at a time, right before it is
+//! multiplied with: what is read from memory is a quarter as much. Chunks are panels then, so that none is transformed twice.
+//!
 //! Cost model: what a block holds, 36 factors and 36 sums per tile, should stay in the second level of cache beside the filters
 //! that it meets; but where the filters are larger than that, they are read once per block, so blocks are as large as makes
 //! that reading cheap beside the products.
 
 mod emit;
+mod filters;
 pub mod gradient;
 mod gradient_steps;
+mod products;
 mod recognise;
 mod redo;
 mod steps;
@@ -56,8 +61,7 @@ pub struct WinogradPlan<'a> {
     columns: usize,
     /// The columns of a panel of transformed filters.
     panel: usize,
-    /// The transformed filters.
-    filters: BufferId,
+    filters: Filters,
     isa: Isa,
     /// The most rows of tiles in a block.
     block: usize,
@@ -72,6 +76,20 @@ enum Chunk {
     Rows(usize),
     /// The output channels of a panel of filters, with all rows of tiles.
     Panel,
+}
+
+/// Where transformed filters come from.
+#[derive(Clone, Copy, Debug)]
+enum Filters {
+    /// They are in memory.
+    Transformed(BufferId),
+    /// They are made here of filters with their columns side by side.
+    Taps {
+        /// From one of the nine taps to the next, in bytes.
+        tap: i64,
+        /// From a channel to the next, in bytes.
+        channel: i64,
+    },
 }
 
 /// An axis along which filters move over an image.
@@ -120,7 +138,7 @@ impl WinogradPlan<'_> {
     }
 }
 
-/// Plans a convolution; `None` where the nest is none, its filters are not there transformed, vectors are not wide, the image
+/// Plans a convolution; `None` where the nest is none, its filters are not as they should be, vectors are not wide, the image
 /// is too wide, or there are more channels than products that are added one after the other.
 pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>> {
     let mut plan = recognise(nest, target)?;
@@ -128,8 +146,11 @@ pub fn plan<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>> {
     plan.block = rows_of_block(&plan, target).min(rows);
     let has_one_block = plan.block == rows && plan.filter_bytes() > target.l2_bytes / 2;
     let has_panels = plan.columns > plan.panel;
-    plan.chunk =
-        if has_one_block && has_panels { Chunk::Panel } else { Chunk::Rows(rows.div_ceil(MOST_CHUNKS)) };
+    plan.chunk = if (has_one_block && has_panels) || matches!(plan.filters, Filters::Taps { .. }) {
+        Chunk::Panel
+    } else {
+        Chunk::Rows(rows.div_ceil(MOST_CHUNKS))
+    };
     let tiles = plan.block * plan.horizontal.tiles();
     // Sums over channels are not cut.
     let is_short = plan.channels <= MOST_PRODUCTS;

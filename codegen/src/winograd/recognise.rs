@@ -4,7 +4,7 @@ use ir::winograd::{TAPS, filter_shape};
 use ir::{AxisId, Winograd};
 
 use super::steps::register_tile;
-use super::{Chunk, Spatial, WinogradPlan};
+use super::{Chunk, Filters, Spatial, WinogradPlan};
 use crate::Target;
 use crate::contraction::parts::plan_in_parts;
 use crate::contraction::{Contraction, recognise as recognise_contraction};
@@ -25,6 +25,13 @@ pub fn recognise<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>
     let is_spatial = |axis: AxisId| axis == vertical.axis || axis == horizontal.axis;
     let (channels, columns) = (nest.extent(channel), nest.extent(contraction.column));
     let shape = filter_shape(channels, columns)?;
+    let taps = [vertical_tap, horizontal_tap, channel];
+    let filters_here = match transformed {
+        Some(buffer) if nest.buffers[buffer.0 as usize].ty.shape == shape => Filters::Transformed(buffer),
+        Some(_) => return None,
+        None => filters_of_taps(&contraction, taps)
+            .filter(|_| vertical.is_backwards == horizontal.is_backwards)?,
+    };
     let fits = contraction.batch.is_empty()
         && contraction.right.buffer == filters
         && contraction.left.offset.coefficient(channel) == 1
@@ -35,7 +42,6 @@ pub fn recognise<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>
             .all(|bound| bound.index.terms().iter().any(|term| is_spatial(term.0)))
         && horizontal.step == channels as i64
         && channels.is_multiple_of(isa.lanes())
-        && nest.buffers[transformed.0 as usize].ty.shape == shape
         && is_strip(nest, &contraction, vertical.axis);
     let images: Vec<AxisId> = left_axes.into_iter().filter(|&axis| !is_spatial(axis)).collect();
     let lines = images.iter().copied().chain([vertical.axis]).collect();
@@ -50,11 +56,27 @@ pub fn recognise<'a>(nest: &'a Nest, target: &Target) -> Option<WinogradPlan<'a>
         channels,
         columns,
         panel: shape[3],
-        filters: transformed,
+        filters: filters_here,
         isa,
         block: 0,
         chunk: Chunk::Panel,
     })
+}
+
+/// Filters as the nest reads them, where their nine taps are as far apart from each other and their columns side by side.
+fn filters_of_taps(
+    contraction: &Contraction<'_>,
+    [vertical, horizontal, channel]: [AxisId; 3],
+) -> Option<Filters> {
+    let Place { offset, bounds, .. } = contraction.right;
+    let bytes = |axis: AxisId| 4 * offset.coefficient(axis);
+    let (tap, channel) = (bytes(horizontal), bytes(channel));
+    let fits = bytes(vertical) == TAPS as i64 * tap
+        && bytes(contraction.column) == 4
+        && offset.offset() == 0
+        && bounds.is_empty()
+        && [TAPS as i64 * bytes(vertical), channel].into_iter().all(is_step);
+    fits.then_some(Filters::Taps { tap, channel })
 }
 
 /// The axis, one of these, that moves over an image with a tap.

@@ -3,12 +3,13 @@
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
 use ir::winograd::{OUTPUTS, POINTS};
-use ir::{AxisId, DType};
-use smallvec::SmallVec;
+use ir::{Affine, AxisId, BufferId, DType};
+use smallvec::{SmallVec, smallvec};
 
 use crate::emit::loops::each;
 use crate::emit::strips::Epilogue;
 use crate::emit::{Emitter, memory};
+use crate::nest::Place;
 use crate::wide::strip::{Argument, Store, Stream, Strip};
 use crate::wide::tile::depth::Level;
 use crate::wide::tile::{TileSpec, emit_tile};
@@ -49,6 +50,16 @@ pub fn transform_at_points(
 pub fn at(emitter: &mut Emitter<'_, '_>, address: Value, index: Value, bytes: i64) -> Value {
     let offset = emitter.b.ins().imul_imm_s(index, bytes);
     emitter.b.ins().iadd(address, offset)
+}
+
+/// The address of a buffer.
+pub fn buffer(emitter: &mut Emitter<'_, '_>, buffer: BufferId) -> Value {
+    emitter.base_address(&Place {
+        buffer,
+        offset: Affine::constant(0),
+        picks: smallvec![],
+        bounds: smallvec![],
+    })
 }
 
 /// A number.

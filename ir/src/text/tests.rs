@@ -462,7 +462,12 @@ kernel @k(%w: f32[3, 3, 16, 16], %u: f32[36, 1, 16, 16]) -> (%y: f32[4]) {
 ";
     let kernel = parse_kernel(source).expect("valid");
     assert!(verify_kernel(&kernel).is_ok());
-    let winograd = Winograd::Convolution { filters: BufferId(0), transformed: BufferId(1) };
+    let winograd = Winograd::Convolution { filters: BufferId(0), transformed: Some(BufferId(1)) };
+    assert_eq!(kernel.winograd, Some(winograd));
+    assert_eq!(kernel.to_string(), source);
+    let source = source.replace("winograd %u of %w", "winograd %w");
+    let kernel = parse_kernel(&source).expect("valid");
+    let winograd = Winograd::Convolution { filters: BufferId(0), transformed: None };
     assert_eq!(kernel.winograd, Some(winograd));
     assert_eq!(kernel.to_string(), source);
 }

@@ -94,7 +94,9 @@ impl Verifier<'_> {
         let Some(Winograd::Convolution { filters, transformed }) = self.kernel.winograd else {
             return Ok(());
         };
-        let (filters, transformed) = (self.buffer(filters)?, self.buffer(transformed)?);
+        let filters = self.buffer(filters)?;
+        let Some(transformed) = transformed else { return Ok(()) };
+        let transformed = self.buffer(transformed)?;
         let elements = filters.ty.shape.elements() / (winograd::TAPS * winograd::TAPS) * winograd::PRODUCTS;
         let fits = transformed.access == Access::Read
             && [filters, transformed].iter().all(|buffer| buffer.ty.dtype == DType::F32)

@@ -61,10 +61,11 @@ fn verify_slots(plan: &Plan) -> Result<(), Error> {
             return fail(&format!("slot %{}", slot.name), problem, "use at most 2^31");
         }
         if let Place::State { order, .. } = &slot.place
-            && !order.is_permutation(slot.ty.shape.rank())
+            && !order.fits(&slot.ty.shape)
         {
-            let problem = format!("its axes are not in an order of {} axes", slot.ty.shape.rank());
-            return fail(&format!("slot %{}", slot.name), problem, "name each axis once, counted from 0");
+            let problem = format!("`{order}` is no order of the axes {}", slot.ty.shape);
+            let help = "name each axis once, counted from 0, or its blocks and the places in them";
+            return fail(&format!("slot %{}", slot.name), problem, help);
         }
         let role = match slot.place {
             Place::Input => "input",

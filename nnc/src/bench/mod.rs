@@ -20,7 +20,7 @@ pub mod workload;
 use std::time::{Duration, Instant};
 
 use ir::{AxisId, Inst, Kernel, Place, Stmt, Tensor};
-use runtime::{KernelTime, RunError};
+use runtime::{KernelTime, Memory, RunError};
 
 use crate::{Error, Executable, Options, State, compile};
 use data::Data;
@@ -43,6 +43,10 @@ pub struct Report {
     pub first_run_ms: f64,
     /// The greatest size that the memory of the process had.
     pub rss_mb: Option<f64>,
+    /// The size of the states, parameters for the most part.
+    pub state_bytes: usize,
+    /// What the program has beside them.
+    pub memory: Memory,
     /// The loss of the first step; of workloads without a loss, the mean absolute value of the output.
     pub loss_first: f64,
     /// What the arithmetic of the workload's matrix products and the median amount to, in GFLOP/s.
@@ -75,10 +79,10 @@ pub fn prepare(workload: &Workload, data: Data, options: &Options) -> Result<Pre
     let flops = model.flops();
     let (parameters, inputs) = data.bind(&model)?;
     let mut state = State::new(program.plan(), 0)?;
-    for (name, tensor) in &parameters {
-        state.set(name, tensor)?;
+    // Each goes once it has been copied.
+    for (name, tensor) in parameters {
+        state.set(&name, &tensor)?;
     }
-    drop(parameters);
     let inputs: Vec<Tensor> = in_order(&program, inputs)?;
     program.set_profiling(true);
     let start = Instant::now();
@@ -106,6 +110,8 @@ impl Prepared {
             compile_ms: self.compile_ms,
             first_run_ms: self.first_run_ms,
             rss_mb: peak_memory_mb(),
+            state_bytes: self.state.bytes(),
+            memory: self.program.memory(),
             loss_first: self.loss_first,
             gflops: self.flops.map(rate),
             gigabytes_per_s: workload.bytes.map(|bytes| rate(bytes as f64)),

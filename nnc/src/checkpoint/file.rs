@@ -1,4 +1,5 @@
-//! Tensors with a text beside them in a file of the format safetensors, sealed by a digest of the whole file.
+//! Tensors with a text beside them in a file of the format safetensors, sealed by a digest of the whole file: how one is
+//! written, and read as a whole.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -7,20 +8,21 @@ use std::path::Path;
 
 use ir::{DType, Tensor};
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::half;
+use super::reader::Reader;
 use crate::{Error, files, memory};
 
 /// The key of our text among the metadata of a file: one key, so that a file has the same bytes each time.
-const KEY: &str = "nnc";
+pub const KEY: &str = "nnc";
 /// How the digest begins in the header of a file: a field of the text, which is JSON within JSON.
 const DIGEST_FIELD: &str = r#"\"file_sha256\":\""#;
 /// What stands for the digest where there is none yet: as many digits as it has.
 pub const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-const HELP: &str = "give a whole safetensors file, as `nnc train` writes them";
+pub const HELP: &str = "give a whole safetensors file, as `nnc train` writes them";
 
 /// What a file holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,9 +35,9 @@ pub struct Contents {
 
 /// The part of a text that is known here.
 #[derive(Serialize, Deserialize)]
-struct Seal {
+pub struct Seal {
     /// The SHA-256 of the file as it is with [`NO_DIGEST`] in the place of this.
-    file_sha256: String,
+    pub file_sha256: String,
 }
 
 /// Writes a file; one that was there is replaced whole or not at all. `text` is that of a JSON object with [`NO_DIGEST`] in
@@ -76,43 +78,16 @@ pub fn write_plain<'a>(
 /// Reads a file. Floating-point numbers of 16 bits become `f32`; integers become `i32` or `i64`, whichever has all of them.
 ///
 /// # Errors
-/// Where it cannot be read, is no whole safetensors file, is not what was written, or holds elements of a dtype that nnc has not.
+/// As [`Reader::open`].
 pub fn read(path: &Path) -> Result<Contents, Error> {
-    let bytes = files::read(path)?;
-    let malformed = |problem: String| Error::invalid(path.display().to_string(), problem, HELP);
-    let (header_bytes, header) =
-        SafeTensors::read_metadata(&bytes).map_err(|error| malformed(in_words(&error, bytes.len())))?;
-    let text = header.metadata().as_ref().and_then(|texts| texts.get(KEY).cloned());
-    let seal = text.as_deref().and_then(|text| serde_json::from_str::<Seal>(text).ok());
-    if let Some(Seal { file_sha256 }) = seal {
-        let place = place_of_digest(&bytes);
-        let is_whole = place.is_some_and(|place| {
-            bytes[place.clone()] == *file_sha256.as_bytes() && digest(&bytes, &place) == file_sha256
-        });
-        if !is_whole {
-            let problem = "its bytes are not those that were written: it is damaged";
-            return Err(Error::invalid(path.display().to_string(), problem, "give another"));
-        }
-    }
-    let data = &bytes[size_of::<u64>() + header_bytes..];
-    let mut tensors = Vec::new();
-    for (name, info) in header.tensors() {
-        // `read_metadata` has checked that the offsets are within the data and as far apart as the shape says.
-        let (begin, end) = info.data_offsets;
-        let bytes = &data[begin..end];
-        let subject = || format!("{}, `{name}`", path.display());
-        // Numbers become at most four times as wide.
-        memory::check(&subject(), bytes.len().saturating_mul(4))?;
-        let tensor = of_little_endian(info.dtype, &info.shape, bytes)
-            .map_err(|(problem, help)| Error::invalid(subject(), problem, help))?;
-        tensors.push((name, tensor));
-    }
-    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Ok(Contents { tensors, text })
+    let mut reader = Reader::open(path)?;
+    let names: Vec<String> = reader.tensors().map(|(name, _)| name.to_owned()).collect();
+    let tensors = names.into_iter().enumerate().map(|(index, name)| Ok((name, reader.read(index)?)));
+    Ok(Contents { tensors: tensors.collect::<Result<_, Error>>()?, text: reader.text })
 }
 
 /// Where the digits of the digest are in a file.
-fn place_of_digest(file: &[u8]) -> Option<Range<usize>> {
+pub fn place_of_digest(file: &[u8]) -> Option<Range<usize>> {
     let header = file.windows(DIGEST_FIELD.len()).position(|window| window == DIGEST_FIELD.as_bytes())?;
     let start = header + DIGEST_FIELD.len();
     let place = start..start + NO_DIGEST.len();
@@ -127,7 +102,7 @@ fn digest(file: &[u8], place: &Range<usize>) -> String {
 }
 
 /// What is wrong with a file, for its user.
-fn in_words(error: &SafeTensorError, size_bytes: usize) -> String {
+pub fn in_words(error: &SafeTensorError, size_bytes: u64) -> String {
     match error {
         SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
             format!("it ends after {size_bytes} bytes, within its header")
@@ -140,7 +115,7 @@ fn in_words(error: &SafeTensorError, size_bytes: usize) -> String {
     }
 }
 
-fn dtype_in_file(dtype: DType) -> Dtype {
+pub fn dtype_in_file(dtype: DType) -> Dtype {
     match dtype {
         DType::F32 => Dtype::F32,
         DType::F64 => Dtype::F64,
@@ -158,7 +133,7 @@ pub fn little_endian_bytes(tensor: &Tensor) -> Vec<u8> {
 }
 
 /// The tensor of these elements, of the dtype that has all their numbers, or what is wrong with them, and what to do.
-fn of_little_endian(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Tensor, (String, &'static str)> {
+pub fn of_little_endian(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Tensor, (String, &'static str)> {
     /// The elements, each made of as many bytes as it has.
     fn read<const SIZE: usize, T>(bytes: &[u8], make: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
         bytes.as_chunks().0.iter().map(|&chunk| make(chunk)).collect()

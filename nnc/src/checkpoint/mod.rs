@@ -13,6 +13,7 @@ mod file;
 mod folder;
 pub(crate) mod half;
 mod metadata;
+mod reader;
 mod template;
 
 use std::path::Path;
@@ -27,6 +28,7 @@ pub(crate) use file::write_plain;
 pub use folder::Folder;
 pub(crate) use metadata::hexadecimal;
 pub use metadata::{Description, Identity, Metadata, Position, Settings, differences};
+pub(crate) use reader::Reader;
 pub use template::Template;
 
 /// What stands before the names of the best weights so far; no state can be called so.
@@ -65,21 +67,26 @@ impl Checkpoint {
     /// # Errors
     /// Where it cannot be read, is cut off or damaged, or another program has written it.
     pub fn read(path: &Path) -> Result<Checkpoint, Error> {
-        let invalid = |problem: &str, help| Error::invalid(path.display().to_string(), problem, help);
         let contents = file::read(path)?;
-        let Some(text) = contents.text else {
-            let help = "give a checkpoint that `nnc train` has written";
-            return Err(invalid("it holds tensors, and does not say of what model", help));
-        };
-        let metadata: Metadata = serde_json::from_str(&text).map_err(|error| {
-            let problem = format!("what it says of its model cannot be understood: {error}");
-            invalid(&problem, "give a checkpoint that this version of nnc has written")
-        })?;
+        let metadata = metadata_of(path, contents.text.as_deref())?;
         let (best, states) = contents.tensors.into_iter().partition(|(name, _)| name.starts_with(BEST));
         let without_prefix = |(name, tensor): (String, Tensor)| (name[BEST.len()..].to_owned(), tensor);
         let best: Vec<(String, Tensor)> = best;
         Ok(Checkpoint { metadata, states, best: best.into_iter().map(without_prefix).collect() })
     }
+}
+
+/// What the text of a file says of its model.
+pub(crate) fn metadata_of(path: &Path, text: Option<&str>) -> Result<Metadata, Error> {
+    let invalid = |problem: &str, help| Error::invalid(path.display().to_string(), problem, help);
+    let Some(text) = text else {
+        let help = "give a checkpoint that `nnc train` has written";
+        return Err(invalid("it holds tensors, and does not say of what model", help));
+    };
+    serde_json::from_str(text).map_err(|error| {
+        let problem = format!("what it says of its model cannot be understood: {error}");
+        invalid(&problem, "give a checkpoint that this version of nnc has written")
+    })
 }
 
 /// Sets `state` to what `tensors` hold, all or nothing. `expected` are the states of the program as it was built; those that
@@ -92,25 +99,59 @@ pub fn set_states(
     tensors: &[(String, Tensor)],
     expected: &[(String, Type)],
 ) -> Result<(), Error> {
+    let types: Vec<(&str, Type)> =
+        tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.ty())).collect();
+    check_states(state, &types, expected)?;
+    for (name, tensor) in tensors {
+        if state.contains(name) {
+            state.set(name, tensor)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets `state` to what a file holds of the states `expected`, a part of each at a time: the file is in memory at no time.
+///
+/// # Errors
+/// As [`set_states`], and where the file cannot be read.
+pub(crate) fn read_states(
+    state: &mut State,
+    file: &mut Reader,
+    expected: &[(String, Type)],
+) -> Result<(), Error> {
+    let is_expected = |name: &str| expected.iter().any(|(known, _)| known == name);
+    let tensors: Vec<(usize, String, Type)> = file
+        .tensors()
+        .enumerate()
+        .filter(|(_, (name, _))| is_expected(name))
+        .map(|(index, (name, ty))| (index, name.to_owned(), ty.clone()))
+        .collect();
+    let types: Vec<(&str, Type)> = tensors.iter().map(|(_, name, ty)| (name.as_str(), ty.clone())).collect();
+    check_states(state, &types, expected)?;
+    for (index, name, _) in &tensors {
+        if state.contains(name) {
+            state.set_in_parts(name, |elements| file.read_part(*index, elements))?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that tensors of these names and types are the states of a program.
+fn check_states(state: &State, tensors: &[(&str, Type)], expected: &[(String, Type)]) -> Result<(), Error> {
     let another_model = |problem: String| {
         Error::invalid("the checkpoint", problem, "give a checkpoint of the same model and optimizer")
     };
-    let find = |name: &str| tensors.iter().find(|(known, _)| known == name);
-    if let Some((missing, _)) = state.iter().find(|(name, _)| find(name).is_none()) {
+    let is_there = |name: &str| tensors.iter().any(|(known, _)| *known == name);
+    if let Some((missing, _)) = state.iter().find(|(name, _)| !is_there(name)) {
         return Err(another_model(format!("it has no state `{missing}`, which this model has")));
     }
-    for (name, tensor) in tensors {
+    for (name, given) in tensors {
         let Some((_, ty)) = expected.iter().find(|(known, _)| known == name) else {
             return Err(another_model(format!("it has a state `{name}`, which this model has not")));
         };
-        if tensor.ty() != *ty {
-            let given = tensor.ty();
+        if given != ty {
             return Err(another_model(format!("its state `{name}` is {given}, that of this model {ty}")));
         }
-    }
-    let names: Vec<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
-    for (name, tensor) in names.iter().filter_map(|name| find(name)) {
-        state.set(name, tensor)?;
     }
     Ok(())
 }

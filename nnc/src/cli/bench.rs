@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use nnc::bench::data::Data;
 use nnc::bench::{Prepared, Report, Workload, kernel_bytes, prepare};
-use nnc::{Error, Executable, KernelTime, Options, PhaseTime};
+use nnc::{Error, Executable, KernelTime, Memory, Options, PhaseTime};
 use serde_json::{Value, json};
 
 use super::Status;
@@ -83,7 +83,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
         object
     };
     let text = || {
-        let mut text = report_text(&report);
+        let mut text = report_text(&report) + &memory_text(&report);
         if args.time_passes {
             text += &phases_text(&prepared.program);
         }
@@ -113,10 +113,45 @@ fn report_json(report: &Report) -> Value {
         "compiler_ms": report.compile_ms,
         "first_run_ms": report.first_run_ms,
         "rss_mb": report.rss_mb,
+        "memory": memory_json(report),
         "loss_first": report.loss_first,
         "gflops": report.gflops,
         "gbs": report.gigabytes_per_s,
     })
+}
+
+/// What the memory of the process is for, in bytes.
+fn memory_json(report: &Report) -> Value {
+    let Memory { arena_bytes, prepared_bytes, reordered_bytes, output_bytes, scratch_bytes, code_bytes } =
+        report.memory;
+    json!({
+        "state_bytes": report.state_bytes,
+        "arena_bytes": arena_bytes,
+        "prepared_bytes": prepared_bytes,
+        "reordered_bytes": reordered_bytes,
+        "output_bytes": output_bytes,
+        "scratch_bytes": scratch_bytes,
+        "code_bytes": code_bytes,
+    })
+}
+
+/// `memory 259.7 MiB: 233.1 states, 2.3 arena, ..`
+fn memory_text(report: &Report) -> String {
+    let mib = |bytes: usize| format!("{:.1}", bytes as f64 / (1 << 20) as f64);
+    let Memory { arena_bytes, prepared_bytes, reordered_bytes, output_bytes, scratch_bytes, code_bytes } =
+        report.memory;
+    let peak = report.rss_mb.map_or(String::new(), |peak| format!("at most {peak:.1} MiB of memory: "));
+    let parts = [
+        (report.state_bytes, "states"),
+        (arena_bytes, "arena"),
+        (prepared_bytes, "prepared"),
+        (reordered_bytes, "reordered"),
+        (output_bytes, "outputs"),
+        (scratch_bytes, "scratch"),
+        (code_bytes, "code"),
+    ];
+    let parts: Vec<String> = parts.iter().map(|(bytes, name)| format!("{} {name}", mib(*bytes))).collect();
+    format!("{peak}{}\n", parts.join(", "))
 }
 
 fn report_text(report: &Report) -> String {

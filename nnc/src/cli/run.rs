@@ -70,7 +70,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
     let outputs = if args.reference {
         interpret(&program, inputs, states, args)?
     } else {
-        execute(&program, &inputs, &states, args)?
+        execute(&program, &inputs, states, args)?
     };
     for destination in &args.destinations {
         destination.write(&outputs)?;
@@ -100,7 +100,7 @@ pub fn run(args: &Args, output: &Output) -> Result<Status, Error> {
 fn execute(
     program: &Program,
     inputs: &Arrays,
-    states: &Arrays,
+    states: Arrays,
     args: &Args,
 ) -> Result<Vec<(String, Tensor)>, Error> {
     let options = Options { threads: args.threads, optimize: !args.no_optimize, ..args.target.options() };
@@ -111,8 +111,9 @@ fn execute(
     let mut state = State::new(program.plan(), args.seed)?;
     // A state or an input that no result depends on is no longer in the program.
     let known: BTreeSet<String> = state.iter().map(|(name, _)| name.to_owned()).collect();
-    for (name, value) in states.iter().filter(|(name, _)| known.contains(*name)) {
-        state.set(name, value)?;
+    // Each goes once it has been copied.
+    for (name, value) in states.into_iter().filter(|(name, _)| known.contains(name)) {
+        state.set(&name, &value)?;
     }
     let known: BTreeSet<String> = program.inputs().map(|(name, _)| name.to_owned()).collect();
     let inputs: Vec<(&str, &Tensor)> = (inputs.iter())

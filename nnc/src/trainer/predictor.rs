@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ir::{DType, Element, Graph, Shape, Tensor, Type, Value};
+use ir::{DType, Element, Graph, Shape, Tensor, Type, Value, VerifiedPlan};
 use nn::network::{LOSS, evaluation_graph, needed_part};
 use nn::supervised::ROWS;
 use nn::{Context, Domain, Network, Outputs};
-use runtime::{Executable, Pool, State};
+use runtime::{Executable, Pool, RunError, State};
 
 use super::Evaluation;
 use crate::checkpoint::Template;
@@ -269,11 +269,29 @@ impl Predictor {
         Ok(state)
     }
 
+    /// The states of the network, all zero: for who writes each of them.
+    ///
+    /// # Errors
+    /// Where there is no memory for them.
+    pub(crate) fn zero_state(&self) -> Result<State, Error> {
+        let mut state = State::empty();
+        self.adopt_by(&mut state, &|state, plan| state.adopt_zeros(plan))?;
+        Ok(state)
+    }
+
     /// Adds the states that `state` has not, as they are before training.
     ///
     /// # Errors
     /// Where one is there with another type, or there is no memory.
     pub(crate) fn adopt(&self, state: &mut State, seed: u64) -> Result<(), Error> {
+        self.adopt_by(state, &|state, plan| state.adopt(plan, seed))
+    }
+
+    fn adopt_by(
+        &self,
+        state: &mut State,
+        adopt: &dyn Fn(&mut State, &VerifiedPlan) -> Result<(), RunError>,
+    ) -> Result<(), Error> {
         if self.states.iter().all(|(name, _)| state.contains(name)) {
             return Ok(());
         }
@@ -283,7 +301,7 @@ impl Predictor {
                 break;
             }
             let program = self.program(1, what)?;
-            state.adopt(program.plan(), seed)?;
+            adopt(state, program.plan())?;
             self.give_back(1, what, program);
         }
         Ok(())

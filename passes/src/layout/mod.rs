@@ -22,12 +22,12 @@ mod batch_last;
 mod bundles;
 mod classes;
 mod convert;
-mod rewrite;
+pub mod rewrite;
 
 use std::collections::BTreeSet;
 
 use ir::plan::flat_steps;
-use ir::{AxisOrder, KernelId, Place, Plan, SlotId, Step};
+use ir::{AxisOrder, KernelId, Place, Plan, Slot, SlotId, Step};
 
 use batch_last::put_batches_last;
 use bundles::{Bundles, bundles};
@@ -37,7 +37,9 @@ use convert::insert_conversions;
 /// Puts the axes of images and filters in order. A plan that was given to `winograd` or `prepack` has been put in order before,
 /// and what they made of it depends on that.
 pub fn layout(mut plan: Plan) -> Plan {
-    if !plan.prepare.is_empty() || plan.kernels.iter().any(|kernel| kernel.winograd.is_some()) {
+    let is_packed = |slot: &Slot| matches!(&slot.place, Place::State { order, .. } if order.is_blocked());
+    let has_winograd = plan.kernels.iter().any(|kernel| kernel.winograd.is_some());
+    if !plan.prepare.is_empty() || has_winograd || plan.slots.iter().any(is_packed) {
         return plan;
     }
     let (bundles, wanted) = wanted_orders(&plan);

@@ -115,7 +115,7 @@ impl Draft {
 }
 
 /// Calls `visit` with each slot of a step, or of the steps of a loop.
-fn visit_slots(step: &mut Step, visit: &mut dyn FnMut(&mut SlotId)) {
+pub(crate) fn visit_slots(step: &mut Step, visit: &mut dyn FnMut(&mut SlotId)) {
     match step {
         Step::Call { slots, .. } => slots.iter_mut().for_each(visit),
         Step::Copy { from, to } => {
@@ -141,7 +141,7 @@ fn visit_parts(plan: &mut Plan, mut visit: impl FnMut(&mut SlotId)) {
 }
 
 /// Removes the slots of the arena, and the parts of slots, that no step touches.
-fn drop_unused_slots(plan: &mut Plan) {
+pub(crate) fn drop_unused_slots(plan: &mut Plan) {
     let is_placed = |slot: &Slot| !matches!(slot.place, Place::Unplaced | Place::Part { .. });
     let mut is_used: Vec<bool> = plan.slots.iter().map(is_placed).collect();
     let mut touched = Vec::new();

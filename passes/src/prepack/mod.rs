@@ -9,7 +9,9 @@
 //! 3. `panels`: it reads `packed[p, k, l]`, or `packed[p, kh, kw, c, l]`, instead, for `j = 32*p + l`: 32 columns (64
 //!    where the sum is short) of all depths lie side by side, so a tile walks through memory in one direction, and nothing is
 //!    left to pack in a run. With few rows, and where columns are no multiple of 32, it reads `packed[j, k]`, each element
-//!    after the one before. A step of `prepare` fills `packed`, once for all products that read `w` so.
+//!    after the one before.
+//! 4. `states`: where `w` is a state that nothing else reads, and the plan writes none, the state lies in memory so from the
+//!    beginning. Elsewhere a step of `prepare` fills `packed`, once for all products that read `w` so.
 //!
 //! What a product in a loop reads that is not fixed, but stays the same in the loop, is packed once before the loop, where
 //! the loop runs often enough.
@@ -19,6 +21,7 @@
 
 mod panels;
 mod product;
+mod states;
 
 use std::collections::BTreeSet;
 
@@ -29,6 +32,7 @@ use smallvec::smallvec;
 use crate::fixed::Fixed;
 use panels::{pack_kernel, with_packed_operand};
 use product::packable;
+use states::{drop_packed_slots, pack_states};
 
 /// Moves what is fixed to `prepare`, and packs fixed operands of matrix products.
 pub fn prepack(mut plan: Plan) -> Plan {
@@ -60,10 +64,11 @@ fn pack_operands(plan: &mut Plan, is_fixed: &[bool]) {
     let prepare = Level { iterations: 1, written: BTreeSet::new(), packs: Vec::new() };
     let (kernels, loops, lasting) = (Vec::new(), Vec::new(), Vec::new());
     let mut packer = Packer { plan, is_fixed, calls, kernels, prepare, loops, lasting };
-    let steps = packer.block(steps);
-    let Packer { prepare, .. } = packer;
-    plan.prepare.extend(prepare.packs.into_iter().map(Pack::step));
-    plan.steps = steps;
+    packer.plan.steps = packer.block(steps);
+    let packs = pack_states(packer.plan, std::mem::take(&mut packer.prepare.packs));
+    let packs: Vec<Step> = packs.iter().map(|pack| packer.step(pack)).collect();
+    plan.prepare.extend(packs);
+    drop_packed_slots(plan);
 }
 
 struct Packer<'a> {
@@ -90,18 +95,12 @@ struct Level {
     packs: Vec<Pack>,
 }
 
-/// A call of a kernel that packs.
-#[derive(Clone, Copy)]
+/// An operand, the kernel that packs it, and the slot that holds it packed.
+#[derive(Clone)]
 struct Pack {
     operand: SlotId,
-    kernel: KernelId,
+    kernel: Kernel,
     packed: SlotId,
-}
-
-impl Pack {
-    fn step(self) -> Step {
-        Step::Call { kernel: self.kernel, slots: smallvec![self.operand, self.packed] }
-    }
 }
 
 impl Packer<'_> {
@@ -119,9 +118,11 @@ impl Packer<'_> {
                         let root = self.plan.root(pack.operand);
                         matches!(self.plan.slot(root).place, Place::Input | Place::State { .. })
                     };
-                    self.lasting.extend(packs.iter().filter(lasts));
+                    self.lasting.extend(packs.iter().filter(lasts).cloned());
                 }
-                block.extend(packs.into_iter().map(Pack::step));
+                for pack in &packs {
+                    block.push(self.step(pack));
+                }
                 block.push(Step::Loop { count, reversed, body });
                 continue;
             }
@@ -171,24 +172,29 @@ impl Packer<'_> {
             PackAt::Prepare => &mut self.prepare,
             PackAt::Loop(at) => &mut self.loops[at],
         };
-        let is_alike = |kernel: KernelId| *self.plan.kernel(kernel) == pack;
         let lasting = if matches!(at, PackAt::Loop(0)) { &self.lasting[..] } else { &[] };
         let mut packs = level.packs.iter().chain(lasting);
-        if let Some(known) = packs.find(|known| known.operand == operand && is_alike(known.kernel)) {
+        if let Some(known) = packs.find(|known| known.operand == operand && known.kernel == pack) {
             return known.packed;
         }
         let packed = SlotId(self.plan.slots.len() as u32);
         let name = format!("{}.packed", self.plan.slot(operand).name);
         let ty = pack.buffers[1].ty.clone();
-        let known = self.kernels.iter().copied().find(|&kernel| is_alike(kernel));
         self.plan.slots.push(Slot { name, ty, place: Place::Unplaced });
-        let kernel = known.unwrap_or_else(|| {
-            self.plan.kernels.push(pack);
-            self.kernels.push(KernelId(self.plan.kernels.len() as u32 - 1));
-            KernelId(self.plan.kernels.len() as u32 - 1)
-        });
-        level.packs.push(Pack { operand, kernel, packed });
+        level.packs.push(Pack { operand, kernel: pack, packed });
         packed
+    }
+
+    /// The call that packs: of one kernel for all that are alike.
+    fn step(&mut self, pack: &Pack) -> Step {
+        let is_alike = |kernel: &KernelId| *self.plan.kernel(*kernel) == pack.kernel;
+        let kernel = self.kernels.iter().copied().find(is_alike).unwrap_or_else(|| {
+            let id = KernelId(self.plan.kernels.len() as u32);
+            self.plan.kernels.push(pack.kernel.clone());
+            self.kernels.push(id);
+            id
+        });
+        Step::Call { kernel, slots: smallvec![pack.operand, pack.packed] }
     }
 }
 

@@ -19,6 +19,14 @@ pub struct Convolution {
     pub size: Size,
 }
 
+impl Convolution {
+    /// Whether filters lie as `[taps, channels, columns]`.
+    pub fn has_columns_last(&self) -> bool {
+        let present: Vec<FilterAxis> = self.filter_axes.iter().flatten().copied().collect();
+        present == [FilterAxis::Vertical, FilterAxis::Horizontal, FilterAxis::Channel, FilterAxis::Column]
+    }
+}
+
 /// An axis of filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FilterAxis {

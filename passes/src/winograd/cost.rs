@@ -52,6 +52,21 @@ pub fn pays(size: &Size, is_fixed: bool) -> bool {
     multiplied + transformed + filters < WORTHWHILE * direct
 }
 
+/// Whether a convolution transforms fixed filters itself, in each run: where they would be read from memory for few tiles, and
+/// have panels for several threads.
+pub fn transforms_itself(size: &Size) -> bool {
+    /// Smaller ones are read from caches.
+    const FEWEST_BYTES: usize = 8 << 20;
+    /// So many tiles are one block in code generation: filters are read once for all.
+    const MOST_TILES: usize = 128;
+    const FEWEST_PANELS: usize = 4;
+    let &Size { channels, columns, rows, row_length, images } = size;
+    let tiles = images * rows.div_ceil(winograd::OUTPUTS) * row_length.div_ceil(winograd::OUTPUTS);
+    let bytes = winograd::PRODUCTS * channels * columns * size_of::<f32>();
+    let panels = winograd::panel_columns(columns).map_or(0, |panel| columns / panel);
+    bytes >= FEWEST_BYTES && tiles <= MOST_TILES && panels >= FEWEST_PANELS
+}
+
 /// Whether the gradient of filters is worth it. `rows` and `row_length` are those of the gradient that it is computed from.
 pub fn gradient_pays(size: &Size) -> bool {
     /// A product at a point takes so much of the time of a direct one: transforms are part of it, and sums that wait in
@@ -99,6 +114,15 @@ mod tests {
         assert!(!gradient_pays(&Size { rows: 5, row_length: 5, ..MIDDLE }));
         assert!(!gradient_pays(&Size { channels: 16, ..MIDDLE }));
         assert!(!gradient_pays(&Size { columns: 72, ..MIDDLE }));
+    }
+
+    #[test]
+    fn large_filters_that_meet_few_tiles_are_transformed_where_they_are_used() {
+        let size = Size { channels: 512, columns: 512, rows: 28, row_length: 28, images: 1 };
+        assert!(transforms_itself(&size));
+        assert!(!transforms_itself(&Size { images: 3, ..size }), "many tiles");
+        assert!(!transforms_itself(&Size { channels: 64, ..size }), "filters that caches hold");
+        assert!(!transforms_itself(&Size { columns: 128, ..size }), "two panels, for two threads at most");
     }
 
     /// For some number of images, the sum is worth it with filters that are made once, but not with those made in each run.

@@ -10,9 +10,13 @@
 //! 2. `cost`: whether it pays.
 //! 3. `transform`: the kernel that transforms the filters. A step calls it before the first that needs the result, once
 //!    for all that read the same filters in the same direction. Where the filters are fixed, `prepack` moves it to `prepare`.
+//!
+//! 4. `order`: transformed filters are four times as large as filters. Where large ones meet a small image, reading four times as
+//!    much in each run costs about as much time as transforming them: then the convolution transforms them itself.
 
 mod convolution;
 mod cost;
+mod order;
 mod transform;
 
 use ir::plan::flat_steps;
@@ -21,7 +25,8 @@ use smallvec::smallvec;
 
 use crate::fixed::Fixed;
 use convolution::{Convolution, convolution, gradient};
-use cost::{gradient_pays, pays};
+use cost::{gradient_pays, pays, transforms_itself};
+use order::{free_states, put_channels_first};
 use transform::{transform_kernel, transformed_type};
 
 /// Adds transformed filters to the convolutions that are faster with them.
@@ -30,13 +35,10 @@ pub fn winograd(mut plan: Plan) -> Plan {
     let mut transforms = Transforms::default();
     for mut step in std::mem::take(&mut plan.steps) {
         if let Step::Call { kernel, slots } = &mut step
-            && let Some(chosen) = &chosen[kernel.0 as usize]
+            && let Some(Chosen { filters, transformed: Some(transformed), .. }) = &chosen[kernel.0 as usize]
         {
-            let Chosen { filters, transformed, .. } = *chosen;
-            slots.insert(
-                transformed.0 as usize,
-                transforms.slot(&mut plan, slots[filters.0 as usize], chosen),
-            );
+            let filters = slots[filters.0 as usize];
+            slots.insert(transformed.buffer.0 as usize, transforms.slot(&mut plan, filters, transformed));
         }
         plan.steps.push(step);
     }
@@ -49,17 +51,24 @@ pub fn winograd(mut plan: Plan) -> Plan {
             None => {}
         }
     }
+    put_channels_first(&mut plan);
     plan
 }
 
-/// A kernel that gets transformed filters.
+/// A kernel that is computed by Winograd's algorithm.
 struct Chosen {
-    /// The kernel with them.
     kernel: Kernel,
     filters: BufferId,
-    transformed: BufferId,
-    /// The kernel that transforms the filters, and the direction in which it does.
-    transform: Kernel,
+    /// The filters that it gets transformed, where it does not transform them itself.
+    transformed: Option<Transformed>,
+}
+
+/// Transformed filters of a kernel.
+struct Transformed {
+    buffer: BufferId,
+    /// The kernel that makes them.
+    made_by: Kernel,
+    /// The direction in which filters are read.
     is_backwards: bool,
 }
 
@@ -67,6 +76,7 @@ struct Chosen {
 fn chosen_kernels(plan: &Plan) -> Vec<Option<Chosen>> {
     let is_fixed = Fixed::of(plan).slots;
     let is_settled = settled_slots(plan);
+    let is_free = free_states(plan);
     let choose = |(id, kernel): (u32, &Kernel)| {
         let convolution = convolution(kernel)?;
         let filters_of = |step: &Step| match step {
@@ -79,7 +89,9 @@ fn chosen_kernels(plan: &Plan) -> Vec<Option<Chosen>> {
         let all_steps = flat_steps(&plan.prepare).chain(flat_steps(&plan.steps));
         let calls = all_steps.filter(|step| filters_of(step).is_some()).count();
         let is_chosen = calls == filters.len() && all(&is_settled) && pays(&convolution.size, all(&is_fixed));
-        is_chosen.then(|| with_transformed_filters(kernel, &convolution))
+        let is_own = filters.len() == 1 && all(&is_free) && convolution.has_columns_last();
+        let transforms_itself = is_own && transforms_itself(&convolution.size);
+        is_chosen.then(|| by_winograd(kernel, &convolution, transforms_itself))
     };
     (0..).zip(&plan.kernels).map(choose).collect()
 }
@@ -99,15 +111,20 @@ fn settled_slots(plan: &Plan) -> Vec<bool> {
     is_settled
 }
 
-/// The kernel of a convolution with transformed filters as one more parameter.
-fn with_transformed_filters(kernel: &Kernel, convolution: &Convolution) -> Chosen {
+/// The kernel of a convolution by Winograd's algorithm: with transformed filters as one more parameter, unless it transforms them
+/// itself.
+fn by_winograd(kernel: &Kernel, convolution: &Convolution, transforms_itself: bool) -> Chosen {
     let &Convolution { filters, is_backwards, .. } = convolution;
-    let transform = transform_kernel(kernel, convolution);
+    let made_by = transform_kernel(kernel, convolution);
     let mut kernel = kernel.clone();
-    let name = format!("{}.transformed", kernel.buffers[filters.0 as usize].name);
-    let transformed = kernel.insert_read(name, transformed_type(&convolution.size));
-    kernel.winograd = Some(Winograd::Convolution { filters, transformed });
-    Chosen { kernel: kernel.numbered(), filters, transformed, transform, is_backwards }
+    let transformed = (!transforms_itself).then(|| {
+        let name = format!("{}.transformed", kernel.buffers[filters.0 as usize].name);
+        let buffer = kernel.insert_read(name, transformed_type(&convolution.size));
+        Transformed { buffer, made_by, is_backwards }
+    });
+    let buffer = transformed.as_ref().map(|it| it.buffer);
+    kernel.winograd = Some(Winograd::Convolution { filters, transformed: buffer });
+    Chosen { kernel: kernel.numbered(), filters, transformed }
 }
 
 /// What has been transformed already.
@@ -128,9 +145,9 @@ struct Transform {
 impl Transforms {
     /// The slot that holds `filters` transformed: one for all that want the same. Where there is none yet, a step is added
     /// that fills it.
-    fn slot(&mut self, plan: &mut Plan, filters: SlotId, chosen: &Chosen) -> SlotId {
-        let &Chosen { ref transform, is_backwards, .. } = chosen;
-        let like_it = |known: &&Transform| plan.kernel(known.kernel) == transform;
+    fn slot(&mut self, plan: &mut Plan, filters: SlotId, wanted: &Transformed) -> SlotId {
+        let &Transformed { ref made_by, is_backwards, .. } = wanted;
+        let like_it = |known: &&Transform| plan.kernel(known.kernel) == made_by;
         let mut alike = self.made.iter().filter(like_it);
         let kernel = alike.clone().next().map(|known| known.kernel);
         if let Some(known) =
@@ -139,7 +156,7 @@ impl Transforms {
             return known.transformed;
         }
         let kernel = kernel.unwrap_or_else(|| {
-            plan.kernels.push(transform.clone());
+            plan.kernels.push(made_by.clone());
             KernelId(plan.kernels.len() as u32 - 1)
         });
         let weights = *self.weights[usize::from(is_backwards)].get_or_insert_with(|| {
@@ -149,8 +166,8 @@ impl Transforms {
             push_slot(plan, Slot { name: name.to_owned(), ty: weights.ty(), place: Place::Constant(weights) })
         });
         let name = format!("{}.transformed", plan.slot(filters).name);
-        let ty = chosen.kernel.buffers[chosen.transformed.0 as usize].ty.clone();
-        let transformed = push_slot(plan, Slot { name, ty, place: Place::Unplaced });
+        let target = made_by.buffers.last().expect("it writes transformed filters");
+        let transformed = push_slot(plan, Slot { name, ty: target.ty.clone(), place: Place::Unplaced });
         plan.steps.push(Step::Call { kernel, slots: smallvec![weights, filters, transformed] });
         self.made.push(Transform { filters, is_backwards, kernel, transformed });
         transformed

@@ -1,14 +1,14 @@
 //! What a program reads and writes gets its addresses: inputs, states and outputs.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ir::names::with_nearest;
-use ir::{DType, Tensor, Type, with_elements};
+use ir::{DType, SlotId, Tensor, Type, with_elements};
 
 use super::Executable;
 use crate::error::is_of_type;
-use crate::state::Shared;
-use crate::{RunError, State};
+use crate::{Buffer, RunError, State};
 
 impl Executable {
     /// Inputs by name, in the program's order.
@@ -76,21 +76,31 @@ impl Executable {
             return Ok(true);
         }
         self.bound_state = None;
-        self.converted.clear();
-        for &slot in &self.states {
+        for index in 0..self.states.len() {
+            let slot = self.states[index];
             // No step writes a state of this program: the addresses are those of shared borrows.
-            let address = match state.shared(self.plan.slot(slot), &self.plan.name)? {
-                Shared::InPlace(bytes) => bytes.as_ptr().cast_mut(),
-                Shared::Converted(copy) => {
-                    let address = copy.as_ptr();
-                    self.converted.push(copy);
-                    address
+            let address = match state.in_place(self.plan.slot(slot), &self.plan.name)? {
+                Some(bytes) => {
+                    self.reordered.remove(&slot);
+                    bytes.as_ptr().cast_mut()
                 }
+                None => self.reorder(slot, state)?,
             };
             self.program.set(slot, address);
         }
         self.bound_state = Some(stamp);
         Ok(false)
+    }
+
+    /// Copies a state in the order that the program wants, and returns the address of the copy.
+    fn reorder(&mut self, slot: SlotId, state: &State) -> Result<*mut u8, RunError> {
+        let described = self.plan.slot(slot);
+        let copy = match self.reordered.entry(slot) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => place.insert(Buffer::zeroed(described.ty.size_bytes())?),
+        };
+        state.copy_in_order(described, &self.plan.name, copy.as_mut_slice())?;
+        Ok(copy.as_ptr())
     }
 
     pub(super) fn bind_outputs(&mut self) {

@@ -6,12 +6,17 @@
 )]
 
 mod bind;
+mod memory;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ir::plan::flat_steps;
 use ir::{KernelId, Place, SlotId, Tensor, Type, VerifiedPlan};
+
+pub use memory::Memory;
 
 use crate::buffer::zeroed_tensor;
 use crate::moves::Iterations;
@@ -50,7 +55,7 @@ pub struct Executable {
     /// A state that a step writes, where there is one.
     written_state: Option<SlotId>,
     /// States whose axes the program wants in another order than the bound `State` has them in, which is shared.
-    converted: Vec<Buffer>,
+    reordered: BTreeMap<SlotId, Buffer>,
     /// The `State` whose addresses the program holds, as it was when the program last prepared.
     bound_state: Option<Stamp>,
     times: Option<Vec<(u64, Duration)>>,
@@ -192,7 +197,7 @@ impl Executable {
             tensors,
             states,
             written_state,
-            converted: Vec::new(),
+            reordered: BTreeMap::new(),
             bound_state: None,
             times: None,
             compile_time: Duration::ZERO,
@@ -324,9 +329,19 @@ impl Executable {
             .collect()
     }
 
-    /// The size of the memory of intermediate values and of scratch memory, in bytes.
-    pub fn memory_bytes(&self) -> usize {
-        self.plan.arena_bytes + self.scratch.iter().map(Buffer::len).sum::<usize>()
+    /// The memory that it has, by what it is for.
+    pub fn memory(&self) -> Memory {
+        let written: BTreeSet<SlotId> =
+            flat_steps(&self.plan.prepare).flat_map(|step| self.plan.roots_written(step)).collect();
+        let prepared = written.into_iter().map(|slot| self.plan.slot(slot).ty.size_bytes()).sum();
+        Memory {
+            arena_bytes: self.plan.arena_bytes.saturating_sub(prepared),
+            prepared_bytes: prepared,
+            reordered_bytes: self.reordered.values().map(Buffer::len).sum(),
+            output_bytes: self.output_types().map(|(_, ty)| ty.size_bytes()).sum(),
+            scratch_bytes: self.scratch.iter().map(Buffer::len).sum(),
+            code_bytes: self.code.as_ref().map_or(0, |code| code.bytes()),
+        }
     }
 
     fn described(&self, slot: SlotId) -> (&str, &Type) {

@@ -99,15 +99,17 @@ impl KernelParser {
         self.define(cursor, name, Named::Buffer(buffer))
     }
 
-    /// `%u of %w`, or `gradient`.
+    /// `%u of %w`, `%w`, or `gradient`.
     fn winograd(&self, cursor: &mut Cursor<'_>) -> Parsed<Winograd> {
         if cursor.eat("gradient") {
             return Ok(Winograd::Gradient);
         }
-        let (_, transformed) = self.known_buffer(cursor)?;
-        cursor.expect("of", "say which filters these are, as in `winograd %u of %w`")?;
+        let (_, first) = self.known_buffer(cursor)?;
+        if !cursor.eat("of") {
+            return Ok(Winograd::Convolution { filters: first, transformed: None });
+        }
         let (_, filters) = self.known_buffer(cursor)?;
-        Ok(Winograd::Convolution { filters, transformed })
+        Ok(Winograd::Convolution { filters, transformed: Some(first) })
     }
 
     /// The statements of a block, up to `end`.

@@ -10,7 +10,7 @@ use super::did_you_mean;
 use super::kernel::parse_kernel;
 use super::lexer::TokenKind;
 use super::literal::{parse_init, parse_literal, parse_natural, parse_type};
-use crate::{AxisOrder, KernelId, Place, Plan, Row, Slot, SlotId, Step, Type};
+use crate::{AxisOrder, AxisPart, KernelId, Place, Plan, Row, Slot, SlotId, Step, Type};
 
 /// A plan that is being read.
 struct PlanParser {
@@ -243,24 +243,37 @@ fn parse_row(cursor: &mut Cursor<'_>) -> Parsed<Row> {
     Ok(Row::Step { depth, shift: sign * shift })
 }
 
-/// `(0, 2, 3, 1)`, after `order`.
+/// `(0, 2, 3, 1)`, `(0 div 32, 1, 0 mod 32)`, after `order`.
 fn parse_order(cursor: &mut Cursor<'_>, ty: &Type) -> Parsed<AxisOrder> {
-    const HELP: &str = "an order names each axis once, counted from 0: `order(0, 2, 3, 1)`";
+    const HELP: &str = "an order names each axis once, counted from 0: `order(0, 2, 3, 1)`; or its blocks and the places in them: \
+        `order(0 div 32, 1, 0 mod 32)`";
     let start = cursor.peek().start;
     cursor.expect("(", HELP)?;
-    let mut axes: Vec<usize> = Vec::new();
+    let mut parts: Vec<AxisPart> = Vec::new();
     while !cursor.eat(")") {
-        axes.push(parse_natural(cursor, "number of an axis")?);
+        let axis = parse_natural(cursor, "number of an axis")?;
+        parts.push(match cursor.peek().text {
+            "div" => AxisPart::Block { axis, size: parse_block(cursor)? },
+            "mod" => AxisPart::InBlock { axis, size: parse_block(cursor)? },
+            _ => AxisPart::Whole(axis),
+        });
         if !cursor.is(")") {
             cursor.expect(",", HELP)?;
         }
     }
-    let rank = ty.shape.rank();
-    if axes.len() != rank || !AxisOrder::new(&axes).is_permutation(rank) {
-        let problem = format!("this is no order of {rank} axes");
+    let is_whole = parts.len() == ty.shape.rank();
+    let order = AxisOrder::of_parts(parts);
+    if !is_whole || !order.fits(&ty.shape) {
+        let problem = format!("this is no order of {} axes", ty.shape);
         return Err(cursor.error(cursor.span_from(start), problem, HELP));
     }
-    Ok(AxisOrder::new(&axes))
+    Ok(order)
+}
+
+/// `div 32`, `mod 32`
+fn parse_block(cursor: &mut Cursor<'_>) -> Parsed<usize> {
+    cursor.next();
+    parse_natural(cursor, "size of a block")
 }
 
 fn define<T>(cursor: &Cursor<'_>, names: &mut HashMap<Label, T>, name: Reference, id: T) -> Parsed<()> {

@@ -42,9 +42,12 @@ pub fn print_kernel(
     match kernel.winograd {
         None => {}
         Some(Winograd::Gradient) => writeln!(f, "{indent_of_body}winograd gradient")?,
-        Some(Winograd::Convolution { filters, transformed }) => {
+        Some(Winograd::Convolution { filters, transformed: Some(transformed) }) => {
             let [transformed, filters] = [transformed, filters].map(|id| buffer_name(kernel, id));
             writeln!(f, "{indent_of_body}winograd %{transformed} of %{filters}")?;
+        }
+        Some(Winograd::Convolution { filters, transformed: None }) => {
+            writeln!(f, "{indent_of_body}winograd %{}", buffer_name(kernel, filters))?;
         }
     }
     let printer = KernelPrinter { kernel };

@@ -109,7 +109,7 @@ impl fmt::Display for PlaceText<'_> {
             Place::State { init, order, is_private } => {
                 let private = if *is_private { " private" } else { "" };
                 write!(f, "state {}{private}", InitText(*init))?;
-                if order.is_row_major() { Ok(()) } else { write!(f, " order({})", List(order.axes().iter())) }
+                if order.is_row_major() { Ok(()) } else { write!(f, " order({order})") }
             }
             Place::Constant(tensor) => write!(f, "constant {}", TensorText(tensor)),
             Place::Part { of, row } => write!(f, "%{}[{}]", self.1[of.0 as usize], RowText(*row)),

@@ -292,8 +292,10 @@ fn transformed_filters_are_four_times_the_filters() {
 #[test]
 fn transformed_filters_exist() {
     let mut wrong = kernel(COPY);
-    wrong.winograd = Some(Winograd::Convolution { filters: BufferId(0), transformed: BufferId(7) });
+    wrong.winograd = Some(Winograd::Convolution { filters: BufferId(0), transformed: Some(BufferId(7)) });
     assert!(check(&wrong).contains("buffer 7"), "{}", check(&wrong));
+    wrong.winograd = Some(Winograd::Convolution { filters: BufferId(8), transformed: None });
+    assert!(check(&wrong).contains("buffer 8"), "{}", check(&wrong));
 }
 
 #[test]

@@ -306,13 +306,16 @@ fn slots_are_within_the_limits_of_a_text() {
 
 #[test]
 fn the_order_of_a_state_names_each_of_its_axes_once() {
-    for order in [&[1, 1][..], &[1], &[2, 1, 0], &[1, 2]] {
+    let cut = [AxisPart::Block { axis: 0, size: 2 }, AxisPart::Whole(1)];
+    let wholes = [&[1, 1][..], &[1], &[2, 1, 0], &[1, 2]].map(AxisOrder::new);
+    for order in wholes.into_iter().chain([AxisOrder::of_parts(cut)]) {
         let mut wrong = plan(&format!("slot %s : f32[2, 3] = state constant(0) {CALL}"));
         let Place::State { order: of_state, .. } = &mut wrong.slots[2].place else { panic!("a state") };
-        *of_state = crate::AxisOrder::new(order);
+        *of_state = order.clone();
+        let help = "name each axis once, counted from 0, or its blocks and the places in them";
         assert_eq!(
             check(&wrong, Stage::Plan),
-            "slot %s: its axes are not in an order of 2 axes; name each axis once, counted from 0"
+            format!("slot %s: `{order}` is no order of the axes [2, 3]; {help}")
         );
     }
 }

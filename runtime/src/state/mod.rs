@@ -3,6 +3,8 @@
 //! States belong to the caller, not to an executable: two specialisations of one model, for a full batch and for the
 //! last short one, work on the same states.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ir::names::choices;
 use ir::{AxisOrder, DType, Element, Init, Place, Plan, Slot, Tensor, Type, VerifiedPlan, with_elements};
 
-use crate::{Buffer, RunError, memory};
+use crate::{Buffer, RunError, memory, reorder};
+use parts::{Part, parts};
 
 /// Named values that are kept from run to run, in the order in which plans introduced them.
 ///
@@ -36,14 +39,6 @@ pub(crate) struct Stamp {
     /// A number that no other `State` of this process has.
     pub id: u64,
     version: u64,
-}
-
-/// The bytes of a state in the order that a program wants.
-pub(crate) enum Shared<'a> {
-    /// They lie so.
-    InPlace(&'a [u8]),
-    /// They lie in another order: a copy.
-    Converted(Buffer),
 }
 
 #[derive(Clone, Debug)]
@@ -115,6 +110,16 @@ impl State {
         Ok(state)
     }
 
+    /// The states of `plan`, all zero: for who writes each of them.
+    ///
+    /// # Errors
+    /// Where there is no memory for them.
+    pub fn zeros(plan: &VerifiedPlan) -> Result<State, RunError> {
+        let mut state = State::empty();
+        state.adopt_zeros(plan)?;
+        Ok(state)
+    }
+
     /// Adds the states of `plan` that are not there yet, initialised from `seed`; those that are there keep their
     /// values. Where an error is returned, nothing has been added.
     ///
@@ -122,32 +127,47 @@ impl State {
     /// Where a state is there with another type than the plan's, or one that is private to a plan of another name
     /// ([`RunError::PrivateState`]), or there is no memory.
     pub fn adopt(&mut self, plan: &VerifiedPlan, seed: u64) -> Result<(), RunError> {
-        let mut missing: Vec<(Entry, &Init)> = Vec::new();
+        let first = self.entries.len();
+        self.adopt_zeros(plan)?;
+        let inits: BTreeMap<&str, &Init> = plan.slots.iter().filter_map(init).collect();
+        for index in first..self.entries.len() {
+            let entry = &self.entries[index];
+            let (init, dtype) = (inits[entry.name.as_str()], entry.ty.dtype);
+            self.write_parts(index, |range| Ok::<_, RunError>(init.part(dtype, range, seed)))?;
+        }
+        Ok(())
+    }
+
+    /// As [`State::adopt`], with states that are zero: for who writes each of them.
+    ///
+    /// # Errors
+    /// As `adopt`.
+    pub fn adopt_zeros(&mut self, plan: &VerifiedPlan) -> Result<(), RunError> {
+        let mut missing: Vec<Entry> = Vec::new();
         let mut bytes = 0;
         for slot in &plan.slots {
-            let Place::State { init, order, is_private } = &slot.place else { continue };
+            let Place::State { order, is_private, .. } = &slot.place else { continue };
             match self.by_name.get(&slot.name) {
                 Some(&index) => self.entries[index].check_slot(slot, &plan.name)?,
                 None => {
                     let (name, order, block) = (slot.name.clone(), order.clone(), self.blocks.len());
                     let owner = is_private.then(|| plan.name.clone());
                     let ty = Type::new(slot.ty.dtype, order.known(&slot.ty.shape));
-                    missing.push((Entry { name, ty, order, owner, block, offset: bytes }, init));
+                    missing.push(Entry { name, ty, order, owner, block, offset: bytes });
                     bytes += slot.ty.size_bytes().next_multiple_of(Plan::ALIGNMENT) + GAP_BYTES;
                 }
             }
         }
         if !missing.is_empty() {
             // One value after another is made before it is copied to its place.
-            let largest = missing.iter().map(|(entry, _)| entry.ty.size_bytes()).max().unwrap_or(0);
+            let largest = missing.iter().map(|entry| entry.ty.size_bytes()).max().unwrap_or(0);
             memory::check(bytes.saturating_add(largest))?;
             self.blocks.push(Buffer::zeroed(bytes)?);
+            self.note_change();
         }
-        for (entry, init) in missing {
+        for entry in missing {
             self.by_name.insert(entry.name.clone(), self.entries.len());
-            let value = init.materialize(&entry.ty, seed);
             self.entries.push(entry);
-            self.write(self.entries.len() - 1, &value);
         }
         Ok(())
     }
@@ -172,6 +192,11 @@ impl State {
         self.entries.iter().map(|entry| (entry.name.as_str(), &entry.ty))
     }
 
+    /// The bytes of all states.
+    pub fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.ty.size_bytes()).sum()
+    }
+
     /// A copy of the state of this name.
     ///
     /// # Errors
@@ -180,16 +205,7 @@ impl State {
         let index = self.index(name)?;
         let Entry { ty, order, .. } = &self.entries[index];
         memory::check(if order.is_row_major() { 1 } else { 2 } * ty.size_bytes())?;
-        let bytes = self.read(index);
-        if order.is_row_major() {
-            return Ok(read_tensor(ty, bytes));
-        }
-        let mut row_major = vec![0; bytes.len()];
-        let size = ty.dtype.size_bytes();
-        for (element, at) in bytes.chunks_exact(size).zip(order.elements(&ty.shape)) {
-            row_major[at * size..][..size].copy_from_slice(element);
-        }
-        Ok(read_tensor(ty, &row_major))
+        Ok(self.row_major(index))
     }
 
     /// Overwrites the state of this name.
@@ -201,6 +217,32 @@ impl State {
         self.entries[index].check(&value.ty())?;
         self.write(index, value);
         Ok(())
+    }
+
+    /// Overwrites the state of this name a part at a time, so that its values need not be in memory a second time: `part` is
+    /// called with ranges of its elements, numbered in row-major order, and returns these, as a tensor of rank 1.
+    ///
+    /// ```
+    /// # let plan = ir::text::parse_plan("plan @p { arena 0  slot %w : f32[2] = state constant(1) }")?;
+    /// # let plan = ir::VerifiedPlan::new(plan)?;
+    /// let mut state = runtime::State::zeros(&plan)?;
+    /// state.set_in_parts("w", |range| {
+    ///     let part: Vec<f32> = range.map(|element| element as f32).collect();
+    ///     Ok::<_, runtime::RunError>(ir::Tensor::new([part.len()], part).unwrap())
+    /// })?;
+    /// assert_eq!(state.get("w")?.as_slice::<f32>().unwrap(), [0.0, 1.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where there is none, a part is of another type, or `part` fails; then some of its elements may have been overwritten.
+    pub fn set_in_parts<E: From<RunError>>(
+        &mut self,
+        name: &str,
+        part: impl FnMut(Range<usize>) -> Result<Tensor, E>,
+    ) -> Result<(), E> {
+        let index = self.index(name)?;
+        self.write_parts(index, part)
     }
 
     /// Which values these are.
@@ -217,7 +259,7 @@ impl State {
     pub(crate) fn address(&mut self, slot: &Slot, program: &str) -> Result<*mut u8, RunError> {
         let (index, order) = self.find(slot, program)?;
         if self.entries[index].order != *order {
-            let value = self.get(&slot.name)?;
+            let value = self.row_major(index);
             self.entries[index].order = order.clone();
             self.write(index, &value);
         }
@@ -225,16 +267,17 @@ impl State {
         Ok(self.blocks[entry.block].as_ptr().wrapping_add(entry.offset))
     }
 
-    /// The bytes of a state of program `program`, with its axes as in `slot`.
-    pub(crate) fn shared(&self, slot: &Slot, program: &str) -> Result<Shared<'_>, RunError> {
+    /// The bytes of a state of program `program`, where its axes lie as in `slot`; else `None`.
+    pub(crate) fn in_place(&self, slot: &Slot, program: &str) -> Result<Option<&[u8]>, RunError> {
         let (index, order) = self.find(slot, program)?;
-        let bytes = self.read(index);
-        if self.entries[index].order == *order {
-            return Ok(Shared::InPlace(bytes));
-        }
-        let mut copy = Buffer::zeroed(bytes.len())?;
-        lay_out(&self.get(&slot.name)?, order, copy.as_mut_slice());
-        Ok(Shared::Converted(copy))
+        Ok((self.entries[index].order == *order).then(|| self.read(index)))
+    }
+
+    /// Copies a state of program `program` to as many bytes, with its axes as in `slot`.
+    pub(crate) fn copy_in_order(&self, slot: &Slot, program: &str, to: &mut [u8]) -> Result<(), RunError> {
+        let (index, order) = self.find(slot, program)?;
+        self.copy_to(index, order, to);
+        Ok(())
     }
 
     /// Which state `slot` of program `program` stands for, and the order of axes that it wants.
@@ -254,12 +297,63 @@ impl State {
         &self.blocks[entry.block].as_slice()[entry.range()]
     }
 
+    /// A copy of a state as the user knows it.
+    fn row_major(&self, index: usize) -> Tensor {
+        let Entry { ty, order, .. } = &self.entries[index];
+        if order.is_row_major() {
+            return read_tensor(ty, self.read(index));
+        }
+        let mut buffer = vec![0_u64; ty.size_bytes().div_ceil(size_of::<u64>())];
+        let bytes = &mut bytemuck::cast_slice_mut(&mut buffer)[..ty.size_bytes()];
+        self.copy_to(index, &AxisOrder::default(), bytes);
+        read_tensor(ty, bytes)
+    }
+
+    /// Copies a state to as many bytes, with its axes in `order`.
+    fn copy_to(&self, index: usize, order: &AxisOrder, to: &mut [u8]) {
+        let Entry { ty, order: from, .. } = &self.entries[index];
+        let size = ty.dtype.size_bytes();
+        match reorder::loops(&ty.shape, from, order) {
+            Some(loops) => reorder::copy(&loops, size, self.read(index), to),
+            // There is a way by the order of the user.
+            None => {
+                let row_major = self.row_major(index);
+                let loops = reorder::loops(&ty.shape, &AxisOrder::default(), order);
+                reorder::copy(&loops.expect("one order has no blocks"), size, bytes(&row_major), to);
+            }
+        }
+    }
+
     /// Copies the elements of a tensor of its type into a state.
     fn write(&mut self, index: usize, tensor: &Tensor) {
         let entry = &self.entries[index];
-        let bytes = &mut self.blocks[entry.block].as_mut_slice()[entry.range()];
-        lay_out(tensor, &entry.order, bytes);
+        let to = &mut self.blocks[entry.block].as_mut_slice()[entry.range()];
+        let loops = reorder::loops(&entry.ty.shape, &AxisOrder::default(), &entry.order);
+        reorder::copy(
+            &loops.expect("one order has no blocks"),
+            entry.ty.dtype.size_bytes(),
+            bytes(tensor),
+            to,
+        );
         self.note_change();
+    }
+
+    /// As [`State::set_in_parts`].
+    fn write_parts<E: From<RunError>>(
+        &mut self,
+        index: usize,
+        mut part: impl FnMut(Range<usize>) -> Result<Tensor, E>,
+    ) -> Result<(), E> {
+        self.note_change();
+        let Entry { ty, order, block, .. } = &self.entries[index];
+        let range = self.entries[index].range();
+        for Part { elements, loops, to } in parts(&ty.shape, order) {
+            let values = part(elements.clone())?;
+            self.entries[index].check_part(&values.ty(), elements.len())?;
+            let to = &mut self.blocks[*block].as_mut_slice()[range.clone()][to * ty.dtype.size_bytes()..];
+            reorder::copy(&loops, ty.dtype.size_bytes(), bytes(&values), to);
+        }
+        Ok(())
     }
 
     fn index(&self, name: &str) -> Result<usize, RunError> {
@@ -290,6 +384,16 @@ impl Entry {
         }
     }
 
+    /// Checks that a value of type `given` is one of so many elements of this state.
+    fn check_part(&self, given: &Type, elements: usize) -> Result<(), RunError> {
+        let expected = Type::new(self.ty.dtype, [elements]);
+        if expected == *given {
+            return Ok(());
+        }
+        let name = format!("a part of {}", self.name);
+        Err(RunError::StateType { name, expected: expected.into(), given: given.clone().into() })
+    }
+
     /// Checks that a value of type `given` is one for this state.
     fn check(&self, given: &Type) -> Result<(), RunError> {
         if self.ty == *given {
@@ -303,19 +407,17 @@ impl Entry {
     }
 }
 
-/// Writes the elements of a tensor, with its axes in `order`, to as many bytes.
-fn lay_out(tensor: &Tensor, order: &AxisOrder, bytes: &mut [u8]) {
-    with_elements!(tensor.elements(), elements => {
-        let row_major: &[u8] = bytemuck::cast_slice(elements);
-        if order.is_row_major() {
-            bytes.copy_from_slice(row_major);
-        } else {
-            let size = tensor.dtype().size_bytes();
-            for (element, at) in bytes.chunks_exact_mut(size).zip(order.elements(tensor.shape())) {
-                element.copy_from_slice(&row_major[at * size..][..size]);
-            }
-        }
-    });
+/// The name of a state that a slot is, and how it starts.
+fn init(slot: &Slot) -> Option<(&str, &Init)> {
+    match &slot.place {
+        Place::State { init, .. } => Some((&slot.name, init)),
+        _ => None,
+    }
+}
+
+/// The elements of a tensor.
+fn bytes(tensor: &Tensor) -> &[u8] {
+    with_elements!(tensor.elements(), elements => bytemuck::cast_slice(elements))
 }
 
 /// The tensor of type `ty` with the elements that `bytes` holds.
@@ -336,156 +438,4 @@ fn read_tensor(ty: &Type, bytes: &[u8]) -> Tensor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A plan with nothing but these states, all of which start at 2.
-    fn plan(states: &[(&str, Type)]) -> VerifiedPlan {
-        VerifiedPlan::new(unverified(states)).unwrap()
-    }
-
-    fn unverified(states: &[(&str, Type)]) -> Plan {
-        let place = state_place(Init::Constant(2.0), AxisOrder::default());
-        let slot =
-            |(name, ty): &(&str, Type)| Slot { name: (*name).into(), ty: ty.clone(), place: place.clone() };
-        Plan {
-            name: "p".into(),
-            kernels: vec![],
-            slots: states.iter().map(slot).collect(),
-            prepare: vec![],
-            steps: vec![],
-            arena_bytes: 0,
-            updates: vec![],
-        }
-    }
-
-    fn state_place(init: Init, order: AxisOrder) -> Place {
-        Place::State { init, order, is_private: false }
-    }
-
-    fn ty(dtype: DType, shape: &[usize]) -> Type {
-        Type::new(dtype, shape)
-    }
-
-    #[test]
-    fn what_is_set_is_what_one_gets_in_every_dtype() {
-        let names = DType::ALL.map(|dtype| (dtype.name(), ty(dtype, &[3])));
-        let mut state = State::new(&plan(&names), 0).unwrap();
-        let values = [
-            Tensor::new([3], vec![1.5f32, f32::NAN, -0.0]).unwrap(),
-            Tensor::new([3], vec![1.5f64, f64::INFINITY, -0.0]).unwrap(),
-            Tensor::new([3], vec![i32::MIN, 0, 7]).unwrap(),
-            Tensor::new([3], vec![i64::MAX, 0, 7]).unwrap(),
-            Tensor::new([3], vec![true, false, true]).unwrap(),
-        ];
-        for value in &values {
-            state.set(value.dtype().name(), value).unwrap();
-            let got = state.get(value.dtype().name()).unwrap();
-            assert!((0..3).all(|i| got.get(i) == value.get(i)), "{got:?}");
-        }
-        assert!(state.iter().map(|(name, _)| name).eq(DType::ALL.map(DType::name)));
-    }
-
-    #[test]
-    fn adopt_keeps_values_and_adds_what_is_missing() {
-        let weight = ("w", ty(DType::F32, &[2]));
-        let mut state = State::new(&plan(std::slice::from_ref(&weight)), 0).unwrap();
-        state.set("w", &Tensor::new([2], vec![5.0f32, 6.0]).unwrap()).unwrap();
-        state.adopt(&plan(&[("m", ty(DType::F32, &[0])), weight]), 0).unwrap();
-        assert_eq!(state.get("w").unwrap().as_slice::<f32>().unwrap(), [5.0, 6.0]);
-        assert_eq!(state.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["w", "m"]);
-    }
-
-    #[test]
-    fn adopting_another_type_names_both_and_adds_nothing() {
-        let mut state = State::new(&plan(&[("w", ty(DType::F32, &[2]))]), 0).unwrap();
-        let error =
-            state.adopt(&plan(&[("m", ty(DType::F32, &[1])), ("w", ty(DType::F32, &[3]))]), 0).unwrap_err();
-        assert_eq!(error.to_string(), "state `w` is f32[2], not f32[3]; give a value of its own type");
-        assert_eq!(state.len(), 1);
-        assert!(state.get("m").is_err());
-    }
-
-    /// A program of this name with a private state and one that others may share.
-    fn optimizer(name: &str) -> VerifiedPlan {
-        let mut plan = unverified(&[("rate", ty(DType::F32, &[])), ("w", ty(DType::F32, &[2]))]);
-        plan.name = name.into();
-        let Place::State { is_private, .. } = &mut plan.slots[0].place else { panic!("a state") };
-        *is_private = true;
-        VerifiedPlan::new(plan).unwrap()
-    }
-
-    #[test]
-    fn a_private_state_is_shared_by_programs_of_one_name_alone() {
-        let mut state = State::new(&optimizer("a"), 0).unwrap();
-        state.adopt(&optimizer("a"), 0).unwrap();
-        let expected = "state `rate` belongs to program `a`, and program `b` would share it; name the optimizers, as in \
-            `Adam::new(1e-3).named(\"b\")`, or give each program states of its own";
-        assert_eq!(state.adopt(&optimizer("b"), 0).unwrap_err().to_string(), expected);
-        assert_eq!(state.address(&optimizer("b").slots[0], "b").unwrap_err().to_string(), expected);
-        assert_eq!(state.clone().adopt(&optimizer("b"), 0).unwrap_err().to_string(), expected);
-        state.address(&optimizer("b").slots[1], "b").unwrap();
-        // Who says nothing of the kind may read it.
-        state.adopt(&plan(&[("rate", ty(DType::F32, &[]))]), 0).unwrap();
-    }
-
-    #[test]
-    fn a_stamp_lasts_until_a_value_changes() {
-        let weight = ("w", ty(DType::F32, &[2]));
-        let mut state = State::new(&plan(std::slice::from_ref(&weight)), 0).unwrap();
-        let before = state.stamp();
-        state.get("w").unwrap();
-        state.adopt(&plan(&[weight]), 1).unwrap();
-        assert_eq!(state.stamp(), before);
-        state.set("w", &Tensor::zeros(&ty(DType::F32, &[2]))).unwrap();
-        assert_ne!(state.stamp(), before);
-        assert_ne!(State::empty().stamp(), State::empty().stamp());
-    }
-
-    #[test]
-    fn a_clone_has_the_values_and_memory_of_its_own() {
-        let large = ("m", ty(DType::F32, &[1 << 20])); // so that its memory is a mapping
-        let mut state = State::new(&plan(&[("w", ty(DType::F32, &[2])), large]), 0).unwrap();
-        let clone = state.clone();
-        assert_ne!(state.stamp(), clone.stamp());
-        state.set("w", &Tensor::new([2], vec![5.0f32, 6.0]).unwrap()).unwrap();
-        assert_eq!(clone.get("w").unwrap().as_slice::<f32>().unwrap(), [2.0, 2.0]);
-        assert_eq!(clone.get("m").unwrap(), state.get("m").unwrap());
-        drop(state);
-        assert_eq!(clone.get("w").unwrap().as_slice::<f32>().unwrap(), [2.0, 2.0]);
-    }
-
-    #[test]
-    fn a_state_whose_axes_lie_in_another_order_is_known_as_it_was() {
-        let placed = |order: AxisOrder| {
-            let mut plan = unverified(&[("w", Type::new(DType::F32, order.in_memory(&[2, 3, 1].into())))]);
-            let init = Init::Uniform { low: 0.0, high: 1.0, stream: 3 };
-            plan.slots[0].place = state_place(init, order);
-            VerifiedPlan::new(plan).unwrap()
-        };
-        let plain = State::new(&placed(AxisOrder::default()), 5).unwrap();
-        let order = AxisOrder::new(&[2, 1, 0]);
-        let mut state = State::new(&placed(order.clone()), 5).unwrap();
-        assert_eq!(state.get("w").unwrap(), plain.get("w").unwrap());
-        let value = Tensor::new([2, 3, 1], vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
-        state.set("w", &value).unwrap();
-        let in_memory: Vec<u8> =
-            [1.0f32, 4.0, 2.0, 5.0, 3.0, 6.0].iter().flat_map(|x| x.to_ne_bytes()).collect();
-        assert_eq!(state.read(0), in_memory);
-        // A program that wants it row-major finds it so.
-        state.address(&placed(AxisOrder::default()).slots[0], "p").unwrap();
-        assert_eq!(state.get("w").unwrap(), value);
-        assert_eq!(state.read(0)[4..8], 2.0f32.to_ne_bytes());
-    }
-
-    #[test]
-    fn an_unknown_name_lists_those_that_there_are() {
-        let mut state =
-            State::new(&plan(&[("w", ty(DType::F32, &[2])), ("b", ty(DType::F32, &[]))]), 0).unwrap();
-        let message = "there is no state `v`; the states are w, b";
-        assert_eq!(state.get("v").unwrap_err().to_string(), message);
-        assert_eq!(state.set("v", &Tensor::zeros(&ty(DType::F32, &[2]))).unwrap_err().to_string(), message);
-        let error = state.set("w", &Tensor::zeros(&ty(DType::F64, &[2]))).unwrap_err();
-        assert_eq!(error.to_string(), "state `w` is f32[2], not f64[2]; give a value of its own type");
-    }
-}
+mod tests;
