@@ -65,7 +65,7 @@ fn predictions_go_from_stdin_to_stdout() {
         assert_eq!(printed, expected, "{name}");
     }
     let error = refusal(folder, "predict run/mlp.safetensors --input -", b"1,2\n3,x\n");
-    assert!(error.starts_with("error: stdin, line 2: \"x\" is no number; "), "{error}");
+    assert!(error.starts_with("error: stdin, line 2: column \"2\": \"x\" is no number, "), "{error}");
     let error = refusal(folder, "predict run/mlp.safetensors --input rows.csv --out - --json", b"");
     assert_eq!(error, "error: --out -: stdout is for the JSON object of --json; leave out one of them\n");
 }

@@ -271,7 +271,10 @@ fn target_values_are_scaled_and_predictions_and_metrics_are_not() {
     assert!((results[0].1.get(1).as_f64() - 300_000.0).abs() < 10_000.0, "{results:?}");
     let unscaled = folder.json(&format!("{train}2 --normalise-targets none")).0;
     assert!(unscaled["test_loss"].as_f64().unwrap() > 1e3, "{unscaled}");
-    let error = folder.error(&format!("{train}3 --loss binary-cross-entropy --normalise-targets standard"));
+    let parts: String = (0..20).map(|row| format!("{row},0.{}\n", row % 10)).collect();
+    folder.write("c.csv", &format!("area,part\n{parts}"));
+    let train = "train mlp --data csv:c.csv --epochs 1 --batch 4 --out parts --loss binary-cross-entropy";
+    let error = folder.error(&format!("{train} --normalise-targets standard"));
     assert!(
         error.contains("--normalise-targets: binary-cross-entropy takes targets from 0 to 1; leave it out"),
         "{error}"

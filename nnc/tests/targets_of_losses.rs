@@ -178,7 +178,7 @@ fn nnc(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_nnc")).args(arguments).output().unwrap()
 }
 
-/// A table of which every fifth row is for testing, with one target that is none for cross entropy.
+/// A table with one target that is none for cross entropy.
 fn table(folder: &Path, name: &str, row: Option<usize>) -> String {
     let mut text = String::from("a,b,target\n");
     for at in 0..50 {
@@ -194,11 +194,7 @@ fn table(folder: &Path, name: &str, row: Option<usize>) -> String {
 fn the_program_refuses_targets_before_it_trains_or_evaluates() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let (good, train, test) = (
-        table(folder, "good.csv", None),
-        table(folder, "train.csv", Some(7)),
-        table(folder, "test.csv", Some(10)),
-    );
+    let (good, bad) = (table(folder, "good.csv", None), table(folder, "bad.csv", Some(7)));
     let out = folder.join("run");
     let run = |data: &str, extra: &[&str]| {
         let common = [
@@ -215,11 +211,10 @@ fn the_program_refuses_targets_before_it_trains_or_evaluates() {
         ];
         nnc(&[&common[..], &["--data", data], extra].concat())
     };
-    // Rows 0, 5, 10, .. of the table are for testing.
     for (data, extra, row) in [
-        (&train, &[][..], "row 5 (from 0) of 40"),
-        (&train, &["--validation", "0.5"], "row 5 (from 0) of 40"),
-        (&test, &[], "row 2 (from 0) of 10"),
+        (&bad, &["--test-data", &good][..], "row 7 (from 0) of 50"),
+        (&bad, &["--test-data", &good, "--validation", "0.5"], "row 7 (from 0) of 50"),
+        (&good, &["--test-data", &bad], "row 7 (from 0) of 50"),
     ] {
         let output = run(data, extra);
         let error = String::from_utf8(output.stderr).unwrap();
@@ -233,8 +228,8 @@ fn the_program_refuses_targets_before_it_trains_or_evaluates() {
     let output = run(&good, &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let weights = out.join("mlp.safetensors");
-    let output = nnc(&["eval", weights.to_str().unwrap(), "--data", &test]);
+    let output = nnc(&["eval", weights.to_str().unwrap(), "--data", &bad]);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{error}");
-    assert!(error.contains("`y` holds -17 in row 2 (from 0) of 10"), "{error}");
+    assert!(error.contains("`y` holds -17 in row 7 (from 0) of 50"), "{error}");
 }

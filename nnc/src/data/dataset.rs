@@ -242,6 +242,12 @@ impl Dataset {
         Dataset { preparation, remarks: remarks.into(), ..self }
     }
 
+    /// Whether its rows are known as they were before they were rounded to `f32`.
+    #[cfg(feature = "data-npy")]
+    pub(super) fn is_exact(&self) -> bool {
+        self.exact_rows.is_kept()
+    }
+
     /// The numbers at these places of a row, before they were rounded where that is known.
     pub(super) fn exact_row(&self, row: usize, places: Range<usize>) -> impl Iterator<Item = f64> {
         let start = row * self.features();

@@ -25,6 +25,11 @@ impl Exact {
         Exact(loses_digits.then(|| numbers.into()))
     }
 
+    /// Whether there are such numbers.
+    pub fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The numbers at these places; `rounded` where none are kept.
     pub fn or<'a>(&'a self, rounded: &'a [f32], places: Range<usize>) -> impl Iterator<Item = f64> + 'a {
         let (exact, rounded) = match &self.0 {
@@ -36,7 +41,7 @@ impl Exact {
 
     /// These and after them others, both with what they are rounded to.
     pub fn followed_by(&self, rounded: &[f32], (others, others_rounded): (&Exact, &[f32])) -> Exact {
-        let is_kept = self.0.is_some() || others.0.is_some();
+        let is_kept = self.is_kept() || others.is_kept();
         let all =
             || self.or(rounded, 0..rounded.len()).chain(others.or(others_rounded, 0..others_rounded.len()));
         Exact(is_kept.then(|| all().collect()))

@@ -59,17 +59,22 @@ fn dataset(x: &Array<'_>, y: &Array<'_>, train: Option<&Dataset>, subject: &str)
     of_array(x, targets, subject)
 }
 
-/// The data set of the rows of an array `[rows, ..]`, as [`read`] has them, with these targets.
+/// The data set of the rows of an array `[rows, ..]`, as [`read`] has them, with these targets. Vectors of `f64` are rounded to `f32` only after
+/// they are scaled, and so are integers that are far from zero beside how far they are apart, such as seconds since 1970.
 ///
 /// # Errors
-/// Where there is no memory for them, or a number is none that `f32` has; those of vectors are rounded only after they are scaled.
+/// Where there is no memory for them, or a number is none that `f32` has.
 pub(super) fn of_array(x: &Array<'_>, targets: Targets, subject: &str) -> Result<Dataset, Error> {
     if let [_, ref row @ ..] = x.shape()[..]
         && row.len() <= 1
         && let Some(numbers) = x.exact_features()?
     {
         let width = row.first().copied().unwrap_or(1);
-        return Dataset::of_f64(subject, [width], numbers, targets);
+        let data = Dataset::of_f64(subject, [width], numbers, targets)?;
+        if x.element() != Element::F64 && !data.is_exact() {
+            x.features()?; // which says what `f32` has not
+        }
+        return Ok(data);
     }
     let Rows { row, numbers, pixels } = rows_of(x)?;
     Ok(Dataset::new(subject, row, numbers, targets)?.with_pixels(pixels))

@@ -34,7 +34,8 @@ pub struct Given {
     /// How features are scaled before training, and before use [default: none; of csv and npz standard]
     #[arg(long, value_enum)]
     pub normalise: Option<Normalise>,
-    /// How target values are scaled before training, and predictions scaled back [default: standard; with binary-cross-entropy none]
+    /// How target values are scaled before training, and predictions scaled back [default: none; of csv and npz standard, but
+    /// with binary-cross-entropy]
     #[arg(long, value_enum)]
     pub normalise_targets: Option<NormaliseTargets>,
     /// Changes of images that are drawn anew each time they are trained on: shift (by up to a sixteenth of their side),

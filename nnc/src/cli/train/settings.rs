@@ -277,7 +277,11 @@ impl Settings {
         if !has_values {
             return Ok(None);
         }
-        let suitable = if is_of_probabilities { NormaliseTargets::None } else { NormaliseTargets::Standard };
+        let is_scaled = self.data.parse::<Source>()?.is_scaled();
+        let suitable = match is_of_probabilities || is_scaled {
+            true => NormaliseTargets::None,
+            false => NormaliseTargets::Standard,
+        };
         match *self.normalise_targets.get_or_insert(suitable) {
             NormaliseTargets::None => Ok(None),
             NormaliseTargets::Standard => Ok(Normalisation::of_targets(train)),
