@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ir::{Builder, DType, Error, Graph, Init, Tensor, Value};
+use ir::{AxisOrder, Builder, DType, Error, Graph, Init, Place, Plan, Slot, Tensor, Value};
 use nn::functional::{ConvOptions, Padding, conv};
 use nnc::{Executable, Options, State};
 use tests::compare::{execute_program, plan_without, same_bits, seeded_inputs, tensor_difference};
@@ -63,15 +63,25 @@ fn bits_are_those_without_the_pass_on_every_target_and_number_of_threads() {
     }
 }
 
+/// In which order the states of a plan lie in memory.
+fn orders(plan: &Plan) -> Vec<AxisOrder> {
+    let order = |slot: &Slot| match &slot.place {
+        Place::State { order, .. } => Some(order.clone()),
+        _ => None,
+    };
+    plan.slots.iter().filter_map(order).collect()
+}
+
 fn bits_are_those_without_the_pass(graph: &Graph, what: &str) {
     let inputs = seeded_inputs(graph, SEED);
     for_each_target(|target| {
         for threads in [1, 2] {
             let options = Options { threads, ..options_for(target) };
             let packed = nnc::compile(graph, &options).expect("it compiles");
-            assert!(!packed.plan().prepare.is_empty(), "{what}: nothing is packed");
             let plan = plan_without("prepack", graph, &options.for_passes()).expect("it compiles");
             assert!(plan.prepare.is_empty(), "{what}");
+            let is_packed = !packed.plan().prepare.is_empty() || orders(packed.plan()) != orders(&plan);
+            assert!(is_packed, "{what}: nothing is packed");
             let plain = nnc::driver::compile_plan(plan, &options, packed.pool().clone());
             let [packed, plain] = [packed, plain.expect("it compiles")]
                 .map(|program| execute_program(graph, &inputs, SEED, program).expect("it runs"));
@@ -193,8 +203,8 @@ fn inference_sees_the_weights_of_each_step_of_training() {
     for_each_target(|target| {
         let mut packed = Pair::new(&options_for(target));
         let mut plain = Pair::new(&Options { optimize: false, ..options_for(target) });
-        assert!(!packed.inference.plan().prepare.is_empty(), "the weight is packed");
-        assert!(plain.inference.plan().prepare.is_empty(), "nothing is packed");
+        let [of_packed, of_plain] = [&packed, &plain].map(|pair| orders(pair.inference.plan()));
+        assert_ne!(of_packed, of_plain, "the weight is packed");
         let mut before = packed.infer();
         let mut check = |packed: &mut Pair, plain: &mut Pair, what: &str| {
             let (found, expected) = (packed.infer(), plain.infer());
@@ -215,4 +225,62 @@ fn inference_sees_the_weights_of_each_step_of_training() {
         [&mut packed, &mut plain].into_iter().for_each(Pair::train);
         check(&mut packed, &mut plain, "a step after State::set");
     });
+}
+
+/// Two layers without weights that are computed from others.
+fn two_layers() -> Result<Graph, Error> {
+    let mut b = Builder::new("layers");
+    let x = b.input("x", DType::F32, [ROWS, FEATURES])?;
+    let w = weight(&mut b, "w", [UNITS, FEATURES], 1)?;
+    let u = weight(&mut b, "u", [UNITS, UNITS], 2)?;
+    let h = b.matmul_transposed(x, w, false, true)?;
+    let h = b.tanh(h)?;
+    let y = b.matmul(h, u)?;
+    b.output("y", y)?;
+    Ok(b.finish())
+}
+
+/// What an unoptimised program has as states are the weights as they are given.
+#[test]
+fn there_is_one_copy_of_a_weight_that_is_packed() {
+    let graph = two_layers().expect("the shapes fit");
+    let weight_bytes = 4 * UNITS * (FEATURES + UNITS);
+    let x = &seeded_inputs(&graph, SEED)["x"];
+    for_each_target(|target| {
+        let options = options_for(target);
+        let mut packed = nnc::compile(&graph, &options).expect("it compiles");
+        let plain = nnc::compile(&graph, &Options { optimize: false, ..options }).expect("it compiles");
+        let own = State::new(packed.plan(), SEED).expect("there is memory");
+        assert_eq!(own.bytes(), weight_bytes);
+        packed.infer(&own, &[x]).expect("it runs");
+        let expected = packed.outputs()[0].clone();
+        let memory = packed.memory();
+        assert_eq!((memory.prepared_bytes, memory.reordered_bytes), (0, 0), "{}", target.name);
+        assert!(memory.arena_bytes + memory.output_bytes < weight_bytes / 4, "{memory:?}");
+
+        // So have others that run it.
+        let mut fork = packed.fork(packed.pool().clone()).expect("there is memory");
+        fork.infer(&own, &[x]).expect("it runs");
+        assert_eq!(fork.outputs()[0], expected);
+        assert_eq!(fork.memory().prepared_bytes + fork.memory().reordered_bytes, 0);
+
+        // States of another program lie as that one wants them: then there is a copy, until they lie so again.
+        let others = State::new(plain.plan(), SEED).expect("there is memory");
+        packed.infer(&others, &[x]).expect("it runs");
+        assert_eq!(packed.outputs()[0], expected, "{}", target.name);
+        assert_eq!(packed.memory().reordered_bytes, weight_bytes);
+        packed.infer(&own, &[x]).expect("it runs");
+        assert_eq!(packed.memory().reordered_bytes, 0);
+        for name in ["w", "u"] {
+            assert_eq!(own.get(name).expect("it is a state"), others.get(name).expect("it is a state"));
+        }
+    });
+}
+
+/// A program that trains writes its states, and would have to reorder them before each run.
+#[test]
+fn a_program_that_trains_leaves_states_as_they_are() {
+    let options = Options::default();
+    let training = nnc::compile(&layer(true).expect("the shapes fit"), &options).expect("it compiles");
+    assert!(orders(training.plan()).iter().all(AxisOrder::is_row_major), "{}", training.plan().name);
 }

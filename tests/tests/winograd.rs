@@ -145,6 +145,55 @@ fn inference_transforms_filters_once_and_packs_no_others() {
     assert!(convolution.contains(&"w") && convolution.contains(&"w.transformed"), "{convolution:?}");
 }
 
+/// Filters that are large beside the image that meets them.
+fn large_filters() -> Convolution {
+    Convolution { image: [14, 13], channels: 256, columns: 256, ..Convolution::plain() }
+}
+
+#[test]
+fn large_filters_of_a_small_image_are_transformed_where_they_are_used() {
+    let convolution = large_filters();
+    let plan = plan_after("prepack", &convolution.layer());
+    let winograd = plan.kernels[0].winograd;
+    assert!(matches!(winograd, Some(Winograd::Convolution { transformed: None, .. })), "{plan}");
+    assert!(plan.prepare.is_empty() && calls(&plan, &plan.steps, "transform").is_empty(), "{plan}");
+    let filters = plan.slots.iter().find(|slot| slot.name == "w").expect("they are a state");
+    let Place::State { order, .. } = &filters.place else { panic!("they are a state:\n{plan}") };
+    assert_eq!(*order, ir::AxisOrder::new(&[1, 2, 3, 0]), "channels come before taps");
+    // Those that many tiles meet, or that are computed from others, are transformed once.
+    let many = Convolution { images: 20, ..convolution.clone() }.layer();
+    let computed = || {
+        let mut b = Builder::new("computed");
+        let x = b.input("x", DType::F32, [1, 256, 14, 13])?;
+        let w = b.state("w", DType::F32, [256, 256, 3, 3], Init::Constant(1.0))?;
+        let w = b.mul(w, w)?;
+        let y = conv(&mut b, x, w, &convolution.options)?;
+        b.output("y", y)?;
+        Ok::<_, Error>(b.finish())
+    };
+    for graph in [many, computed().expect("the shapes fit")] {
+        let plan = plan_after("prepack", &graph);
+        assert_eq!(calls(&plan, &plan.prepare, "transform").len(), 1, "{plan}");
+    }
+}
+
+#[test]
+fn filters_that_are_transformed_where_they_are_used_give_the_convolution() {
+    let graph = large_filters().layer();
+    let inputs = seeded_inputs(&graph, SEED);
+    for_each_target(|target| {
+        let run = |threads: usize, convolution: passes::Convolution| {
+            let options = nnc::Options { threads, convolution, ..options_for(target) };
+            execute(&graph, &inputs, SEED, &options).expect("it runs")
+        };
+        let [one, two] = [1, 2].map(|threads| run(threads, passes::Convolution::Auto));
+        assert!(same_bits(&one, &two), "bits depend on threads on {}", target.name);
+        // Sums of some thousand products, transformed or not.
+        let problem = difference(&one, &run(1, passes::Convolution::Direct), |_| 1e-3);
+        assert_eq!(problem, None, "on {}", target.name);
+    });
+}
+
 /// Filters that are computed from states, as `scale_weights` makes them, are as fixed as states.
 #[test]
 fn images_pay_with_fewer_tiles_where_filters_are_made_once() {

@@ -3,6 +3,7 @@
 
 mod convolution;
 mod extremes;
+mod filters;
 mod gradient;
 mod rounding;
 #[path = "../support/mod.rs"]

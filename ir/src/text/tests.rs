@@ -147,8 +147,8 @@ errors! { graph_error:
 errors! { kernel_error:
     transformed_filters_are_a_buffer: "winograd %X of %x for i in 6 { %0 = load %x[i] }" =>
         "2:10: there is no buffer `%X` here; did you mean `%x`?";
-    transformed_filters_are_those_of_others: "winograd %x for i in 6 { %0 = load %x[i] }" =>
-        "2:13: expected `of`, found `for`; say which filters these are, as in `winograd %u of %w`";
+    transformed_filters_are_those_of_a_buffer: "winograd %x of %X for i in 6 { %0 = load %x[i] }" =>
+        "2:16: there is no buffer `%X` here; did you mean `%x`?";
     a_buffer_that_is_missing_has_a_suggestion: "for i in 6 { %0 = load %X[i] }" =>
         "2:24: there is no buffer `%X` here; did you mean `%x`?";
     a_variable_is_no_buffer: "for i in 6 { %0 = 1.0 : f32 %1 = load %0[i] }" =>

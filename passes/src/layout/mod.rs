@@ -237,7 +237,7 @@ mod tests {
         let mut parts = plan(steps);
         let ty = ir::Type::new(ir::DType::F32, [32, 9, 9]);
         let place = Place::Part { of: SlotId(3), row: ir::Row::At(1) };
-        parts.slots.push(ir::Slot { name: "h.part".to_owned(), ty, place });
+        parts.slots.push(Slot { name: "h.part".to_owned(), ty, place });
         let after = layout(parts.clone());
         assert_eq!(after.slots[3], parts.slots[3]);
         assert_ne!(after.slots[1], parts.slots[1]);

@@ -56,7 +56,12 @@ pub fn packable(kernel: &Kernel) -> Option<Product> {
         return None;
     }
     let kept: Vec<AxisId> = axes.iter().copied().filter(|&axis| right.uses(axis)).collect();
-    let panels = in_panels(kernel, (&left, &right), &kept, column, reduced);
+    // The parts of a long sum of few rows are one sum where there are more rows: programs for both have the operand in one order.
+    let parts: usize = match has_few_rows {
+        true => kept.iter().filter(|&&axis| axis != column).map(|&axis| kernel.extent(axis)).product(),
+        false => 1,
+    };
+    let panels = in_panels(kernel, (&left, &right), &kept, column, (reduced, parts));
     let product = match has_rows {
         true => panels?,
         false => panels.or_else(|| in_order_of_loops(kernel, &right, &kept, reduced))?,
@@ -70,12 +75,12 @@ fn in_panels(
     (left, right): (&Factor<'_>, &Factor<'_>),
     kept: &[AxisId],
     column: AxisId,
-    reduced: &[AxisId],
+    (reduced, parts): (&[AxisId], usize),
 ) -> Option<Product> {
     let columns = kernel.extent(column);
     let mut depth = reduced.to_vec();
     let steps_of_sum: usize = depth.iter().map(|&axis| kernel.extent(axis)).product();
-    let panel = panel_columns(columns, steps_of_sum)?;
+    let panel = panel_columns(columns, steps_of_sum * parts)?;
     let steps = offset(kernel, left.buffer, left.indices);
     depth.sort_by_key(|&axis| std::cmp::Reverse(steps.coefficient(axis).abs()));
     let outer = kept.iter().copied().filter(|&axis| axis != column).collect();

@@ -264,7 +264,7 @@ fn parse_order(cursor: &mut Cursor<'_>, ty: &Type) -> Parsed<AxisOrder> {
     let is_whole = parts.len() == ty.shape.rank();
     let order = AxisOrder::of_parts(parts);
     if !is_whole || !order.fits(&ty.shape) {
-        let problem = format!("this is no order of {} axes", ty.shape);
+        let problem = format!("this is no order of axes {}", ty.shape);
         return Err(cursor.error(cursor.span_from(start), problem, HELP));
     }
     Ok(order)
@@ -301,4 +301,36 @@ fn find<T: Copy>(
         let help = did_you_mean(&shown, names.keys().map(Label::to_string), "define it above");
         cursor.error(name.span.clone(), format!("there is no {what} `{sigil}{shown}`"), help)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::text::parse_plan;
+
+    /// A plan whose state has this type and order.
+    fn plan(state: &str) -> String {
+        format!("plan @p {{\n  arena 0\n  slot %w : {state}\n  steps {{\n  }}\n}}\n")
+    }
+
+    #[test]
+    fn orders_come_back_as_they_were_printed() {
+        for state in [
+            "f32[3, 3, 16, 4] = state constant(0.0) order(2, 3, 1, 0)",
+            "f32[3, 7, 32] = state constant(0.0) order(0 div 32, 1, 0 mod 32)",
+        ] {
+            let source = plan(state);
+            assert_eq!(parse_plan(&source).expect("it is an order").to_string(), source);
+        }
+    }
+
+    #[test]
+    fn what_is_no_order_of_the_axes_is_an_error() {
+        for order in
+            ["0, 0, 1", "0, 1", "0 div 32, 1, 0 mod 16", "0 div 16, 1, 0 mod 16", "0 div 0, 1, 0 mod 0"]
+        {
+            let source = plan(&format!("f32[3, 7, 32] = state constant(0.0) order({order})"));
+            let error = parse_plan(&source).expect_err("it is none").to_string();
+            assert!(error.contains("this is no order of axes [3, 7, 32]"), "{order}: {error}");
+        }
+    }
 }

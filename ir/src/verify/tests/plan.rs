@@ -3,7 +3,7 @@
 use super::message;
 use crate::text::parse_plan;
 use crate::verify::{Stage, verify_plan};
-use crate::{KernelId, Place, Plan, SlotId, Step};
+use crate::{AxisOrder, AxisPart, KernelId, Place, Plan, SlotId, Step};
 
 const KERNEL: &str = "kernel @neg(%x: f32[16]) -> (%y: f32[16]) {
   for i in 16 { %0 = load %x[i] %1 = neg %0 store %1, %y[i] }
