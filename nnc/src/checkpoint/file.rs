@@ -133,7 +133,11 @@ pub fn little_endian_bytes(tensor: &Tensor) -> Vec<u8> {
 }
 
 /// The tensor of these elements, of the dtype that has all their numbers, or what is wrong with them, and what to do.
-pub fn of_little_endian(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Tensor, (String, &'static str)> {
+pub fn of_little_endian(
+    dtype: Dtype,
+    shape: &[usize],
+    bytes: &[u8],
+) -> Result<Tensor, (String, &'static str)> {
     /// The elements, each made of as many bytes as it has.
     fn read<const SIZE: usize, T>(bytes: &[u8], make: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
         bytes.as_chunks().0.iter().map(|&chunk| make(chunk)).collect()

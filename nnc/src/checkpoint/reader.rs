@@ -14,7 +14,7 @@ use safetensors::tensor::{Dtype, Metadata, SafeTensors};
 use sha2::{Digest, Sha256};
 
 use super::file::{HELP, KEY, NO_DIGEST, Seal, dtype_in_file, in_words, of_little_endian, place_of_digest};
-use crate::{Error, memory};
+use crate::{Error, files, memory};
 
 /// The length of the header comes first in a file, as an integer of so many bytes.
 const LENGTH_BYTES: usize = size_of::<u64>();
@@ -56,7 +56,7 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Reader, Error> {
         let failed = |source| Error::io(path, "read", source);
         let malformed = |problem: String| Error::invalid(path.display().to_string(), problem, HELP);
-        let (mut source, size_bytes) = open_source(path).map_err(failed)?;
+        let (mut source, size_bytes) = open_source(path)?;
         let head = read_head(&mut source).map_err(failed)?;
         let wrong = |error: SafeTensorError| malformed(in_words(&error, size_bytes));
         let header = metadata(&head, size_bytes).map_err(wrong)?;
@@ -165,14 +165,14 @@ fn dtype_of(dtype: Dtype) -> Option<DType> {
 }
 
 /// The file, or its bytes where it is a pipe; and its size.
-fn open_source(path: &Path) -> io::Result<(Box<dyn Source>, u64)> {
-    let mut file = File::open(path)?;
-    let about = file.metadata()?;
+fn open_source(path: &Path) -> Result<(Box<dyn Source>, u64), Error> {
+    let failed = |source| Error::io(path, "read", source);
+    let mut file = File::open(path).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
     if about.is_file() {
         return Ok((Box::new(file), about.len()));
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    let bytes = files::read_stream(&mut file, path)?;
     let size_bytes = bytes.len() as u64;
     Ok((Box::new(Cursor::new(bytes)), size_bytes))
 }
