@@ -102,6 +102,6 @@ mod tests {
     fn what_is_empty_has_no_parts_and_a_scalar_one() {
         assert!(parts(&Shape::from([3, 0]), &AxisOrder::default()).is_empty());
         let scalar = parts(&Shape::scalar(), &AxisOrder::default());
-        assert_eq!(scalar.iter().map(|part| part.elements.clone()).collect::<Vec<_>>(), [0..1]);
+        assert_eq!(scalar.iter().map(|part| part.elements.clone()).collect::<Vec<_>>(), vec![0..1]);
     }
 }
